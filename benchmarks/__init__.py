@@ -1,0 +1,1 @@
+"""What the engineer reads: measured costs of the screening."""

@@ -1,0 +1,47 @@
+"""The only place for the errors that Tussis raises on purpose, and for how a command reports them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class TussisError(Exception):
+    """Root of all errors that a user can act on; its message is one sentence."""
+
+
+class AudioError(TussisError):
+    """A recording that cannot be read or is not sound."""
+
+
+class BundleError(TussisError):
+    """A bundle that is incomplete, altered or of another format."""
+
+
+class InterpreterError(TussisError):
+    """A model that cannot be loaded or does not have the expected signature."""
+
+
+class ProbeError(TussisError):
+    """A probe that cannot be read or does not fit the model's embedding."""
+
+
+class OutputError(TussisError):
+    """A result that cannot be written where it was asked for."""
+
+
+class SettingsError(TussisError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class DataError(TussisError):
+    """A corpus, manifest, checkpoint or cache that cannot be used as it is."""
+
+
+@contextmanager
+def exit_on_error(command: str) -> Iterator[None]:
+    """Turn a `TussisError` into one sentence on stderr and exit status 2."""
+    try:
+        yield
+    except TussisError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

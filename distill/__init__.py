@@ -1,0 +1,1 @@
+"""What makes the model: manifests, pretraining, distillation, probes and their evaluation."""

@@ -1,0 +1,1 @@
+"""From the student to a checked int8 bundle."""
