@@ -1,0 +1,191 @@
+"""The only place for the numbers that judge a detector or a probe, each with its interval by subject."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import DataError
+
+N_DRAWS = 1000
+INTERVAL = (2.5, 97.5)
+_DRAWS_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its 95 % interval over resampled subjects, and what it was measured on.
+
+    ``low`` and ``high`` are None where fewer than two subjects, or one class in every draw, leave no interval.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    n_subjects: int
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold (refer where score >= threshold) with the sensitivity and specificity it reaches."""
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Bland-Altman: mean of predicted minus reference and the limits that hold 95 % of the differences."""
+
+    bias: float
+    low: float
+    high: float
+    n: int
+
+
+def auroc(scores: ArrayLike, positives: ArrayLike, weights: NDArray[np.float64] | None = None) -> float:
+    """Chance that a positive scores above a negative, ties counted half (Mann-Whitney U).
+
+    Parameters
+    ----------
+    scores : array, shape (n,)
+        Any finite numbers; -inf is allowed for "below everything".
+    positives : bool array, shape (n,)
+    weights : array, shape (n,), optional
+        How often each item counts; all once when left out.
+
+    Raises
+    ------
+    DataError
+        If a score is NaN or one of the classes is empty.
+    """
+    scores, positives = _checked(scores, positives)
+    weights = np.ones((1, len(scores))) if weights is None else np.atleast_2d(weights)
+    return float(_weighted_aurocs(scores, positives, weights)[0])
+
+
+def auroc_with_interval(
+    scores: ArrayLike, positives: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0
+) -> Estimate:
+    """`auroc` with its interval over resampled subjects; draws that lost one class are left out."""
+    scores, positives = _checked(scores, positives)
+    return _with_interval(
+        lambda weights: _weighted_aurocs(scores, positives, weights), subjects, len(scores), n_draws, seed
+    )
+
+
+def mean_with_interval(values: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0) -> Estimate:
+    """Mean of ``values`` (n,), for a rate or an error, with its interval over resampled subjects."""
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise DataError(f"a mean needs at least one value and finite ones, got {len(values)} values")
+    return _with_interval(lambda weights: weights @ values / weights.sum(axis=1), subjects, len(values), n_draws, seed)
+
+
+def average_precision(scores: ArrayLike, positives: ArrayLike) -> float:
+    """Area under the precision-recall steps, equal scores taken as one step."""
+    scores, positives = _checked(scores, positives)
+    order = np.argsort(-scores, kind="stable")
+    n_true = np.cumsum(positives[order])
+    ends = np.flatnonzero(np.append(_steps(scores[order]), True))
+    precision = n_true[ends] / (ends + 1)
+    recall = n_true[ends] / n_true[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def operating_points(scores: ArrayLike, positives: ArrayLike) -> list[OperatingPoint]:
+    """Every distinct threshold from the highest down, after one above all scores that refers nobody."""
+    scores, positives = _checked(scores, positives)
+    thresholds = np.append(np.inf, np.unique(scores)[::-1])
+    positive_scores, negative_scores = np.sort(scores[positives]), np.sort(scores[~positives])
+    sensitivity = 1 - np.searchsorted(positive_scores, thresholds, side="left") / len(positive_scores)
+    specificity = np.searchsorted(negative_scores, thresholds, side="left") / len(negative_scores)
+    return [OperatingPoint(*map(float, point)) for point in zip(thresholds, sensitivity, specificity, strict=True)]
+
+
+def sensitivity_at_specificity(scores: ArrayLike, positives: ArrayLike, specificity: float) -> OperatingPoint:
+    """Lowest threshold whose specificity is at least ``specificity`` (0 to 1)."""
+    points = operating_points(scores, positives)
+    return [point for point in points if point.specificity >= specificity - 1e-12][-1]
+
+
+def specificity_at_sensitivity(scores: ArrayLike, positives: ArrayLike, sensitivity: float) -> OperatingPoint:
+    """Highest threshold whose sensitivity is at least ``sensitivity`` (0 to 1)."""
+    points = operating_points(scores, positives)
+    return next(point for point in points if point.sensitivity >= sensitivity - 1e-12)
+
+
+def percentage_errors(predicted: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """Absolute error of each prediction in per cent of its reference, which must be above zero."""
+    predicted, reference = np.asarray(predicted, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if not (reference > 0).all():
+        raise DataError(f"a percentage error needs reference values above 0, got {reference.min():g}")
+    return 100 * np.abs(predicted - reference) / reference
+
+
+def bland_altman(predicted: ArrayLike, reference: ArrayLike) -> Agreement:
+    """Bias and limits of agreement (bias ± 1.96 sample standard deviations), Bland and Altman 1986."""
+    difference = np.asarray(predicted, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
+    if len(difference) < 2:
+        raise DataError(f"limits of agreement need at least 2 pairs, got {len(difference)}")
+    bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
+    return Agreement(bias, bias - spread, bias + spread, len(difference))
+
+
+def _checked(scores: ArrayLike, positives: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    scores, positives = np.asarray(scores, dtype=np.float64), np.asarray(positives, dtype=bool)
+    if scores.shape != positives.shape or scores.ndim != 1:
+        raise DataError(f"scores {scores.shape} and classes {positives.shape} must be two lists of one length")
+    if np.isnan(scores).any():
+        raise DataError(f"{int(np.isnan(scores).sum())} of {len(scores)} scores are not a number")
+    if not positives.any() or positives.all():
+        raise DataError(f"both classes are needed, got {int(positives.sum())} positives among {len(positives)}")
+    return scores, positives
+
+
+def _steps(ordered: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a sorted list changes, (n - 1,); a difference would call two infinities unequal."""
+    return ordered[1:] != ordered[:-1]
+
+
+def _weighted_aurocs(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """AUROC under each row of ``weights`` (n_draws, n); NaN where a row leaves one class empty."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.append(True, _steps(scores[order])))
+    positive = np.add.reduceat(weights[:, order] * positives[order], starts, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~positives[order], starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    wins = np.sum(positive * (below + 0.5 * negative), axis=1)
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(wins), np.nan), where=pairs > 0)
+
+
+def _with_interval(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    subjects: Sequence[str],
+    n: int,
+    n_draws: int,
+    seed: int,
+) -> Estimate:
+    """``statistic`` maps weights (n_draws, n) to values (n_draws,); whole subjects are drawn with replacement."""
+    if len(subjects) != n:
+        raise DataError(f"{n} items need {n} subject ids, got {len(subjects)}")
+    names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    value = float(statistic(np.ones((1, n)))[0])
+    if len(names) < 2:
+        return Estimate(value, None, None, n, len(names))
+    generator = np.random.default_rng(seed)
+    values = []
+    for first in range(0, n_draws, _DRAWS_AT_ONCE):
+        n_now = min(_DRAWS_AT_ONCE, n_draws - first)
+        counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_now)
+        values.append(statistic(counts[:, index].astype(np.float64)))
+    drawn = np.concatenate(values)
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = np.percentile(drawn, INTERVAL) if len(drawn) else (None, None)
+    return Estimate(value, None if low is None else float(low), None if high is None else float(high), n, len(names))
