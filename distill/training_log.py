@@ -1,0 +1,123 @@
+"""The only place for what a training run tells: log.jsonl, and a progress bar or plain lines."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from core.errors import OutputError
+
+
+class LoggedSettings(Protocol):
+    """The settings that the log needs."""
+
+    steps: int
+    batch_size: int
+
+
+class LossMeans:
+    """Means of the losses since they were last taken; part of a checkpoint, so that a resumed log is the same."""
+
+    def __init__(self, sums: dict[str, float] | None = None, count: int = 0) -> None:
+        self._sums = dict(sums or {})
+        self._count = count
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means and begin anew; empty where nothing was added."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": dict(self._sums), "count": self._count}
+
+
+class TrainingLog:
+    """Write one JSON object a line, and show progress: a bar in a terminal, plain lines elsewhere.
+
+    On opening, lines of steps after `start_step` (and a half-written last line) are dropped: they belong to work that
+    was lost when the run was killed.
+    """
+
+    def __init__(self, path: Path, settings: LoggedSettings, start_step: int) -> None:
+        self._path, self._settings = path, settings
+        self._console = Console()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._last_step, self._last_time = start_step, time.perf_counter()
+        try:
+            kept = _lines_up_to(path, start_step)
+            self._file = path.open("w", encoding="utf-8")
+            self._file.writelines(kept)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write the log {path}: {error.strerror}") from error
+
+    def __enter__(self) -> "TrainingLog":
+        if self._console.is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+            self._progress = Progress(*columns, console=self._console)
+            self._progress.start()
+            self._task = self._progress.add_task("", total=self._settings.steps, completed=self._last_step)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._file.close()
+
+    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float) -> None:
+        """Log the means of the losses since the last call; shows clips per second and the time left."""
+        now = time.perf_counter()
+        steps_per_s = (step - self._last_step) / max(now - self._last_time, 1e-9)
+        self._last_step, self._last_time = step, now
+        losses = means.take()
+        clips_per_s = round(steps_per_s * self._settings.batch_size, 1)
+        self._write(
+            {"step": step, **losses, "lr": learning_rate, "clips_per_s": clips_per_s, "elapsed_s": round(elapsed_s, 2)}
+        )
+        text = " ".join(f"{name} {value:.4f}" for name, value in losses.items()) + f"  {clips_per_s:.0f} clips/s"
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=step, description=text)
+        else:
+            minutes = (self._settings.steps - step) / max(steps_per_s, 1e-9) / 60
+            print(f"step {step}/{self._settings.steps}  {text}  {minutes:.1f} min left", flush=True)
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log what was measured at a checkpoint."""
+        if not metrics:
+            return
+        self._write({"step": step, "at": "checkpoint", **metrics})
+        self._console.print(f"step {step}  " + " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+
+def _lines_up_to(path: Path, step: int) -> list[str]:
+    """Read the lines of an earlier part of the run; stops at the first that is damaged or after `step`."""
+    kept: list[str] = []
+    if not path.exists():
+        return kept
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            later = json.loads(line)["step"] > step
+        except (json.JSONDecodeError, KeyError, TypeError):
+            break
+        if later:
+            break
+        kept.append(line)
+    return kept
