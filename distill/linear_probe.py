@@ -1,0 +1,189 @@
+"""The only place for the linear algebra of probes: standardize, fit with an L2 penalty, choose it across subjects."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+
+REGULARIZERS = np.logspace(-5, 5, 50)
+N_FOLDS = 5
+TEMPERATURE_RANGE = (0.05, 20.0)
+_NEWTON_STEPS = 50
+
+Array = NDArray[np.float64]
+PathFit = Callable[[Array, Array, Array], tuple[Array, Array]]
+Loss = Callable[[Array, Array], float]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """``intercept + weights · (x - mean) / scale``; all vectors (n_features,), float64."""
+
+    mean: Array
+    scale: Array
+    weights: Array
+    intercept: float
+    regularizer: float
+
+    def scores(self, features: Array) -> Array:
+        """Scores (n,) of ``features`` (n, n_features)."""
+        return self.intercept + (features - self.mean) / self.scale @ self.weights
+
+
+def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLDS, seed: int = 0) -> NDArray[np.int64]:
+    """Fold 0 to n_folds - 1 of each item, (n,): every subject in exactly one fold, targets spread over the folds.
+
+    Subjects are shuffled, sorted by their mean target and dealt out in rounds, each round in a random order.
+    """
+    names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    generator = np.random.default_rng(seed)
+    mean_target = np.bincount(index, weights=targets) / np.bincount(index)
+    shuffled = generator.permutation(len(names))
+    ordered = shuffled[np.argsort(mean_target[shuffled], kind="stable")]
+    n_rounds = -(-len(names) // n_folds)
+    dealt = np.concatenate([generator.permutation(n_folds) for _ in range(n_rounds)])[: len(names)]
+    fold_of_subject = np.empty(len(names), dtype=np.int64)
+    fold_of_subject[ordered] = dealt
+    return fold_of_subject[index]
+
+
+def by_subject(values: Array, subjects: Sequence[str]) -> tuple[Array, list[str]]:
+    """Mean of ``values`` (n,) per subject, and the subjects in sorted order."""
+    names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    return np.bincount(index, weights=values) / np.bincount(index), [str(name) for name in names]
+
+
+def ridge_path(features: Array, targets: Array, regularizers: Array) -> tuple[Array, Array]:
+    """Least squares with penalty ``regularizer · |weights|²`` for every regularizer.
+
+    Returns
+    -------
+    weights (n_regularizers, n_features), intercepts (n_regularizers,)
+    """
+    center = features.mean(axis=0)
+    left, singular, right = np.linalg.svd(features - center, full_matrices=False)
+    shrunk = singular / (singular**2 + regularizers[:, None]) * (left.T @ (targets - targets.mean()))
+    weights = shrunk @ right
+    return weights, targets.mean() - weights @ center
+
+
+def logistic_path(features: Array, targets: Array, regularizers: Array) -> tuple[Array, Array]:
+    """Logistic regression on 0/1 targets, both classes weighing the same, for every regularizer.
+
+    Minimizes ``Σ weight · cross-entropy + regularizer / 2 · |weights|²`` by Newton's method in the space that the
+    items span (which holds the minimum), from the strongest penalty to the weakest, each starting at the last.
+
+    Returns
+    -------
+    weights (n_regularizers, n_features), intercepts (n_regularizers,)
+    """
+    left, singular, right = np.linalg.svd(features, full_matrices=False)
+    design = np.column_stack([left * singular, np.ones(len(features))])
+    counts = np.bincount(targets.astype(np.int64), minlength=2)
+    item_weights = (len(targets) / (2 * counts))[targets.astype(np.int64)]
+    solution, solutions = np.zeros(design.shape[1]), np.empty((len(regularizers), design.shape[1]))
+    for position in np.argsort(-regularizers):
+        penalty = np.append(np.full(design.shape[1] - 1, regularizers[position]), 0.0)
+        solution = _minimize_logistic(design, targets, item_weights, penalty, solution)
+        solutions[position] = solution
+    return solutions[:, :-1] @ right, solutions[:, -1]
+
+
+def fit_with_best_regularizer(
+    features: Array, targets: Array, subjects: Sequence[str], fit_path: PathFit, loss: Loss, seed: int = 0
+) -> LinearModel:
+    """Choose the regularizer by subject-grouped cross-validation and refit on everything.
+
+    Parameters
+    ----------
+    features : array, shape (n, n_features)
+    targets : array, shape (n,)
+    subjects : n subject ids; one subject's scores are averaged before ``loss`` sees them
+    fit_path : `ridge_path` or `logistic_path`
+    loss : (subject scores, subject targets) -> number to make small; equal losses go to the stronger penalty
+    """
+    scores = np.empty((len(REGULARIZERS), len(targets)))
+    folds = subject_folds(subjects, targets, seed=seed)
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        mean, scale, weights, intercepts = _standardized_path(features[~held_out], targets[~held_out], fit_path)
+        scores[:, held_out] = weights @ ((features[held_out] - mean) / scale).T + intercepts[:, None]
+    subject_targets, _ = by_subject(targets, subjects)
+    losses = np.array([loss(by_subject(row, subjects)[0], subject_targets) for row in scores])
+    best = int(np.flatnonzero(losses <= losses.min() + 1e-12)[-1])
+    mean, scale, weights, intercepts = _standardized_path(features, targets, fit_path, REGULARIZERS[best : best + 1])
+    return LinearModel(mean, scale, weights[0], float(intercepts[0]), float(REGULARIZERS[best]))
+
+
+def out_of_fold_scores(
+    features: Array, targets: Array, subjects: Sequence[str], fit_path: PathFit, loss: Loss, seed: int = 0
+) -> Array:
+    """Score (n,) of every item by a model whose weights AND regularizer never saw the item's subject."""
+    scores = np.empty(len(targets))
+    folds = subject_folds(subjects, targets, seed=seed)
+    subjects = np.asarray(subjects, dtype=str)
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        kept = ~held_out
+        model = fit_with_best_regularizer(features[kept], targets[kept], subjects[kept], fit_path, loss, seed + 1)
+        scores[held_out] = model.scores(features[held_out])
+    return scores
+
+
+def fit_temperature(scores: Array, targets: Array) -> float:
+    """Temperature T > 0 that makes ``sigmoid(score / T)`` fit 0/1 targets best, both classes weighing the same.
+
+    The cross-entropy is convex in 1/T, so its slope is bisected; T is kept within `TEMPERATURE_RANGE`.
+    """
+    counts = np.bincount(targets.astype(np.int64), minlength=2)
+    item_weights = (len(targets) / (2 * counts))[targets.astype(np.int64)]
+    low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
+    for _ in range(60):
+        middle = (low + high) / 2
+        slope = np.sum(item_weights * scores * (sigmoid(middle * scores) - targets))
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(2 / (low + high))
+
+
+def sigmoid(scores: Array) -> Array:
+    """Logistic function, without overflow for large scores."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(scores, dtype=np.float64)))
+
+
+def _standardized_path(
+    features: Array, targets: Array, fit_path: PathFit, regularizers: Array = REGULARIZERS
+) -> tuple[Array, Array, Array, Array]:
+    """Mean, scale (1 where a feature is constant), weights and intercepts for standardized features."""
+    if fit_path is logistic_path and len(np.unique(targets)) < 2:
+        raise DataError("one class sits in so few subjects that a fold is left without it; more subjects are needed")
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    weights, intercepts = fit_path((features - mean) / scale, targets, regularizers)
+    return mean, scale, weights, intercepts
+
+
+def _minimize_logistic(design: Array, targets: Array, item_weights: Array, penalty: Array, start: Array) -> Array:
+    """Newton's method with step halving; converged when a step promises less than 1e-9 of the loss."""
+    solution, loss = start, _logistic_loss(design, targets, item_weights, penalty, start)
+    for _ in range(_NEWTON_STEPS):
+        probabilities = sigmoid(design @ solution)
+        gradient = design.T @ (item_weights * (probabilities - targets)) + penalty * solution
+        curvature = item_weights * np.maximum(probabilities * (1 - probabilities), 1e-12)
+        step = np.linalg.solve(design.T @ (design * curvature[:, None]) + np.diag(penalty + 1e-12), gradient)
+        if gradient @ step < 1e-9 * max(loss, 1e-9):
+            break
+        size = 1.0
+        while (new_loss := _logistic_loss(design, targets, item_weights, penalty, solution - size * step)) > loss:
+            size /= 2
+            if size < 1e-6:
+                return solution
+        solution, loss = solution - size * step, new_loss
+    return solution
+
+
+def _logistic_loss(design: Array, targets: Array, item_weights: Array, penalty: Array, solution: Array) -> float:
+    logits = design @ solution
+    return float(item_weights @ (np.logaddexp(0, logits) - targets * logits) + 0.5 * penalty @ solution**2)
