@@ -1,0 +1,174 @@
+# Tussis. `make help` lists the targets. Every recipe calls a command that can be called by hand as well.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+
+# ---- Settings, all of which can be given on the command line ---------------------------------------------------
+RECORDING ?=
+DATA ?= ../shared/data
+RUN ?= runs/pipeline
+YAMNET ?= ../shared/models/yamnet.tflite
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && \
+    $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+
+# ---- Environments ----------------------------------------------------------------------------------------------
+# .venv is what a phone has (numpy and one TFLite runtime); .venv-dev is the workstation (torch, converters, tests).
+# A stamp carries a key of the requirements and of the folder, so that nothing is installed twice and a change or a
+# moved checkout installs anew.
+PHONE := .venv
+DEV := .venv-dev
+KEY := $(shell { cat pyproject.toml constraints.txt; pwd; } | cksum | cut -d ' ' -f 1)
+PHONE_READY := $(PHONE)/ready-phone-$(KEY)
+APP_READY := $(PHONE)/ready-app-$(KEY)
+DEV_READY := $(DEV)/ready-dev-$(KEY)
+NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
+
+define new_environment
+@$(NEED_PYTHON)
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1) || { rm -rf $(1); echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 2; }
+@rm -f $(1)/$(2)-*
+endef
+INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: help
+help: ## list the targets
+	@echo "Usage: make TARGET [NAME=value]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(PHONE_READY):
+	$(call new_environment,$(PHONE),ready-phone)
+	@echo "Setting up $(PHONE) (once): numpy and ai-edge-litert"
+	@$(PHONE)/bin/python $(INSTALL) .
+	@touch $@
+
+$(APP_READY): $(PHONE_READY)
+	@echo "Adding Kivy and sounddevice to $(PHONE) (once)"
+	@$(PHONE)/bin/python $(INSTALL) '.[app]'
+	@rm -f $(PHONE)/ready-app-*
+	@touch $@
+
+$(DEV_READY):
+	$(call new_environment,$(DEV),ready-dev)
+	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
+	@$(DEV)/bin/python $(INSTALL) '.[app,train,quantize,bench,dev]'
+	@touch $@
+
+# ---- For the user ----------------------------------------------------------------------------------------------
+DEMONSTRATION := runs/demonstration.wav
+screen: export TUSSIS_RECORDING := $(value RECORDING)
+
+.PHONY: screen app
+screen: $(PHONE_READY) ## screen RECORDING=my.wav; without it, a synthesized demonstration
+	@if [ -n "$$TUSSIS_RECORDING" ]; then \
+	    $(PHONE)/bin/tussis-screen -- "$$TUSSIS_RECORDING"; \
+	else \
+	    mkdir -p $(dir $(DEMONSTRATION)) && $(PHONE)/bin/python -m core.demonstration $(DEMONSTRATION) && \
+	    echo "No RECORDING given: $(DEMONSTRATION) is SYNTHETIC, made by this program. Nobody coughed." && \
+	    $(PHONE)/bin/tussis-screen $(DEMONSTRATION); \
+	fi
+
+app: $(APP_READY) ## open the window: record or open a file, see the same result
+	@$(PHONE)/bin/tussis-app
+
+# ---- For the developer -----------------------------------------------------------------------------------------
+RUFF_ON := core distill quantize app benchmarks tests
+
+.PHONY: dev debian-packages test test-all lint format
+dev: $(DEV_READY) ## set up .venv-dev with every extra
+
+debian-packages: ## install the Debian packages of the window and sound tests, where allowed; else name them
+	@.ci/debian_packages
+
+test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs)
+	@$(DEV)/bin/python -m pytest -rs
+
+test-all: debian-packages lint ## the same with the slow tests, which need the network
+	@$(DEV)/bin/python -m pytest -rs -m "slow or not slow"
+
+lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
+	@$(DEV)/bin/ruff check $(RUFF_ON)
+	@$(DEV)/bin/ruff format --check $(RUFF_ON)
+	@$(DEV)/bin/lint-imports --no-cache
+
+format: $(DEV_READY) ## let ruff rewrite the code
+	@$(DEV)/bin/ruff check --fix $(RUFF_ON)
+	@$(DEV)/bin/ruff format $(RUFF_ON)
+
+# ---- The chain: recordings to a bundle -------------------------------------------------------------------------
+# Each stage is a file, so an interrupted run goes on where it stopped (training from its last checkpoint).
+# Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
+#   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
+#   make bundle-default  hours: the settings that the bundle in core/bundles/default was made with
+SIZE ?= small
+STEP := $(DEV)/bin/
+PYSTEP := $(DEV)/bin/python -m
+MANIFEST := $(RUN)/manifest.csv
+STORE := $(RUN)/store/manifest.csv
+TEACHER := $(RUN)/pretrain/final.pt
+STUDENT := $(RUN)/distil/final.pt
+FLOAT_MODEL := $(RUN)/export/float.tflite
+INT8_MODEL := $(RUN)/quantize/int8.tflite
+PROBES := $(RUN)/probes/tb.json $(RUN)/probes/spirometry.json
+BUNDLE := $(RUN)/bundle
+BUNDLE_READY := $(BUNDLE)/bundle.json
+
+.PHONY: pipeline bundle-default evaluate benchmark
+pipeline: $(DEV_READY) $(RUN)/screening.json $(RUN)/evaluation.json ## DATA=../shared/data: recordings to a checked bundle, small
+	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
+
+bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
+	@$(MAKE) pipeline RUN=runs/default SIZE=default
+	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
+
+$(MANIFEST): | $(DEV_READY)
+	@$(PYSTEP) distill.manifests --data "$(DATA)" --out $@
+
+$(STORE): $(MANIFEST)
+	@$(PYSTEP) distill.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
+
+$(TEACHER): $(STORE)
+	@$(STEP)tussis-pretrain --store $(<D) --config distill/configs/pretrain_$(SIZE).toml --out $(@D)
+
+$(STUDENT): $(TEACHER) $(STORE)
+	@$(STEP)tussis-distill --store $(RUN)/store --teacher $(TEACHER) --event-teacher "$(YAMNET)" \
+	    --config distill/configs/distil_$(SIZE).toml --out $(@D)
+
+$(FLOAT_MODEL): $(STUDENT)
+	@$(STEP)tussis-export $< --out $(@D)
+
+$(INT8_MODEL): $(FLOAT_MODEL)
+	@$(STEP)tussis-quantize $< --recipe quantize/recipes/small_int8.json --data "$(DATA)" --out $@
+
+$(PROBES) &: $(INT8_MODEL)
+	@$(STEP)tussis-probe fit --model $< --out $(RUN)/probes
+
+$(BUNDLE_READY): $(INT8_MODEL) $(PROBES)
+	@$(STEP)tussis-bundle build --model $(INT8_MODEL) --checkpoint $(STUDENT) --manifest $(MANIFEST) \
+	    --probes $(RUN)/probes --out $(BUNDLE)
+
+$(RUN)/demonstration.wav: | $(DEV_READY)
+	@mkdir -p $(@D)
+	@$(PYSTEP) core.demonstration $@
+
+$(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
+	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
+
+$(RUN)/evaluation.json: $(BUNDLE_READY)
+	@$(STEP)tussis-evaluate --bundle $(BUNDLE) --data "$(DATA)" --pack esc50_part --out $@
+
+evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle on the test pack, through the screener itself
+	@mkdir -p runs
+	@$(STEP)tussis-evaluate --bundle core/bundles/default --data "$(DATA)" --pack esc50_part --out runs/evaluation.json
+
+benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
+	@mkdir -p runs
+	@$(STEP)tussis-benchmark --yamnet "$(YAMNET)" --out runs/latency.json
+
+# ---- Housekeeping ----------------------------------------------------------------------------------------------
+.PHONY: clean clean-runs
+clean: ## remove the environments and caches; runs/ stays
+	rm -rf $(PHONE) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find core distill quantize app benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-runs: ## remove runs/: checkpoints, stores and bundles made here
+	rm -rf runs

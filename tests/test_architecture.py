@@ -1,0 +1,166 @@
+"""The only place that holds the project's shape: the arrows, the phone's imports, sizes, names and commands."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("core", "distill", "quantize", "app", "benchmarks")
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 40
+MAX_TRACKED_BYTES = 16 * 1024 * 1024
+VAGUE_NAMES = {"utils", "helpers", "misc", "common", "manager", "base", "engine"}
+ABSENT_ON_A_PHONE = (
+    *("torch", "torchaudio", "torchao", "transformers", "scipy", "librosa", "soundfile", "soxr", "sklearn"),
+    *("litert_torch", "ai_edge_quantizer", "onnx", "onnxruntime", "matplotlib", "pydantic", "typer", "rich"),
+)
+COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+
+IMPORT_ALL_ON_A_PHONE = """
+import importlib, json, pkgutil, sys
+
+blocked, has_kivy = set(json.loads(sys.argv[1])), json.loads(sys.argv[2])
+
+class AbsentLibraries:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is not on a phone", name=name)
+
+sys.meta_path.insert(0, AbsentLibraries())
+imported, failed = [], {}
+for folder in ("core", "app"):
+    package = importlib.import_module(folder)
+    for module in pkgutil.walk_packages(package.__path__, folder + ".", onerror=lambda name: None):
+        try:
+            importlib.import_module(module.name)
+            imported.append(module.name)
+        except ImportError as error:
+            if has_kivy or (error.name or "").partition(".")[0] != "kivy":
+                failed[module.name] = repr(error)
+print("RESULT" + json.dumps({"imported": imported, "failed": failed}))
+"""
+
+
+def modules(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KIVY_NO_ARGS": "1", "KIVY_NO_CONSOLELOG": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def tracked_files() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_folders_import_each_other_only_along_the_arrows():
+    check = run_python("-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))")
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_phone_side_imports_without_any_workstation_library(tmp_path):
+    has_kivy = (
+        run_python("-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('kivy'))").returncode == 0
+    )
+    arguments = (json.dumps(ABSENT_ON_A_PHONE), json.dumps(has_kivy))
+    twin = run_python("-c", IMPORT_ALL_ON_A_PHONE, *arguments, SDL_VIDEODRIVER="offscreen", KIVY_HOME=str(tmp_path))
+    assert twin.returncode == 0, twin.stderr
+    result = json.loads(twin.stdout.partition("RESULT")[2])
+    assert result["failed"] == {}
+    assert {"core.screener", "core.interpreter", "core.screen_command"} <= set(result["imported"])
+
+
+def test_the_phone_blocker_blocks():
+    script = IMPORT_ALL_ON_A_PHONE.partition("imported, failed")[0] + "import soundfile"
+    assert "soundfile is not on a phone" in run_python("-c", script, json.dumps(["soundfile"]), "true").stderr
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    assert [
+        relative(path) for path in modules(*PACKAGES) if path.stem in VAGUE_NAMES or path.parent.name in VAGUE_NAMES
+    ] == []
+
+
+def test_no_module_is_longer_than_300_lines():
+    lengths = {
+        relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*PACKAGES, "tests")
+    }
+    assert {path: length for path, length in lengths.items() if length > MAX_MODULE_LINES} == {}
+
+
+def test_no_function_is_longer_than_40_lines_beside_its_docstring():
+    lengths = {
+        f"{relative(path)}:{node.lineno} {node.name}": code_lines(node)
+        for path in modules(*PACKAGES, "tests")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    docstring_lines = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) is not None else 0
+    return node.end_lineno - node.lineno + 1 - docstring_lines
+
+
+def test_every_module_says_in_one_sentence_what_it_is():
+    docstrings = {
+        relative(path): ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for path in modules(*PACKAGES)
+    }
+    wrong = {path: text for path, text in docstrings.items() if not is_one_sentence(text)}
+    assert wrong == {}
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.endswith(".") and "\n\n" not in text and not re.search(r"[.!?]\s+[A-Z]", text)
+
+
+def test_is_one_sentence_tells_one_from_two():
+    assert is_one_sentence("What the phone runs, e.g. a bundle of format 1.0.")
+    assert not is_one_sentence("What the phone runs. And more.")
+    assert not is_one_sentence("")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    module, function = COMMANDS[command].split(":")
+    assert function == "main"
+    script = f"import sys; sys.argv[0] = {command!r}; from {module} import main; sys.exit(main())"
+    shown = run_python("-c", script, "--help", COLUMNS="120")
+    assert shown.returncode == 0, shown.stderr
+    assert "usage" in shown.stdout.lower()
+
+
+def test_tracked_files_stay_under_16_mib():
+    assert sum(path.stat().st_size for path in tracked_files()) < MAX_TRACKED_BYTES
+
+
+def test_no_tracked_file_names_a_folder_of_somebodys_machine():
+    personal = re.compile(rb"(?<![\w.~-])/(?:home|root|work)/\w")
+    assert [relative(path) for path in tracked_files() if personal.search(path.read_bytes())] == []

@@ -1,0 +1,81 @@
+"""The only place that installs Tussis as a stranger would: from a clone, with nothing but the phone's dependencies."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.slow  # installs from a package registry
+
+
+def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` with nothing inherited from the environment or the make that runs these tests."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON", "TUSSIS", "RECORDING"))
+    }
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    if not (ROOT / ".git").exists() or not shutil.which("git") or not shutil.which("make"):
+        pytest.skip("needs a git checkout, git and make")
+    folder = tmp_path_factory.mktemp("a fresh clone") / "tussis"
+    cloned = run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(folder)], ROOT)
+    assert cloned.returncode == 0, cloned.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_screening(clone):
+    return run(["make", "screen"], clone)
+
+
+def test_make_screen_sets_itself_up_and_screens_the_demonstration(first_screening):
+    assert first_screening.returncode == 0, first_screening.stderr
+    assert "SYNTHETIC" in first_screening.stdout
+    assert "cough" in first_screening.stdout.lower()
+
+
+def test_the_environment_holds_no_workstation_library(clone, first_screening):
+    listed = run([".venv/bin/python", "-m", "pip", "list", "--format=json"], clone)
+    names = {package["name"].lower() for package in json.loads(listed.stdout)}
+    assert {"numpy", "ai-edge-litert", "tussis"} <= names
+    assert names & {"torch", "scipy", "librosa", "soundfile", "kivy", "typer", "rich", "pydantic"} == set()
+
+
+def test_make_screen_needs_no_network_again_and_takes_a_path_with_spaces(clone, first_screening):
+    recording = clone / "my 'own' $recording.wav"
+    shutil.copy(clone / "runs" / "demonstration.wav", recording)
+    nowhere = "http://127.0.0.1:9"
+    again = run(
+        ["make", "screen", f"RECORDING={recording.name}"],
+        clone,
+        PIP_NO_INDEX="1",
+        http_proxy=nowhere,
+        https_proxy=nowhere,
+    )
+    assert again.returncode == 0, again.stderr
+    assert recording.name in again.stdout
+    assert "Setting up" not in again.stdout
+    assert "SYNTHETIC" not in again.stdout
+
+
+def test_make_screen_passes_on_the_status_of_a_bad_recording(clone, first_screening):
+    refused = run(["make", "screen", "RECORDING=absent.wav"], clone)
+    assert refused.returncode != 0
+    assert "absent.wav" in refused.stderr
