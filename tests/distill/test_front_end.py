@@ -1,0 +1,71 @@
+"""The teacher's front end against HeAR's reference vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.front_end import HearFrontEnd, mel_weights, smoothing_matrix
+
+REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
+NAMES = ("sweep", "noise", "bursts", "quiet_tone", "short_tone")
+
+
+def waveform_of(name: str) -> torch.Tensor:
+    return torch.from_numpy(REFERENCE[f"waveform_{name}"].astype(np.float32) / 32768.0)[None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_image_is_that_of_hear(name: str) -> None:
+    image = HearFrontEnd()(waveform_of(name))[0].numpy()
+    assert image.shape == (192, 128)
+    assert np.abs(image - REFERENCE[f"mel_pcen_{name}"]).max() < 1e-4
+
+
+def test_the_mel_weights_are_those_of_hear() -> None:
+    weights = mel_weights().numpy()
+    assert np.abs(weights - REFERENCE["mel_weights"]).max() < 1e-6
+    assert int((weights.sum(axis=0) == 0).sum()) == 4
+
+
+def test_each_clip_is_scaled_alone() -> None:
+    front_end = HearFrontEnd()
+    clips = [waveform_of(name) for name in ("sweep", "noise", "quiet_tone")]
+    together = front_end(torch.cat(clips))
+    for clip, image in zip(clips, together, strict=True):
+        assert torch.allclose(front_end(clip)[0], image, atol=1e-6)
+
+
+def test_the_callers_waveform_is_not_changed() -> None:
+    waveform = waveform_of("noise")
+    before = waveform.clone()
+    HearFrontEnd()(waveform)
+    assert torch.equal(waveform, before)
+
+
+def test_gain_and_offset_change_nothing() -> None:
+    waveform = waveform_of("noise")
+    front_end = HearFrontEnd()
+    assert torch.allclose(front_end(waveform), front_end(0.25 * waveform + 0.125), atol=1e-3)
+
+
+def test_the_smoother_matrix_equals_the_loop_over_frames() -> None:
+    energy = np.random.default_rng(0).gamma(1.0, size=(200, 128))
+    smooth = [energy[0]]
+    for frame in energy[1:]:
+        smooth.append(0.96 * smooth[-1] + 0.04 * frame)
+    assert np.allclose(smoothing_matrix() @ energy, np.stack(smooth), rtol=1e-12)
+
+
+def test_silence_gives_finite_numbers() -> None:
+    assert torch.isfinite(HearFrontEnd()(torch.zeros(1, 32_000))).all()
+
+
+def test_a_clip_of_more_than_two_seconds_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 32000 samples"):
+        HearFrontEnd()(torch.zeros(1, 32_001))
+
+
+def test_the_front_end_adds_nothing_to_a_checkpoint() -> None:
+    assert HearFrontEnd().state_dict() == {}
