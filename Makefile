@@ -88,7 +88,7 @@ test-all: debian-packages lint ## the same with the slow tests, which need the n
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)
 	@$(DEV)/bin/ruff format --check $(RUFF_ON)
-	@$(DEV)/bin/lint-imports --no-cache
+	@$(DEV)/bin/lint-imports --no-cache --no-logo
 
 format: $(DEV_READY) ## let ruff rewrite the code
 	@$(DEV)/bin/ruff check --fix $(RUFF_ON)
