@@ -1,0 +1,114 @@
+"""The only place where a result file is written, whole or not at all, and where a file is hashed."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from core.errors import OutputError, TussisError
+
+
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it.
+
+    A temporary file in the same folder is written, synced and renamed over `path`, so a full disk or a kill leaves
+    the old file as it was. A symbolic link is followed. A device or pipe (``/dev/stdout``) is written to directly.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder has to exist.
+    content : bytes or str
+        A str is written as UTF-8, with no translation of line ends.
+
+    Raises
+    ------
+    OutputError
+        If the folder does not exist or the file cannot be written there.
+    """
+    target = _target(path)
+    payload = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        if _is_special(target):
+            target.write_bytes(payload)
+        else:
+            _replace(target, payload)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise `OutputError` now if a later write to `path` would fail; leaves nothing behind.
+
+    `path` is an existing folder, or a file (existing or not) in an existing folder. A file is really created and
+    removed, because permission bits say nothing about read-only mounts or about root.
+    """
+    target = Path(path)
+    if target.is_dir():
+        _check_folder(target, path)
+        return
+    target = _target(path)
+    if not _is_special(target):
+        _check_folder(target.parent, path)
+    elif not os.access(target, os.W_OK):
+        raise OutputError(f"{path} cannot be written: permission denied.")
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes as 64 lower-case hexadecimal digits, read in pieces; TussisError if unreadable."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TussisError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _target(path: str | Path) -> Path:
+    """The file to write, links resolved; OutputError where it is a folder or has none to lie in."""
+    try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise OutputError(f"{path} is a folder; the name of a file to write is expected.")
+        if not target.parent.is_dir():
+            raise OutputError(f"{path} cannot be written: there is no folder {Path(path).parent}.")
+    except (OSError, ValueError, RuntimeError) as error:  # null bytes and loops of links end up here
+        raise OutputError(f"{path!r} is not a usable file name: {error}.") from error
+    return target
+
+
+def _is_special(target: Path) -> bool:
+    """Whether `target` exists and is a device, pipe or socket, which cannot be replaced by a rename."""
+    return target.exists() and not target.is_file()
+
+
+def _temporary_beside(folder: Path) -> tuple[int, Path]:
+    """An open file descriptor of a new, empty file in `folder`, with the permissions an ordinary file would get."""
+    temporary = folder / f".tussis-{secrets.token_hex(8)}.part"
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), temporary
+
+
+def _replace(target: Path, payload: bytes) -> None:
+    descriptor, temporary = _temporary_beside(target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)  # noqa: PTH105  (the call whose atomicity the standard library documents)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _check_folder(folder: Path, path: str | Path) -> None:
+    try:
+        descriptor, temporary = _temporary_beside(folder)
+        os.close(descriptor)
+        temporary.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
