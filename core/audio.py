@@ -1,5 +1,6 @@
 """The only place where a recording is opened: checked, decoded in blocks, mixed to one channel, never held whole."""
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -206,6 +207,7 @@ class _SoundFileDecoder:
         self._path, self._error = path, soundfile.SoundFileError
         try:
             # The descriptor and not the path: soundfile guesses from the name's ending, the content decides here.
+            os.lseek(file.fileno(), 0, os.SEEK_SET)  # the buffered file has read ahead
             self._sound = soundfile.SoundFile(file.fileno(), closefd=False)
         except self._error as error:
             raise AudioError(f"{path} looks like {format_name} but cannot be decoded: {_reason(error)}.") from error

@@ -52,7 +52,7 @@ class Stopwatch:
 
     @property
     def timing_ms(self) -> dict[str, float]:
-        """Milliseconds per stage in the order of `STAGES`, 0.0 where never entered, and ``total`` since construction."""
+        """Milliseconds of each of `STAGES`, 0.0 where never entered, and ``total``: all since construction."""
         self._settle()
         timing_ms = {name: 1000.0 * spent_s for name, spent_s in self._spent_s.items()}
         timing_ms["total"] = 1000.0 * (self._since_s - self._started_s)
