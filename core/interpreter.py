@@ -1,0 +1,132 @@
+"""The only place where the model is run: the protocol, and its LiteRT implementation for the workstation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import InterpreterError
+
+SIGNATURE = "screen"
+EMBEDDING_SIZE = 512
+MAX_THREADS = 64
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What a model must take and give; a bundle states it and the interpreter checks the file against it."""
+
+    clip_samples: int = 32_000
+    embedding_size: int = EMBEDDING_SIZE
+    n_events: int = 8
+    n_activity_frames: int = 50
+
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each input by name."""
+        return {"waveform": (1, self.clip_samples)}
+
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each output by name."""
+        return {
+            "embedding": (1, self.embedding_size),
+            "event_logits": (1, self.n_events),
+            "activity_logits": (1, self.n_activity_frames),
+        }
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """What the model says about one clip: finite float32 arrays (512,), (n_events,) and (n_activity_frames,)."""
+
+    embedding: np.ndarray
+    event_logits: np.ndarray
+    activity_logits: np.ndarray
+
+
+class Interpreter(Protocol):
+    """Runs the model on one clip; one for each platform, so that callers never branch."""
+
+    def run(self, waveform: np.ndarray) -> ModelOutputs:
+        """Run the model on one clip of 16 kHz float32 samples in [-1, 1], shape (32000,)."""
+        ...
+
+
+class LiteRtInterpreter:
+    """The model through ``ai-edge-litert`` on the processor; one thread at a time may use it.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        A .tflite file, or its content.
+    threads : int in [1, 64]
+        Threads of the runtime.
+    shape : ModelShape
+        What the file must take and give.
+
+    Raises
+    ------
+    InterpreterError
+        If the runtime is missing, or the file is not a model of that signature and shape.
+    """
+
+    def __init__(self, model: Path | bytes, threads: int = 1, shape: ModelShape | None = None):
+        self.shape = shape or ModelShape()
+        self.source = "the model" if isinstance(model, bytes) else str(model)
+        if not 1 <= threads <= MAX_THREADS:
+            raise InterpreterError(f"{threads} threads were asked for; expected 1 to {MAX_THREADS}.")
+        self._runtime = _open_runtime(_read_model(model), threads, self.source)
+        self._runner = self._signature_runner()
+
+    def run(self, waveform: np.ndarray) -> ModelOutputs:
+        """Run the model on one clip of 16 kHz float32 samples in [-1, 1], shape (32000,)."""
+        if waveform.shape != (self.shape.clip_samples,):
+            raise InterpreterError(f"a clip has shape {waveform.shape}; expected ({self.shape.clip_samples},).")
+        clip = np.ascontiguousarray(waveform, dtype=np.float32)[np.newaxis]
+        outputs = {name: array[0].copy() for name, array in self._runner(waveform=clip).items()}
+        for name, array in outputs.items():
+            if not np.isfinite(array).all():
+                raise InterpreterError(f'{self.source}: output "{name}" is not finite for a clip of finite samples.')
+        return ModelOutputs(**outputs)
+
+    def _signature_runner(self) -> Any:
+        names = sorted(self._runtime.get_signature_list())
+        if SIGNATURE not in names:
+            found = ", ".join(names) or "none"
+            raise InterpreterError(f'{self.source} has the signatures {found}; expected one named "{SIGNATURE}".')
+        runner = self._runtime.get_signature_runner(SIGNATURE)
+        self._check_tensors("input", runner.get_input_details(), self.shape.inputs())
+        self._check_tensors("output", runner.get_output_details(), self.shape.outputs())
+        return runner
+
+    def _check_tensors(self, side: str, found: dict[str, dict], expected: dict[str, tuple[int, ...]]) -> None:
+        if set(found) != set(expected):
+            names = f"{', '.join(sorted(found)) or 'none'}; expected {', '.join(sorted(expected))}"
+            raise InterpreterError(f"{self.source} has the {side}s {names}.")
+        for name, shape in expected.items():
+            its_shape = tuple(int(size) for size in found[name]["shape"])
+            its_type = np.dtype(found[name]["dtype"]).name
+            if its_shape != shape or its_type != "float32":
+                is_not = f"{its_type} {its_shape}; expected float32 {shape}"
+                raise InterpreterError(f'{self.source}: {side} "{name}" is {is_not}.')
+
+
+def _read_model(model: Path | bytes) -> bytes:
+    if isinstance(model, bytes):
+        return model
+    try:
+        return model.read_bytes()
+    except OSError as reason:
+        raise InterpreterError(f"{model} cannot be read: {reason.strerror}.") from reason
+
+
+def _open_runtime(content: bytes, threads: int, source: str) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter as Runtime
+    except ImportError as reason:
+        install = "install it with: pip install ai-edge-litert"
+        raise InterpreterError(f"the model runtime ai-edge-litert cannot be imported; {install}.") from reason
+    try:
+        return Runtime(model_content=content, num_threads=threads)
+    except (ValueError, RuntimeError) as reason:
+        raise InterpreterError(f"{source} is not a TFLite model ({' '.join(str(reason).split())[:120]}).") from reason

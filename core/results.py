@@ -1,0 +1,192 @@
+"""The only place where a screening is put into its JSON contract (``tussis.screening/1``) and into words."""
+
+import json
+import math
+import os
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.bundle import COUGH
+from core.decisions import Decision, ProbeResult
+from core.events import Event
+from core.probes import spoken_reasons
+from core.quality import Quality
+
+SCHEMA = "tussis.screening/1"
+TEXT_WIDTH = 100
+LABEL_WIDTH = 12
+
+
+@dataclass(frozen=True)
+class RecordingFacts:
+    """Which recording was screened; ``sample_rate_hz`` is its own, before resampling; ``sha256`` is the file's."""
+
+    path: str
+    sha256: str | None
+    duration_s: float
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Which bundle screened it; ``sha256`` is that of bundle.json, which pins model, settings and probes."""
+
+    bundle: str
+    sha256: str
+    format_version: int
+
+
+@dataclass(frozen=True)
+class Screening:
+    """The result for one recording.
+
+    ``event_scores`` (largest probability over the clips, by label) and ``cough_count`` are None and ``events`` is empty
+    where the quality is not acceptable: *unscored*, which is not "no cough". Timings aside, the same recording and
+    bundle give the same screening.
+    """
+
+    recording: RecordingFacts
+    quality: Quality
+    event_scores: Mapping[str, float] | None
+    events: tuple[Event, ...]
+    cough_count: int | None
+    probes: tuple[ProbeResult, ...]
+    model: ModelFacts
+    timing_ms: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The recording's object in the contract: plain values, every number finite or null."""
+        return plain(
+            {
+                "recording": asdict(self.recording),
+                "quality": {
+                    "acceptable": self.quality.acceptable,
+                    "reasons": list(self.quality.reasons),
+                    "peak_dbfs": self.quality.peak_dbfs,
+                    "rms_dbfs": self.quality.rms_dbfs,
+                    "clipped_fraction": self.quality.clipped_fraction,
+                    "snr_db": self.quality.snr_db,
+                },
+                "event_scores": None if self.event_scores is None else dict(self.event_scores),
+                "events": [asdict(event) for event in self.events],
+                "cough_count": self.cough_count,
+                "probes": [asdict(probe) for probe in self.probes],
+                "model": asdict(self.model),
+                "timing_ms": dict(self.timing_ms),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class FailedRecording:
+    """An input that could not be screened, in its place among the results."""
+
+    path: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The recording's object in the contract."""
+        return plain({"recording": {"path": self.path}, "error": self.error})
+
+
+def screening_file(results: Iterable[Screening | FailedRecording]) -> str:
+    """The whole JSON file, one object per input in order, as text that ends in a newline."""
+    content = {"schema": SCHEMA, "recordings": [result.to_json() for result in results]}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Make a value plain JSON: Python's own numbers, null for what is not finite (silence is -inf dBFS)."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    if value is None or isinstance(value, bool):
+        return value
+    number = value.item() if hasattr(value, "item") else value
+    return number if isinstance(number, int) or math.isfinite(number) else None
+
+
+def describe(screening: Screening) -> str:
+    """The screening in words, for a person at a terminal."""
+    recording, model, quality = screening.recording, screening.model, screening.quality
+    lines = [
+        printable(recording.path),
+        _line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
+        _line("quality", _quality_words(quality)),
+    ]
+    if screening.event_scores is None:
+        lines.append(_line("coughs", f"not scored: {spoken_reasons(quality)}"))
+    else:
+        lines += [_line("coughs", _cough_words(screening)), *_other_lines(screening)]
+    lines += [_line("probe", _probe_words(probe)) for probe in screening.probes]
+    lines.append(_line("time", ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in screening.timing_ms.items())))
+    lines.append(_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"))
+    return "\n".join(lines)
+
+
+def minutes_and_seconds(seconds: float) -> str:
+    """A time in a recording as mm:ss.s; minutes go on past 59."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600:02d}:{tenths % 600 / 10:04.1f}"
+
+
+def printable(path: str) -> str:
+    """A path that is safe to print: whatever is not text, or would command the terminal, is shown as an escape."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _line(label: str, words: str) -> str:
+    indent = " " * (LABEL_WIDTH + 2)
+    wrapped = textwrap.fill(words, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    return f"  {label:<{LABEL_WIDTH}}" + wrapped[len(indent) :]
+
+
+def _quality_words(quality: Quality) -> str:
+    verdict = "acceptable" if quality.acceptable else f"not acceptable: {spoken_reasons(quality)}"
+    figures = [f"peak {_decibels(quality.peak_dbfs)} dBFS", f"level {_decibels(quality.rms_dbfs)} dBFS"]
+    figures.append(f"clipped {100 * quality.clipped_fraction:.1f} %")
+    if quality.snr_db is not None and math.isfinite(quality.snr_db):
+        figures.append(f"loud over quiet {quality.snr_db:.0f} dB")
+    return f"{verdict} ({', '.join(figures)})"
+
+
+def _decibels(level: float) -> str:
+    return f"{level:.1f}" if math.isfinite(level) else "-inf"
+
+
+def _cough_words(screening: Screening) -> str:
+    times = _times(screening, COUGH)
+    return f"{screening.cough_count} ({times})" if times else "0 (no cough was heard)"
+
+
+def _times(screening: Screening, label: str) -> str:
+    spans = [(event.start_s, event.end_s) for event in screening.events if event.label == label]
+    return ", ".join(f"{minutes_and_seconds(start)}-{minutes_and_seconds(end)}" for start, end in spans)
+
+
+def _other_lines(screening: Screening) -> list[str]:
+    scores = ", ".join(f"{_spoken(label)} {score:.2f}" for label, score in screening.event_scores.items())
+    heard = [f"{_spoken(label)} {_times(screening, label)}" for label in screening.event_scores if label != COUGH]
+    heard = [words for words in heard if words[-1].isdigit()]
+    lines = [_line("events", f"{scores} (probability in the most probable clip)")]
+    return lines + ([_line("also heard", "; ".join(heard))] if heard else [])
+
+
+def _spoken(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _probe_words(probe: ProbeResult) -> str:
+    if probe.status == "demonstration":
+        return f"{probe.name}: {probe.reason}"
+    if probe.decision is Decision.UNSCORED:
+        return f"{probe.name}: not scored: {probe.reason}"
+    status = "validated" if probe.status == "validated" else "research only, not validated"
+    score = f"{probe.score:.2f} {probe.unit}"
+    return f"{probe.name} ({status}): {score if probe.decision is None else f'{probe.decision.value}, {score}'}"

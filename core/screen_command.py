@@ -1,0 +1,132 @@
+"""The only place for the command ``tussis-screen``."""
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.bundle import load_bundle
+from core.errors import OutputError, TussisError, exit_on_error
+from core.files import check_writable, write_atomically
+from core.interpreter import MAX_THREADS
+from core.results import FailedRecording, Screening, describe, screening_file
+from core.screener import Screener
+
+COMMAND = "tussis-screen"
+EPILOG = """\
+A recording is a WAV file (8, 16, 24 or 32 bits or float, 4000 to 384000 Hz, mono or stereo); FLAC, OGG and MP3 where
+the Python package soundfile is installed. One that fails the quality check is not scored, which is not "no cough".
+
+exit status: 0 when every recording was screened, 2 when one could not be (the others are screened all the same).
+
+example:
+  tussis-screen cough.wav room.wav --json result.json
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Screen the recordings named on the command line; the exit status."""
+    options = _parser().parse_args(arguments)
+    with exit_on_error(COMMAND):
+        if options.json is not None:
+            _check_output(options.json, options.recordings)
+        screener = _open_screener(options.bundle, options.threads)
+        results = [_screen_one(screener, path) for path in options.recordings]
+        if options.json is not None:
+            write_atomically(options.json, screening_file(results))
+    return 2 if any(isinstance(result, FailedRecording) for result in results) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=COMMAND,
+        description="Screen recordings: coughs and their times, event probabilities, quality, probes, time per stage.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recordings", nargs="+", metavar="RECORDING", help="a sound file")
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one in core/bundles)")
+    parser.add_argument(
+        "--json", type=Path, metavar="OUT", help="also write the results to this file, whole or not at all"
+    )
+    parser.add_argument(
+        "--threads",
+        type=_thread_count,
+        default=1,
+        metavar="N",
+        help=f"threads of the model's runtime, 1 to {MAX_THREADS} (default: %(default)s)",
+    )
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {_version()}")
+    return parser
+
+
+def _thread_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_THREADS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads; expected 1 to {MAX_THREADS}")
+    return int(text)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tussis")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a checkout"
+
+
+def _check_output(output: Path, recordings: list[str]) -> None:
+    for path in recordings:
+        with contextlib.suppress(OSError):
+            if output.samefile(path):
+                raise OutputError(f"{output} is one of the recordings; --json would overwrite it.")
+    check_writable(output)
+
+
+def _open_screener(bundle: Path | None, threads: int) -> Screener:
+    opened = load_bundle(bundle)
+    with _quiet_runtime():
+        return Screener(opened, threads)
+
+
+def _screen_one(screener: Screener, path: str) -> Screening | FailedRecording:
+    try:
+        screening = screener.screen(path)
+    except TussisError as error:
+        print(f"{COMMAND}: {error}", file=sys.stderr, flush=True)
+        return FailedRecording(path, str(error))
+    _say(describe(screening))
+    return screening
+
+
+def _say(text: str) -> None:
+    """Print, with escapes for what the terminal's encoding lacks; a reader that went away ends nothing."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _quiet_runtime() -> Iterator[None]:
+    """Keep the native runtime's INFO lines off stderr while it starts; errors reach us as exceptions."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    with tempfile.TemporaryFile() as unread:
+        sys.stderr.flush()
+        os.dup2(unread.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,181 @@
+"""The only place where a recording is screened: command, app, benchmark and Python API all come here."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, open_recording
+from core.bundle import Bundle, load_bundle
+from core.clips import Clip, ClipCutter
+from core.errors import AudioError
+from core.events import EventFinder, WindowProbabilities, count_coughs
+from core.interpreter import Interpreter, LiteRtInterpreter
+from core.pooling import EventScores, PooledEmbedding
+from core.probes import apply_probe
+from core.quality import Quality, QualityMeter
+from core.resample import Resampler
+from core.results import ModelFacts, RecordingFacts, Screening
+from core.stopwatch import Stopwatch
+
+
+class Screener:
+    """Screens recordings one after the other with one model; use it from one thread at a time.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    threads : int in [1, 64]
+        Threads of the model's runtime.
+    interpreter : Interpreter or None
+        What runs the model; None for LiteRT with the bundle's model.
+
+    Raises
+    ------
+    BundleError, InterpreterError
+        If the model was altered since the bundle was opened, or cannot be run.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1, interpreter: Interpreter | None = None):
+        self.bundle = bundle
+        self.interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
+
+    def screen(self, path: str | Path) -> Screening:
+        """Screen one file in constant memory; raises AudioError where it cannot be read to its end."""
+        stopwatch = Stopwatch()
+        with stopwatch.stage("decode"):
+            recording = open_recording(path)
+        with recording:
+            with stopwatch.stage("decode"):
+                sha256 = recording.sha256
+            return self.screen_blocks(recording.blocks(), recording.sample_rate_hz, str(path), sha256, stopwatch)
+
+    def screen_blocks(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate_hz: int,
+        name: str,
+        sha256: str | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> Screening:
+        """Screen a recording that comes in blocks, none of which is kept.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray, shape (n,), float32 in [-1, 1]
+            Mono samples at `sample_rate_hz`; how they are divided into blocks does not matter.
+        sample_rate_hz : int in [4000, 384000]
+        name : str
+            The recording's path, for the result and for sentences.
+        sha256 : str or None
+            SHA-256 of the recording's file, where there is a file.
+        stopwatch : Stopwatch or None
+            One that already holds the time it took to open the recording.
+
+        Raises
+        ------
+        AudioError
+            If the rate is out of range, there is no sample, or a sample is not a finite number.
+        """
+        _check_sample_rate(sample_rate_hz, name)
+        stopwatch = stopwatch or Stopwatch()
+        listener = _Listener(self.bundle, self.interpreter, sample_rate_hz, stopwatch)
+        n_samples = 0
+        for block in stopwatch.iterate("decode", blocks):
+            _check_block(block, name)
+            n_samples += len(block)
+            listener.hear(block)
+        if n_samples == 0:
+            raise AudioError(f"{name} holds no samples; expected a recording.")
+        return listener.finish(RecordingFacts(name, sha256, n_samples / sample_rate_hz, sample_rate_hz))
+
+
+def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, threads: int = 1) -> Screening:
+    """Screen one recording; `bundle` is an open bundle, a bundle folder, or None for the one that comes with Tussis."""
+    opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    return Screener(opened, threads).screen(path)
+
+
+class _Listener:
+    """What is kept of one recording while it is heard: running results, never sound."""
+
+    def __init__(self, bundle: Bundle, interpreter: Interpreter, sample_rate_hz: int, stopwatch: Stopwatch):
+        labels = bundle.event_labels
+        self._bundle, self._interpreter, self._stopwatch = bundle, interpreter, stopwatch
+        self._resampler = Resampler(sample_rate_hz)
+        self._quality = QualityMeter()
+        self._cutter = ClipCutter(bundle.screening.hop_s)
+        self._scores = EventScores(len(labels))
+        self._events = EventFinder(labels, bundle.screening)
+        size = bundle.model_shape.embedding_size
+        self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
+
+    def hear(self, block: np.ndarray) -> None:
+        """Take the next samples at the recording's own rate."""
+        with self._stopwatch.stage("resample"):
+            resampled = self._resampler.process(block)
+        self._take(resampled)
+
+    def finish(self, recording: RecordingFacts) -> Screening:
+        """Take what is left and give the screening."""
+        with self._stopwatch.stage("resample"):
+            rest = self._resampler.flush()
+        self._take(rest)
+        self._run(self._cutter.finish())
+        with self._stopwatch.stage("quality"):
+            quality = self._quality.verdict()
+        with self._stopwatch.stage("events"):
+            events = self._events.finish(recording.duration_s) if quality.acceptable else ()
+        with self._stopwatch.stage("probes"):
+            pairs = zip(self._bundle.probes, self._pooled, strict=True)
+            probes = tuple(apply_probe(probe, pooled.mean, pooled.n_clips, quality) for probe, pooled in pairs)
+        return Screening(
+            recording=recording,
+            quality=quality,
+            event_scores=self._event_scores(quality),
+            events=events,
+            cough_count=count_coughs(events) if quality.acceptable else None,
+            probes=probes,
+            model=ModelFacts(self._bundle.name, self._bundle.sha256, self._bundle.format_version),
+            timing_ms=self._stopwatch.timing_ms,
+        )
+
+    def _take(self, samples: np.ndarray) -> None:
+        with self._stopwatch.stage("quality"):
+            self._quality.push(samples)
+        with self._stopwatch.stage("resample"):
+            clips = self._cutter.push(samples)
+        self._run(clips)
+
+    def _run(self, clips: list[Clip]) -> None:
+        for clip in clips:
+            with self._stopwatch.stage("model"):
+                outputs = self._interpreter.run(clip.waveform)
+            with self._stopwatch.stage("events"):
+                events, activity = _probabilities(outputs.event_logits), _probabilities(outputs.activity_logits)
+                self._scores.push(events)
+                self._events.push(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
+            with self._stopwatch.stage("probes"):
+                for pooled in self._pooled:
+                    pooled.push(outputs.embedding, events)
+
+    def _event_scores(self, quality: Quality) -> dict[str, float] | None:
+        if not quality.acceptable:
+            return None
+        return dict(zip(self._bundle.event_labels, self._scores.probabilities.tolist(), strict=True))
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Sigmoid in float64; logits beyond +-60 say the same as +-60."""
+    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
+
+
+def _check_sample_rate(sample_rate_hz: int, name: str) -> None:
+    if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+        expected = f"expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz"
+        raise AudioError(f"{name} has a sample rate of {sample_rate_hz} Hz; {expected}.")
+
+
+def _check_block(block: np.ndarray, name: str) -> None:
+    if block.ndim != 1 or not np.isfinite(block).all():
+        raise AudioError(f"{name} holds samples that are not finite numbers, or more than one channel.")
