@@ -1,0 +1,182 @@
+"""The only place that trains the student: from a teacher's targets, labels and composed soundscapes (tussis-distill)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from core.errors import DataError, exit_on_error
+from core.files import sha256_of_file
+from distill.checkpoints import load_checkpoint
+from distill.labels import positives
+from distill.losses import TeacherHead, embedding_regression, relational, weighted_bce
+from distill.metrics import auroc
+from distill.provenance import packs_used, source_commit
+from distill.settings import Settings, load_settings
+from distill.soundscapes import COUGH, Batch, Soundscapes
+from distill.student import EMBEDDING_SIZE, Student, StudentSettings
+from distill.targets import Targets, cut_crop
+from distill.training import TrainingSettings, train
+from distill.waveform_store import WaveformStore
+
+_BATCH = 64
+
+
+class LossWeights(Settings):
+    """Weight of each loss in the sum."""
+
+    events: float = 1.0
+    activity: float = 0.5
+    embedding: float = 0.5
+    relational: float = 0.5
+
+
+class DistillSettings(Settings):
+    """Everything that a distillation run depends on, beside its data."""
+
+    student: StudentSettings = StudentSettings()
+    losses: LossWeights = LossWeights()
+    training: TrainingSettings
+
+
+class DistilledStudent(nn.Module):
+    """The student and the head that maps its embedding to the teacher's, used in training only."""
+
+    def __init__(self, settings: StudentSettings, teacher_size: int):
+        super().__init__()
+        self.student = Student(settings)
+        self.teacher_head = TeacherHead(EMBEDDING_SIZE, teacher_size)
+
+    def losses(self, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
+        """Return the weighted sum as "loss", and each loss apart."""
+        with torch.no_grad():
+            features = self.student.front_end(batch.waveform).contiguous(memory_format=torch.channels_last)
+        outputs = self.student.body(features)
+        activity_weights = batch.activity_weight[:, None].expand_as(batch.activity)
+        parts = {
+            "events": weighted_bce(outputs.event_logits, batch.events, batch.event_weights),
+            "activity": weighted_bce(outputs.activity_logits, batch.activity, activity_weights),
+            "embedding": embedding_regression(
+                self.teacher_head(outputs.embedding), batch.teacher, batch.teacher_weight
+            ),
+            "relational": relational(outputs.embedding, batch.teacher, batch.teacher_weight),
+        }
+        return {"loss": sum(getattr(weights, name) * value for name, value in parts.items()), **parts}
+
+
+def load_student(checkpoint: Path) -> Student:
+    """Build the student that a distillation checkpoint holds, in evaluation mode; otherwise `DataError`."""
+    loaded = load_checkpoint(checkpoint)
+    try:
+        student = Student(StudentSettings(**loaded.settings["student"]))
+        state = {
+            name.removeprefix("student."): value
+            for name, value in loaded.model_state.items()
+            if name.startswith("student.")
+        }
+        student.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{checkpoint} does not hold a student of this architecture: {str(error).splitlines()[0]}"
+        ) from error
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise DataError(f"{checkpoint} holds weights that are not finite")
+    return student.eval()
+
+
+def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[str, float]:
+    """Cough AUROC of the labelled validation recordings, maximum over their crops, all packs and without COVID-19 cough.
+
+    That pack holds coughs only and half of it came through a telephone, so that the channel alone would help.
+    """
+    crops = [
+        crop
+        for crop, row in enumerate(targets.row)
+        if store.rows[row].role == "validation" and store.rows[row].labelled
+    ]
+    best: dict[int, float] = {}
+    for start in range(0, len(crops), _BATCH):
+        chosen = crops[start : start + _BATCH]
+        waveforms = [cut_crop(store.waveform(int(targets.row[c])), int(targets.offset[c])) for c in chosen]
+        with torch.inference_mode():
+            logits = student(torch.from_numpy(np.stack(waveforms))).event_logits[:, COUGH]
+        for crop, logit in zip(chosen, logits.tolist(), strict=True):
+            row = int(targets.row[crop])
+            best[row] = max(best.get(row, -np.inf), logit)
+    return {
+        "cough_auroc": _cough_auroc(store, best),
+        "cough_auroc_coswara": _cough_auroc(store, {r: s for r, s in best.items() if "coswara" in store.rows[r].pack}),
+    }
+
+
+def _cough_auroc(store: WaveformStore, score_of_row: dict[int, float]) -> float:
+    is_cough = np.array([positives(store.rows[row].labels)[COUGH] > 0 for row in score_of_row], dtype=bool)
+    return auroc(list(score_of_row.values()), is_cough)
+
+
+def distill(
+    settings: DistillSettings, store: WaveformStore, targets_path: Path, run_dir: Path, time_limit_s: float | None
+) -> Path:
+    """Train a student on `store` and the targets; returns the final checkpoint."""
+    targets = Targets.load(targets_path)
+    if targets.row.max(initial=-1) >= len(store.rows):
+        raise DataError(f"{targets_path} was made for another store: it names recording {targets.row.max()}")
+    torch.manual_seed(settings.training.seed)
+    soundscapes = Soundscapes(
+        store, targets, role="train", batch_size=settings.training.batch_size, seed=settings.training.seed
+    )
+    model = DistilledStudent(settings.student, targets.embedding.shape[1]).to(memory_format=torch.channels_last)
+    return train(
+        model,
+        lambda module, batch: module.losses(batch, settings.losses),
+        soundscapes.batch_at,
+        settings.training,
+        run_dir,
+        on_checkpoint=lambda _, module: validate(module.student, store, targets),
+        time_limit_s=time_limit_s,
+        provenance=_provenance(store, targets_path),
+        run_settings=settings,
+    )
+
+
+def _provenance(store: WaveformStore, targets_path: Path) -> dict[str, Any]:
+    return {
+        "commit": source_commit(),
+        "targets_sha256": sha256_of_file(targets_path),
+        "packs": packs_used(store.rows, role="train"),
+    }
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    config: Path = typer.Option(..., help="TOML settings, for instance distill/configs/distil_small.toml."),  # noqa: B008
+    store: Path = typer.Option(..., help="Folder written by python -m distill.waveform_store."),  # noqa: B008
+    targets: Path = typer.Option(..., help="npz written by python -m distill.targets."),  # noqa: B008
+    out: Path = typer.Option(..., help="Run folder: settings, log, latest.pt to resume from, final.pt."),  # noqa: B008
+    time_limit_s: float = typer.Option(None, help="Stop after this many seconds of training."),
+    overrides: list[str] = typer.Argument(None, help="Settings as key.sub=value, e.g. training.steps=100."),  # noqa: B008
+) -> None:
+    """Distil a student from the teachers' targets.
+
+    Example: tussis-distill --config distill/configs/distil_small.toml --store cache/store
+    --targets cache/targets.npz --out runs/student
+    """
+    with exit_on_error("tussis-distill"):
+        settings: BaseModel = load_settings(DistillSettings, config, overrides or [])
+        print(distill(settings, WaveformStore.open(store), targets, out, time_limit_s))
+
+
+def main() -> None:
+    """Entry point of ``tussis-distill``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

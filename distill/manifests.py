@@ -1,0 +1,170 @@
+"""The only place that decides which recording plays which role, so that no subject crosses a split."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from pathlib import Path
+
+import typer
+
+from core.errors import DataError, exit_on_error
+from core.files import write_atomically
+
+VALIDATION_FOLD = 5
+TEST_PACKS = frozenset({"esc50_part"})
+AUGMENT_PACKS = frozenset({"rir_webaudio"})
+SKIPPED_FLAGS = frozenset({"near_silent"})
+ROLES = ("train", "validation", "test", "augment")
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One recording of a pack and the role it plays.
+
+    ``path`` is relative to the data folder; ``subject_id`` is a person, a freesound id or, where neither is known,
+    the pack itself, so that the whole pack stays on one side; ``fold`` is 1-5 by subject, None where unlabelled.
+    """
+
+    path: str
+    pack: str
+    source_id: str
+    subject_id: str
+    duration_s: float
+    labels: tuple[str, ...]
+    fold: int | None
+    licence: str
+    role: str
+    labelled: bool
+
+
+def build_manifest(data_root: Path) -> list[ManifestRow]:
+    """Read every pack's ``manifest.csv`` below `data_root` and give each recording a role.
+
+    A subject or source that is in validation or test is never in train, the unlabelled recordings included.
+
+    Raises
+    ------
+    DataError
+        If `data_root` holds no pack, or a pack's manifest lacks a column.
+    """
+    manifests = sorted(data_root.glob("*/manifest.csv"))
+    if not manifests:
+        raise DataError(f"no pack (a folder with a manifest.csv) was found in {data_root}")
+    rows = [row for manifest in manifests for row in _read_pack(manifest)]
+    return _keep_splits_disjoint(rows)
+
+
+def _read_pack(manifest: Path) -> Iterable[ManifestRow]:
+    pack = manifest.parent.name
+    with manifest.open(newline="", encoding="utf-8") as file:
+        for record in csv.DictReader(file):
+            if SKIPPED_FLAGS & set((record.get("flags") or "").split(";")):
+                continue
+            try:
+                yield _to_row(pack, record)
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{manifest} has a row without a usable column {error}") from error
+
+
+def _to_row(pack: str, record: dict[str, str]) -> ManifestRow:
+    labels = tuple(label for label in (record.get("labels") or "").split(";") if label)
+    fold = int(record["group_fold"]) if record.get("group_fold") else None
+    dataset = record["dataset"]
+    return ManifestRow(
+        path=f"{pack}/{record['path']}",
+        pack=pack,
+        source_id=f"{dataset.removesuffix('_part')}:{record['source_id']}",
+        subject_id=record["subject_id"] or f"{dataset}:unknown",
+        duration_s=float(record["duration_s"]),
+        labels=labels,
+        fold=fold,
+        licence=record["licence"],
+        role=_role(pack, record["subject_id"], fold),
+        labelled=bool(labels),
+    )
+
+
+def _role(pack: str, subject_id: str, fold: int | None) -> str:
+    if pack in TEST_PACKS:
+        return "test"
+    if pack in AUGMENT_PACKS:
+        return "augment"
+    return "validation" if fold == VALIDATION_FOLD and subject_id else "train"
+
+
+def _keep_splits_disjoint(rows: list[ManifestRow]) -> list[ManifestRow]:
+    """Drop the training recordings whose subject or source is held out, and validation ones that are in the test."""
+    tested = {key for row in rows if row.role == "test" for key in (row.subject_id, row.source_id)}
+    validated = {key for row in rows if row.role == "validation" for key in (row.subject_id, row.source_id)}
+    held_out = {"train": tested | validated, "validation": tested}
+    return [row for row in rows if not {row.subject_id, row.source_id} & held_out.get(row.role, set())]
+
+
+def write_manifest(rows: list[ManifestRow], path: Path) -> None:
+    """Write `rows` as CSV; labels are joined by ``;``."""
+    text = StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(ManifestRow)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**asdict(row), "labels": ";".join(row.labels), "fold": row.fold or ""})
+    write_atomically(path, text.getvalue())
+
+
+def read_manifest(path: Path) -> list[ManifestRow]:
+    """Read what `write_manifest` wrote; a file of another shape raises `DataError`."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_from_record(record) for record in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is not a manifest: {error}") from error
+
+
+def _from_record(record: dict[str, str]) -> ManifestRow:
+    return ManifestRow(
+        path=record["path"],
+        pack=record["pack"],
+        source_id=record["source_id"],
+        subject_id=record["subject_id"],
+        duration_s=float(record["duration_s"]),
+        labels=tuple(label for label in record["labels"].split(";") if label),
+        fold=int(record["fold"]) if record["fold"] else None,
+        licence=record["licence"],
+        role=record["role"],
+        labelled=record["labelled"] == "True",
+    )
+
+
+def summarize(rows: list[ManifestRow]) -> str:
+    """One line a role: recordings, hours, subjects."""
+    lines = []
+    for role in ROLES:
+        chosen = [row for row in rows if row.role == role]
+        hours = sum(row.duration_s for row in chosen) / 3600
+        subjects = len({row.subject_id for row in chosen})
+        packs = Counter(row.pack for row in chosen)
+        lines.append(f"{role}: {len(chosen)} recordings, {hours:.2f} h, {subjects} subjects, {len(packs)} packs")
+    return "\n".join(lines)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def build(data: Path = typer.Option(..., help="Folder of packs."), out: Path = typer.Option(..., help="CSV to write.")):  # noqa: B008
+    """Read the packs' manifests, split them by subject and write one manifest."""
+    with exit_on_error("manifests"):
+        rows = build_manifest(data)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(rows, out)
+        print(summarize(rows))
+
+
+def main() -> None:
+    """Entry point of ``python -m distill.manifests``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
