@@ -1,4 +1,4 @@
-"""The only place for the channel augmentations: band limits, rooms, level, noise and clipping, drawn for every class."""
+"""The only place for the channel augmentations: band limits, rooms, level, noise and clipping, for every class."""
 
 from typing import NamedTuple
 

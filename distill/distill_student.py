@@ -1,4 +1,4 @@
-"""The only place that trains the student: from a teacher's targets, labels and composed soundscapes (tussis-distill)."""
+"""The only place that trains the student, from teachers' targets, labels and composed soundscapes (tussis-distill)."""
 
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,9 @@ def load_student(checkpoint: Path) -> Student:
 
 
 def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[str, float]:
-    """Cough AUROC of the labelled validation recordings, maximum over their crops, all packs and without COVID-19 cough.
+    """Cough AUROC of the labelled validation recordings (maximum over their crops): of all packs, and of Coswara alone.
 
-    That pack holds coughs only and half of it came through a telephone, so that the channel alone would help.
+    In Coswara one microphone recorded coughs, breaths and speech, so that the channel cannot help.
     """
     crops = [
         crop

@@ -1,4 +1,4 @@
-"""The only place that maps the packs' labels to the event labels, and says what a pack's silence about a label means."""
+"""The only place that maps the packs' labels to the event labels, and says what a label's absence means."""
 
 from collections.abc import Iterable
 

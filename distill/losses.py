@@ -22,7 +22,7 @@ def embedding_regression(projected: Tensor, teacher: Tensor, weights: Tensor) ->
 def relational(embedding: Tensor, teacher: Tensor, weights: Tensor) -> Tensor:
     """Mean squared difference of the clips' similarity matrices (Park et al. 2019, relational distillation).
 
-    ``embedding`` (batch, d_student), ``teacher`` (batch, d_teacher), ``weights`` (batch,); clips of weight 0 are left out.
+    ``embedding`` (batch, d_student), ``teacher`` (batch, d_teacher), ``weights`` (batch,); weight 0 leaves a clip out.
     """
     ours, theirs = (_similarities(x) for x in (embedding, teacher))
     pairs = weights[:, None] * weights[None, :]

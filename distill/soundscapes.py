@@ -186,7 +186,7 @@ def _place(
     frames: tuple[int, int],
     rng: np.random.Generator,
 ) -> None:
-    """Add `frames` of `recording`, with 10-ms fades, at a random frame of the clip, at a random level of up to 10 dB."""
+    """Add `frames` of `recording`, with 10-ms fades, at a random frame of the clip and a random level (10 dB)."""
     start, stop = frames
     piece = recording[start * STEP_SAMPLES : stop * STEP_SAMPLES].copy()
     fade = min(160, len(piece) // 2)

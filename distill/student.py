@@ -16,7 +16,7 @@ ACTIVITY_FRAME_STEP_S = 2.0 / N_ACTIVITY_FRAMES
 
 
 class StudentSettings(BaseModel):
-    """Widths and (time, mel) strides of the stages behind the stem, which halves both; the small size is the default."""
+    """Widths and (time, mel) strides of the stages behind the stem, which halves both; the default is `small`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ def _convolution(n_in: int, n_out: int, kernel: int, stride: tuple[int, int], *,
 
 
 class FusedBlock(nn.Module):
-    """A 3x3 expansion and a 1x1 projection, with a residual where the shape stays (Gupta and Akin 2020, fused MBConv)."""
+    """3x3 expansion and 1x1 projection, with a residual where the shape stays (fused MBConv, Gupta and Akin 2020)."""
 
     def __init__(self, n_in: int, n_expanded: int, n_out: int, stride: tuple[int, int]):
         super().__init__()
