@@ -99,16 +99,17 @@ format: $(DEV_READY) ## let ruff rewrite the code
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
 #   make bundle-default  hours: the settings that the bundle in core/bundles/default was made with
-SIZE ?= small
+SIZE ?= pipeline
 STEP := $(DEV)/bin/
 PYSTEP := $(DEV)/bin/python -m
 MANIFEST := $(RUN)/manifest.csv
 STORE := $(RUN)/store/manifest.csv
 TEACHER := $(RUN)/pretrain/final.pt
+TARGETS := $(RUN)/targets.npz
 STUDENT := $(RUN)/distil/final.pt
 FLOAT_MODEL := $(RUN)/export/float.tflite
 INT8_MODEL := $(RUN)/quantize/int8.tflite
-PROBES := $(RUN)/probes/tb.json $(RUN)/probes/spirometry.json
+PROBES := $(RUN)/probes/spirometry.json
 BUNDLE := $(RUN)/bundle
 BUNDLE_READY := $(BUNDLE)/bundle.json
 
@@ -117,7 +118,7 @@ pipeline: $(DEV_READY) $(RUN)/screening.json $(RUN)/evaluation.json ## DATA=../s
 	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
 
 bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
-	@$(MAKE) pipeline RUN=runs/default SIZE=default
+	@$(MAKE) pipeline RUN=runs/default SIZE=small
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
@@ -129,9 +130,11 @@ $(STORE): $(MANIFEST)
 $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config distill/configs/pretrain_$(SIZE).toml --out $(@D)
 
-$(STUDENT): $(TEACHER) $(STORE)
-	@$(STEP)tussis-distill --store $(RUN)/store --teacher $(TEACHER) --event-teacher "$(YAMNET)" \
-	    --config distill/configs/distil_$(SIZE).toml --out $(@D)
+$(TARGETS): $(TEACHER) $(STORE)
+	@$(PYSTEP) distill.targets --store $(RUN)/store --teacher mae:$(TEACHER) --events "$(YAMNET)" --out $@
+
+$(STUDENT): $(TARGETS) $(STORE)
+	@$(STEP)tussis-distill --store $(RUN)/store --targets $(TARGETS) --config distill/configs/distil_$(SIZE).toml --out $(@D)
 
 $(FLOAT_MODEL): $(STUDENT)
 	@$(STEP)tussis-export $< --out $(@D)
@@ -139,8 +142,8 @@ $(FLOAT_MODEL): $(STUDENT)
 $(INT8_MODEL): $(FLOAT_MODEL)
 	@$(STEP)tussis-quantize $< --recipe quantize/recipes/small_int8.json --data "$(DATA)" --out $@
 
-$(PROBES) &: $(INT8_MODEL)
-	@$(STEP)tussis-probe fit --model $< --out $(RUN)/probes
+$(PROBES): $(INT8_MODEL)
+	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
 
 $(BUNDLE_READY): $(INT8_MODEL) $(PROBES)
 	@$(STEP)tussis-bundle build --model $(INT8_MODEL) --checkpoint $(STUDENT) --manifest $(MANIFEST) \

@@ -58,6 +58,10 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def listed(offenders: dict[str, object]) -> str:
+    return "\n" + "\n".join(f"{name}: {what}" for name, what in offenders.items())
+
+
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
@@ -90,7 +94,7 @@ def test_phone_side_imports_without_any_workstation_library(tmp_path):
     twin = run_python("-c", IMPORT_ALL_ON_A_PHONE, *arguments, SDL_VIDEODRIVER="offscreen", KIVY_HOME=str(tmp_path))
     assert twin.returncode == 0, twin.stderr
     result = json.loads(twin.stdout.partition("RESULT")[2])
-    assert result["failed"] == {}
+    assert not result["failed"], listed(result["failed"])
     assert {"core.screener", "core.interpreter", "core.screen_command"} <= set(result["imported"])
 
 
@@ -109,7 +113,8 @@ def test_no_module_is_longer_than_300_lines():
     lengths = {
         relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*PACKAGES, "tests")
     }
-    assert {path: length for path, length in lengths.items() if length > MAX_MODULE_LINES} == {}
+    too_long = {path: length for path, length in lengths.items() if length > MAX_MODULE_LINES}
+    assert not too_long, listed(too_long)
 
 
 def test_no_function_is_longer_than_40_lines_beside_its_docstring():
@@ -119,7 +124,8 @@ def test_no_function_is_longer_than_40_lines_beside_its_docstring():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+    too_long = {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES}
+    assert not too_long, listed(too_long)
 
 
 def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -134,7 +140,7 @@ def test_every_module_says_in_one_sentence_what_it_is():
         for path in modules(*PACKAGES)
     }
     wrong = {path: text for path, text in docstrings.items() if not is_one_sentence(text)}
-    assert wrong == {}
+    assert not wrong, listed(wrong)
 
 
 def is_one_sentence(text: str) -> bool:
