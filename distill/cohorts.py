@@ -1,9 +1,4 @@
-"""The only place for synthetic cohorts: sound made from noise, for showing the probes' plumbing and nothing else.
-
-Nothing here is or resembles a measurement of anybody. The "TB" label and the FEV1 are drawn at random and then steer
-the synthesis (wetness, band and decay of a cough; decay and band of a blow), so that a probe has something to find.
-A probe fitted on these recordings has the status `demonstration` and ``training.synthetic = true``, always.
-"""
+"""The only place for synthetic cohorts: sound made from noise, for showing the probes' plumbing and nothing else."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -83,6 +78,10 @@ COHORTS: dict[str, Callable[..., Cohort]] = {"tb": tb_cohort, "spirometry": spir
 
 def write_cohort(name: str, folder: Path, n_subjects: int = N_SUBJECTS, seed: int = 0) -> Path:
     """Write a cohort's WAV files and ``recordings.csv`` to ``folder``.
+
+    Nothing in it is or resembles a measurement of anybody. The "TB" label and the FEV1 are drawn at random and then
+    steer the synthesis (wetness, band and decay of a cough; decay and band of a blow), so that a probe has something
+    to find. A probe fitted on it has the status `demonstration` and ``training.synthetic = true``, always.
 
     The CSV has the columns that ``tussis-probe fit --recordings`` reads: path (relative to the CSV), subject_id,
     label, synthetic (always 1), and for spirometry age_years, sex (F or M) and height_cm.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ PathFit = Callable[[Array, Array, Array], tuple[Array, Array]]
 Loss = Callable[[Array, Array], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearModel:
     """``intercept + weights · (x - mean) / scale``; all vectors (n_features,), float64."""
 
@@ -31,6 +32,17 @@ class LinearModel:
     def scores(self, features: Array) -> Array:
         """Scores (n,) of ``features`` (n, n_features)."""
         return self.intercept + (features - self.mean) / self.scale @ self.weights
+
+
+@dataclass(frozen=True, eq=False)
+class FittedProbe:
+    """A linear model with what core needs to turn its score into an output, and how well that was seen to work."""
+
+    model: LinearModel
+    temperature: float
+    operating_point: float | None
+    abstention_band: tuple[float, float] | None
+    metrics: dict[str, Any]
 
 
 def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLDS, seed: int = 0) -> NDArray[np.int64]:
@@ -50,10 +62,21 @@ def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLD
     return fold_of_subject[index]
 
 
-def by_subject(values: Array, subjects: Sequence[str]) -> tuple[Array, list[str]]:
-    """Mean of ``values`` (n,) per subject, and the subjects in sorted order."""
-    names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    return np.bincount(index, weights=values) / np.bincount(index), [str(name) for name in names]
+def participant_means(values: Array, targets: Array, subjects: Sequence[str]) -> tuple[Array, Array, list[str]]:
+    """Mean of ``values`` (n,) over the recordings that share a subject and a target.
+
+    A subject recorded in both classes, or at two values, counts once for each: there is no mean diagnosis.
+
+    Returns
+    -------
+    values, targets, subjects
+        One each per subject and target.
+    """
+    units = sorted(set(zip(map(str, subjects), map(float, targets), strict=True)))
+    position = {unit: i for i, unit in enumerate(units)}
+    index = np.array([position[unit] for unit in zip(map(str, subjects), map(float, targets), strict=True)])
+    means = np.bincount(index, weights=values) / np.bincount(index)
+    return means, np.array([target for _, target in units]), [subject for subject, _ in units]
 
 
 def ridge_path(features: Array, targets: Array, regularizers: Array) -> tuple[Array, Array]:
@@ -101,9 +124,9 @@ def fit_with_best_regularizer(
     ----------
     features : array, shape (n, n_features)
     targets : array, shape (n,)
-    subjects : n subject ids; one subject's scores are averaged before ``loss`` sees them
+    subjects : n subject ids; `participant_means` of the scores are what ``loss`` sees
     fit_path : `ridge_path` or `logistic_path`
-    loss : (subject scores, subject targets) -> number to make small; equal losses go to the stronger penalty
+    loss : (participants' scores, targets) -> number to make small; equal losses go to the stronger penalty
     """
     scores = np.empty((len(REGULARIZERS), len(targets)))
     folds = subject_folds(subjects, targets, seed=seed)
@@ -111,8 +134,7 @@ def fit_with_best_regularizer(
         held_out = folds == fold
         mean, scale, weights, intercepts = _standardized_path(features[~held_out], targets[~held_out], fit_path)
         scores[:, held_out] = weights @ ((features[held_out] - mean) / scale).T + intercepts[:, None]
-    subject_targets, _ = by_subject(targets, subjects)
-    losses = np.array([loss(by_subject(row, subjects)[0], subject_targets) for row in scores])
+    losses = np.array([loss(*participant_means(row, targets, subjects)[:2]) for row in scores])
     best = int(np.flatnonzero(losses <= losses.min() + 1e-12)[-1])
     mean, scale, weights, intercepts = _standardized_path(features, targets, fit_path, REGULARIZERS[best : best + 1])
     return LinearModel(mean, scale, weights[0], float(intercepts[0]), float(REGULARIZERS[best]))
@@ -131,6 +153,17 @@ def out_of_fold_scores(
         model = fit_with_best_regularizer(features[kept], targets[kept], subjects[kept], fit_path, loss, seed + 1)
         scores[held_out] = model.scores(features[held_out])
     return scores
+
+
+def balanced_cross_entropy(scores: Array, targets: Array) -> float:
+    """Mean cross-entropy of ``sigmoid(scores)`` with 0/1 targets, both classes weighing the same."""
+    losses = np.logaddexp(0, scores) - targets * scores
+    return float(losses[targets == 1].mean() + losses[targets == 0].mean()) / 2
+
+
+def mean_absolute_error(scores: Array, targets: Array) -> float:
+    """Mean of |score - target|, in the target's unit."""
+    return float(np.abs(scores - targets).mean())
 
 
 def fit_temperature(scores: Array, targets: Array) -> float:

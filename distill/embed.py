@@ -1,0 +1,213 @@
+"""The only place where recordings become the shipped model's embeddings, clip by clip as core's screener cuts them."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from core.quality import QualityMeter
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from core.audio import RecordingReader, open_recording
+from core.bundle import Bundle, load_bundle
+from core.clips import Clip, ClipCutter
+from core.errors import DataError, OutputError, exit_on_error
+from core.files import check_writable, write_atomically
+from core.interpreter import Interpreter, LiteRtInterpreter, ModelOutputs
+from core.pooling import PooledEmbedding
+from core.probes import ClipSelection, sigmoid
+from core.resample import Resampler
+
+NPZ_FORMAT = "tussis.embeddings/1"
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedRecording:
+    """What the model says about each clip of a recording, in order of time.
+
+    ``start_s`` (n_clips,) float64; ``embeddings`` (n_clips, 512) float32; ``event_probabilities``
+    (n_clips, n_events) float64. ``unacceptable`` holds the quality gate's reasons, empty where it was passed.
+    """
+
+    path: str
+    sha256: str
+    unacceptable: tuple[str, ...]
+    start_s: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+    event_probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """A model and what core needs to know about it to cut clips and select them."""
+
+    interpreter: Interpreter
+    hop_s: float
+    event_labels: tuple[str, ...]
+    sha256: str
+
+
+def model_of_bundle(bundle: Bundle, threads: int = 1) -> EmbeddingModel:
+    """The bundle's model with the bundle's own hop and labels."""
+    interpreter = LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
+    return EmbeddingModel(interpreter, bundle.screening.hop_s, bundle.event_labels, bundle.model_sha256)
+
+
+def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
+    """Run the model on every clip of a recording, holding one block of it at a time.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be read.
+    """
+    meter, cutter = QualityMeter(), ClipCutter(model.hop_s)
+    starts_s: list[float] = []
+    outputs: list[ModelOutputs] = []
+    with open_recording(path) as reader:
+        for block in _blocks_at_16_khz(reader):
+            meter.push(block)
+            _run_clips(cutter.push(block), model.interpreter, starts_s, outputs)
+        _run_clips(cutter.finish(), model.interpreter, starts_s, outputs)
+        sha256 = reader.sha256
+    quality = meter.verdict()
+    return EmbeddedRecording(
+        path=str(path),
+        sha256=sha256,
+        unacceptable=() if quality.acceptable else quality.reasons,
+        start_s=np.array(starts_s),
+        embeddings=np.array([output.embedding for output in outputs], dtype=np.float32),
+        event_probabilities=np.array([[sigmoid(logit) for logit in output.event_logits] for output in outputs]),
+    )
+
+
+def pool_clips(
+    recording: EmbeddedRecording, selection: ClipSelection, event_labels: tuple[str, ...]
+) -> NDArray[np.float64] | None:
+    """Mean embedding (512,) of the clips that a probe selects, by core's own pooling.
+
+    None where core would leave the recording unscored: unacceptable quality or fewer clips than the probe needs.
+    """
+    pooled = PooledEmbedding(selection, event_labels, recording.embeddings.shape[1])
+    for embedding, probabilities in zip(recording.embeddings, recording.event_probabilities, strict=True):
+        pooled.push(embedding, probabilities)
+    if recording.unacceptable or pooled.n_clips < selection.min_clips:
+        return None
+    return pooled.mean
+
+
+def write_embeddings(
+    path: Path, recordings: Sequence[EmbeddedRecording], model_sha256: str, event_labels: tuple[str, ...]
+) -> None:
+    """Write recordings as one NPZ without pickled objects; one row per clip, in order.
+
+    Arrays: ``format``, ``model_sha256``, ``event_labels`` (n_events,); per recording ``recording_paths``,
+    ``recording_sha256``, ``recording_unacceptable`` (reasons joined by ``;``); per clip ``recording`` (index of its
+    recording), ``path``, ``start_s``, ``embedding`` (n_clips, 512) and ``event_probabilities`` (n_clips, n_events).
+    """
+    index = np.repeat(np.arange(len(recordings)), [len(recording.start_s) for recording in recordings])
+    content = io.BytesIO()
+    np.savez(
+        content,
+        format=np.array(NPZ_FORMAT),
+        model_sha256=np.array(model_sha256),
+        event_labels=np.array(event_labels),
+        recording_paths=np.array([recording.path for recording in recordings]),
+        recording_sha256=np.array([recording.sha256 for recording in recordings]),
+        recording_unacceptable=np.array([";".join(recording.unacceptable) for recording in recordings]),
+        recording=index,
+        path=np.array([recordings[i].path for i in index]),
+        start_s=np.concatenate([recording.start_s for recording in recordings]),
+        embedding=np.concatenate([recording.embeddings for recording in recordings]),
+        event_probabilities=np.concatenate([recording.event_probabilities for recording in recordings]),
+    )
+    write_atomically(path, content.getvalue())
+
+
+def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecording]:
+    """Read what `write_embeddings` wrote, by the recording's SHA-256; refuses embeddings of another model."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays["format"]) != NPZ_FORMAT:
+            raise DataError(f"{path} has the format {str(arrays['format'])!r}; expected {NPZ_FORMAT!r}")
+        if str(arrays["model_sha256"]) != model_sha256:
+            theirs = str(arrays["model_sha256"])[:12]
+            raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
+        recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
+    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
+        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
+    return {recording.sha256: recording for recording in recordings}
+
+
+def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedRecording]:
+    """`embed_recording` for each path, with a progress bar on stderr."""
+    console = Console(stderr=True)
+    shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
+    return [embed_recording(path, model) for path in shown]
+
+
+def _blocks_at_16_khz(reader: RecordingReader) -> Iterator[NDArray[np.float32]]:
+    resampler = Resampler(reader.sample_rate_hz)
+    for block in reader.blocks():
+        yield resampler.process(block)
+    yield resampler.flush()
+
+
+def _run_clips(
+    clips: Sequence[Clip], interpreter: Interpreter, starts_s: list[float], outputs: list[ModelOutputs]
+) -> None:
+    for clip in clips:
+        starts_s.append(clip.start_s)
+        outputs.append(interpreter.run(clip.waveform))
+
+
+def _recording_of(arrays: dict[str, NDArray], i: int) -> EmbeddedRecording:
+    rows = arrays["recording"] == i
+    reasons = str(arrays["recording_unacceptable"][i])
+    return EmbeddedRecording(
+        path=str(arrays["recording_paths"][i]),
+        sha256=str(arrays["recording_sha256"][i]),
+        unacceptable=tuple(reasons.split(";")) if reasons else (),
+        start_s=arrays["start_s"][rows],
+        embeddings=arrays["embedding"][rows],
+        event_probabilities=arrays["event_probabilities"][rows],
+    )
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def embed(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings: WAV, or FLAC, Ogg and MP3.")],
+    out: Annotated[Path, typer.Option(help="NPZ file to write, one row per 2-s clip.")],
+    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,
+) -> None:
+    """Write each clip's embedding (512 numbers), start (s) and event probabilities to one NPZ file.
+
+    Example: tussis-embed cough1.wav cough2.wav --out coughs.npz
+    """
+    with exit_on_error("tussis-embed"):
+        if out.suffix != ".npz":
+            raise OutputError(f"embeddings are written as .npz, got {out}")
+        check_writable(out)
+        model = model_of_bundle(load_bundle(bundle), threads)
+        embedded = embed_all(recordings, model)
+        write_embeddings(out, embedded, model.sha256, model.event_labels)
+        Console().print(f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings")
+
+
+def main() -> None:
+    """Entry point of ``tussis-embed``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
