@@ -19,7 +19,7 @@ from distill.provenance import packs_used, source_commit
 from distill.settings import Settings, load_settings
 from distill.soundscapes import COUGH, Batch, Soundscapes
 from distill.student import EMBEDDING_SIZE, Student, StudentSettings
-from distill.targets import Targets, cut_crop
+from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, Targets, cut_crop
 from distill.training import TrainingSettings, train
 from distill.waveform_store import WaveformStore
 
@@ -119,12 +119,12 @@ def _cough_auroc(store: WaveformStore, score_of_row: dict[int, float]) -> float:
 
 
 def distill(
-    settings: DistillSettings, store: WaveformStore, targets_path: Path, run_dir: Path, time_limit_s: float | None
+    settings: DistillSettings, store: WaveformStore, targets_folder: Path, run_dir: Path, time_limit_s: float | None
 ) -> Path:
     """Train a student on `store` and the targets; returns the final checkpoint."""
-    targets = Targets.load(targets_path)
+    targets = Targets.load(targets_folder)
     if targets.row.max(initial=-1) >= len(store.rows):
-        raise DataError(f"{targets_path} was made for another store: it names recording {targets.row.max()}")
+        raise DataError(f"{targets_folder} was made for another store: it names recording {targets.row.max()}")
     torch.manual_seed(settings.training.seed)
     soundscapes = Soundscapes(
         store, targets, role="train", batch_size=settings.training.batch_size, seed=settings.training.seed
@@ -138,15 +138,15 @@ def distill(
         run_dir,
         on_checkpoint=lambda _, module: validate(module.student, store, targets),
         time_limit_s=time_limit_s,
-        provenance=_provenance(store, targets_path),
+        provenance=_provenance(store, targets_folder),
         run_settings=settings,
     )
 
 
-def _provenance(store: WaveformStore, targets_path: Path) -> dict[str, Any]:
+def _provenance(store: WaveformStore, targets_folder: Path) -> dict[str, Any]:
     return {
         "commit": source_commit(),
-        "targets_sha256": sha256_of_file(targets_path),
+        "targets_sha256": {name: sha256_of_file(targets_folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE)},
         "packs": packs_used(store.rows, role="train"),
     }
 
@@ -158,7 +158,7 @@ app = typer.Typer(add_completion=False)
 def run(
     config: Path = typer.Option(..., help="TOML settings, for instance distill/configs/distil_small.toml."),  # noqa: B008
     store: Path = typer.Option(..., help="Folder written by python -m distill.waveform_store."),  # noqa: B008
-    targets: Path = typer.Option(..., help="npz written by python -m distill.targets."),  # noqa: B008
+    targets: Path = typer.Option(..., help="Folder written by python -m distill.targets."),  # noqa: B008
     out: Path = typer.Option(..., help="Run folder: settings, log, latest.pt to resume from, final.pt."),  # noqa: B008
     time_limit_s: float = typer.Option(None, help="Stop after this many seconds of training."),
     overrides: list[str] = typer.Argument(None, help="Settings as key.sub=value, e.g. training.steps=100."),  # noqa: B008
@@ -166,7 +166,7 @@ def run(
     """Distil a student from the teachers' targets.
 
     Example: tussis-distill --config distill/configs/distil_small.toml --store cache/store
-    --targets cache/targets.npz --out runs/student
+    --targets cache/targets --out runs/student
     """
     with exit_on_error("tussis-distill"):
         settings: BaseModel = load_settings(DistillSettings, config, overrides or [])

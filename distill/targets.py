@@ -9,7 +9,6 @@ import typer
 from rich.progress import track
 
 from core.errors import DataError, exit_on_error
-from distill.student import EVENT_LABELS
 from distill.teachers import Teacher, YamnetTeacher, load_teacher
 from distill.waveform_store import WaveformStore
 
@@ -17,6 +16,8 @@ CROP_SAMPLES = 32_000
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
 MAX_CROPS_PER_RECORDING = 12
+EVENTS_FILE = "events.npz"
+EMBEDDINGS_FILE = "embeddings.npz"
 _BATCH = 64
 
 
@@ -33,33 +34,33 @@ class Targets:
     scores: np.ndarray
     embedding: np.ndarray
 
-    def save(self, path: Path) -> None:
-        """Write as an npz without pickle, the embeddings in float16."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(
-            partial,
-            row=self.row,
-            offset=self.offset,
-            scores=self.scores.astype(np.float16),
-            embedding=self.embedding.astype(np.float16),
-        )
-        partial.replace(path)
-
     @classmethod
-    def load(cls, path: Path) -> "Targets":
-        """Read what `save` wrote; anything else raises `DataError`."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ("row", "offset", "scores", "embedding")}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path} does not hold targets: {error}") from error
-        return cls(
-            arrays["row"],
-            arrays["offset"],
-            arrays["scores"].astype(np.float32),
-            arrays["embedding"].astype(np.float32),
-        )
+    def load(cls, folder: Path) -> "Targets":
+        """Read what `save_events` and `save_embeddings` wrote into `folder`; anything else raises `DataError`."""
+        events, embeddings = (_load(folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE))
+        if any(not np.array_equal(events[name], embeddings[name]) for name in ("row", "offset")):
+            raise DataError(
+                f"{EVENTS_FILE} and {EMBEDDINGS_FILE} in {folder} are of different crops: compute both again"
+            )
+        scores, embedding = events["values"].astype(np.float32), embeddings["values"].astype(np.float32)
+        return cls(events["row"], events["offset"], scores, embedding)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("row", "offset", "values")}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} does not hold targets: {error}") from error
+
+
+def _save(path: Path, crops: list[tuple[int, int]], values: np.ndarray) -> None:
+    """Write as an npz without pickle, the values in float16, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16))
+    partial.replace(path)
 
 
 def crop_offsets(n_samples: int) -> list[int]:
@@ -76,23 +77,29 @@ def cut_crop(waveform: np.ndarray, offset: int) -> np.ndarray:
     return piece if len(piece) == CROP_SAMPLES else np.resize(piece, CROP_SAMPLES)
 
 
-def compute_targets(store: WaveformStore, event_teacher: YamnetTeacher, embedding_teacher: Teacher) -> Targets:
-    """Run both teachers over every crop of the training and validation recordings."""
-    rows = [index for index, row in enumerate(store.rows) if row.role in ("train", "validation")]
-    crops = [(row, offset) for row in rows for offset in crop_offsets(len(store.waveform(row)))]
-    row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
-    scores = _event_scores(store, rows, crops, event_teacher)
-    embedding = _embeddings(store, crops, embedding_teacher)
-    centred = embedding - embedding.mean(axis=0)
-    return Targets(row, offset, scores, centred / (embedding.std(axis=0) + 1e-6))
+def all_crops(store: WaveformStore) -> list[tuple[int, int]]:
+    """List the crops (row, offset) of the training and validation recordings."""
+    rows = store.indices("train") + store.indices("validation")
+    return [(row, offset) for row in rows for offset in crop_offsets(len(store.waveform(row)))]
 
 
-def _event_scores(
-    store: WaveformStore, rows: list[int], crops: list[tuple[int, int]], teacher: YamnetTeacher
-) -> np.ndarray:
+def save_events(store: WaveformStore, teacher: YamnetTeacher, folder: Path) -> None:
+    """Run the event teacher over every crop and keep its scores in `folder`."""
+    crops = all_crops(store)
+    _save(folder / EVENTS_FILE, crops, _event_scores(store, crops, teacher))
+
+
+def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> None:
+    """Run the embedding teacher over every crop and keep the centred, scaled embeddings in `folder`."""
+    crops = all_crops(store)
+    embedding = _embeddings(store, crops, teacher)
+    _save(folder / EMBEDDINGS_FILE, crops, (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6))
+
+
+def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:
+    rows = sorted({row for row, _ in crops})
     frame_scores = {
-        row: teacher.scores(store.waveform(row).astype(np.float32) / 32768)
-        for row in track(rows, description=f"{teacher.name} scores")
+        row: teacher.scores(store.waveform(row)) for row in track(rows, description=f"{teacher.name} scores")
     }
     return np.stack([_scores_of_crop(frame_scores[row], offset) for row, offset in crops])
 
@@ -117,20 +124,26 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
 
 
 app = typer.Typer(add_completion=False)
+_STORE = typer.Option(..., help="Folder written by python -m distill.waveform_store.")
+_OUT = typer.Option(..., help="Folder of the targets.")
 
 
 @app.command()
-def compute(
-    store: Path = typer.Option(..., help="Folder written by python -m distill.waveform_store."),  # noqa: B008
-    teacher: str = typer.Option(..., help="Embedding teacher, for instance mae:runs/pretrain/final.pt."),
-    events: Path = typer.Option(..., help="YAMNet as .tflite: the event teacher."),  # noqa: B008
-    out: Path = typer.Option(..., help="npz to write."),  # noqa: B008
-) -> None:
-    """Compute the teachers' targets for every crop, once."""
+def events(store: Path = _STORE, out: Path = _OUT, yamnet: Path = typer.Option(..., help="YAMNet as .tflite.")) -> None:  # noqa: B008
+    """Score every crop with the event teacher, once."""
     with exit_on_error("targets"):
-        targets = compute_targets(WaveformStore.open(store), YamnetTeacher(events), load_teacher(teacher))
-        targets.save(out)
-        print(f"{len(targets.row)} crops, {len(EVENT_LABELS)} events, embedding of {targets.embedding.shape[1]}: {out}")
+        save_events(WaveformStore.open(store), YamnetTeacher(yamnet), out)
+
+
+@app.command()
+def embeddings(
+    store: Path = _STORE,
+    out: Path = _OUT,
+    teacher: str = typer.Option(..., help="Embedding teacher, for instance mae:runs/pretrain/final.pt."),
+) -> None:
+    """Embed every crop with the embedding teacher, once."""
+    with exit_on_error("targets"):
+        save_embeddings(WaveformStore.open(store), load_teacher(teacher), out)
 
 
 def main() -> None:
