@@ -1,0 +1,1 @@
+"""The widgets: the only part of the app that knows Kivy."""

@@ -1,0 +1,143 @@
+"""The only place for the small widgets that the screens are made of."""
+
+from pathlib import Path
+
+from kivy.animation import Animation
+from kivy.lang import Builder
+from kivy.metrics import dp
+from kivy.properties import (
+    AliasProperty,
+    BooleanProperty,
+    BoundedNumericProperty,
+    ColorProperty,
+    ListProperty,
+    NumericProperty,
+)
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.label import Label
+from kivy.uix.widget import Widget
+
+from app.screens import theme
+
+METER_FLOOR_DBFS = -60.0
+QUIET_PEAK_DBFS = -30.0
+LOUD_PEAK_DBFS = -1.0
+
+
+class Words(Label):
+    """Text as wide as its parent gives it, and as high as it then needs to be."""
+
+
+class Card(BoxLayout):
+    """A white, rounded group of rows."""
+
+    ground = ColorProperty(theme.CARD)
+    line = ColorProperty(theme.LINE)
+
+
+class Badge(Label):
+    """A few words in a pill."""
+
+    ink = ColorProperty(theme.NOTE)
+    ground = ColorProperty(theme.NOTE_GROUND)
+
+
+class PillButton(ButtonBehavior, Label):
+    """A pill to press; filled for what one is expected to do next."""
+
+    filled = BooleanProperty(True)
+
+
+class RecordButton(ButtonBehavior, Widget):
+    """The round button: a microphone while idle, a square while recording."""
+
+    recording = BooleanProperty(False)
+
+    def _mark_size(self) -> tuple[float, float]:
+        return (dp(34), dp(34)) if self.recording else (dp(20), dp(34))
+
+    def _cradle(self) -> tuple[float, ...]:
+        width, height = dp(36), dp(36)
+        return (self.center_x - width / 2, self.center_y - height / 2 + dp(4), width, height, 90, 270)
+
+    def _stand(self) -> list[float]:
+        top, foot = self.center_y - dp(14), self.center_y - dp(23)
+        return [self.center_x, top, self.center_x, foot]
+
+    mark_size = AliasProperty(_mark_size, bind=("recording",))
+    mark_radius = AliasProperty(lambda self: dp(5) if self.recording else dp(10), bind=("recording",))
+    mark_lift = AliasProperty(lambda self: 0 if self.recording else dp(9), bind=("recording",))
+    cradle = AliasProperty(_cradle, bind=("pos", "size"))
+    stand = AliasProperty(_stand, bind=("pos", "size"))
+
+
+class LevelMeter(Widget):
+    """The level in dBFS from `METER_FLOOR_DBFS` to 0: a bar for the RMS, a line for the peak, colour for too loud."""
+
+    rms_dbfs = NumericProperty(-100.0)
+    peak_dbfs = NumericProperty(-100.0)
+
+    @staticmethod
+    def fraction(level_dbfs: float) -> float:
+        """Where on the meter, 0 to 1, a level lies."""
+        return min(1.0, max(0.0, 1.0 - level_dbfs / METER_FLOOR_DBFS))
+
+    def _ink(self) -> list[float]:
+        if self.peak_dbfs >= LOUD_PEAK_DBFS:
+            return theme.RECORD
+        return theme.QUIET_BAR if self.peak_dbfs < QUIET_PEAK_DBFS else theme.GOOD
+
+    rms_fraction = AliasProperty(lambda self: self.fraction(self.rms_dbfs), bind=("rms_dbfs",))
+    peak_fraction = AliasProperty(lambda self: self.fraction(self.peak_dbfs), bind=("peak_dbfs",))
+    ink = AliasProperty(_ink, bind=("peak_dbfs",))
+    peak_ink = AliasProperty(lambda self: theme.TEXT if self.peak_fraction > 0 else theme.CLEAR, bind=("peak_dbfs",))
+
+
+class Bar(Widget):
+    """A probability as a length."""
+
+    fraction = BoundedNumericProperty(0.0, min=0.0, max=1.0)
+    ink = ColorProperty(theme.PRIMARY)
+
+
+class Timeline(Widget):
+    """The whole recording as a strip, with a mark for each cough."""
+
+    duration_s = NumericProperty(1.0)
+    spans_s = ListProperty()
+
+    def __init__(self, **properties: object) -> None:
+        super().__init__(**properties)
+        for name in ("pos", "size", "duration_s", "spans_s"):
+            self.fbind(name, self._draw)
+
+    def _draw(self, *_: object) -> None:
+        from kivy.graphics import Color, RoundedRectangle
+
+        self.canvas.clear()
+        with self.canvas:
+            Color(*theme.TRACK)
+            RoundedRectangle(pos=self.pos, size=self.size, radius=[dp(8)])
+            Color(*theme.PRIMARY)
+            for start_s, end_s in self.spans_s:
+                left = self.width * min(1.0, start_s / self.duration_s)
+                length = max(dp(4), self.width * (end_s - start_s) / self.duration_s)
+                left = min(left, self.width - length)
+                RoundedRectangle(pos=(self.x + left, self.y), size=(length, self.height), radius=[dp(2)])
+
+
+class WorkingIndicator(Widget):
+    """A turning arc, turning only while it can be seen."""
+
+    angle = NumericProperty(0.0)
+
+    def on_parent(self, _: Widget, parent: Widget | None) -> None:
+        """Kivy's call when the indicator is shown or taken away."""
+        Animation.cancel_all(self)
+        if parent is not None:
+            turn = Animation(angle=360_000.0, duration=1000.0)
+            turn.start(self)
+
+
+Builder.load_file(str(Path(__file__).with_suffix(".kv")))
