@@ -46,7 +46,7 @@ class Quality:
         Samples within 2 % of full scale, or beyond.
     snr_db : float or None
         95th less 10th percentile of the level of 20 ms frames: how far the sound stands out from the pauses. It is low
-        for steady sound without being bad. None where under half a second was recorded or the pauses are below -90 dBFS.
+        for steady sound, which is not bad. None under half a second, or where the pauses are below -90 dBFS.
     duration_s : float
     """
 
