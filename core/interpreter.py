@@ -83,7 +83,10 @@ class LiteRtInterpreter:
         if waveform.shape != (self.shape.clip_samples,):
             raise InterpreterError(f"a clip has shape {waveform.shape}; expected ({self.shape.clip_samples},).")
         clip = np.ascontiguousarray(waveform, dtype=np.float32)[np.newaxis]
-        outputs = {name: array[0].copy() for name, array in self._runner(waveform=clip).items()}
+        try:
+            outputs = {name: array[0].copy() for name, array in self._runner(waveform=clip).items()}
+        except (ValueError, RuntimeError) as reason:
+            raise InterpreterError(f"{self.source} failed on a clip ({one_line(reason)}).") from reason
         for name, array in outputs.items():
             if not np.isfinite(array).all():
                 raise InterpreterError(f'{self.source}: output "{name}" is not finite for a clip of finite samples.')
@@ -127,6 +130,13 @@ def _open_runtime(content: bytes, threads: int, source: str) -> Any:
         install = "install it with: pip install ai-edge-litert"
         raise InterpreterError(f"the model runtime ai-edge-litert cannot be imported; {install}.") from reason
     try:
-        return Runtime(model_content=content, num_threads=threads)
+        runtime = Runtime(model_content=content, num_threads=threads)
+        runtime.allocate_tensors()
+        return runtime
     except (ValueError, RuntimeError) as reason:
-        raise InterpreterError(f"{source} is not a TFLite model ({' '.join(str(reason).split())[:120]}).") from reason
+        raise InterpreterError(f"{source} is not a TFLite model that runs here ({one_line(reason)}).") from reason
+
+
+def one_line(reason: Exception) -> str:
+    """What another library says, in one line of at most 120 characters."""
+    return " ".join(str(reason).split())[:120]

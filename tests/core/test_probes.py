@@ -1,0 +1,183 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from core.decisions import DEMONSTRATION_REASON, Decision, ProbeResult
+from core.errors import ProbeError
+from core.probes import apply_probe, parse_probe, read_probe, sigmoid
+from core.quality import Quality
+
+GOOD = Quality(True, (), -3.0, -20.0, 0.0, 30.0, 5.0)
+SILENT = Quality(False, ("silent",), -math.inf, -math.inf, 0.0, None, 5.0)
+ProbeContent = Callable[..., dict]
+
+
+def parse(content: dict) -> object:
+    return parse_probe(json.dumps(content).encode(), f"probes/{content.get('name', 'tb')}.json")
+
+
+def embedding(first: float) -> np.ndarray:
+    return np.array([first] + [0.0] * 511)
+
+
+def test_a_score_is_the_sigmoid_of_the_standardized_sum_over_the_temperature(probe_content: ProbeContent) -> None:
+    probe = parse(
+        probe_content(mean=[1.0] * 512, scale=[2.0] * 512, weights=[0.5] * 512, intercept=-3.0, temperature=4.0)
+    )
+    expected = 1 / (1 + math.exp(-(-3.0 + 512 * 0.5 * (1.5 - 1.0) / 2.0) / 4.0))
+    assert probe.score(np.full(512, 1.5, np.float32)) == pytest.approx(expected)
+
+
+def test_a_regression_gives_its_value_and_no_decision(probe_content: ProbeContent) -> None:
+    probe = parse(probe_content(kind="regression", unit="L", operating_point=None, intercept=3.0))
+    assert apply_probe(probe, embedding(0.25), 1, GOOD) == ProbeResult("tb", "research", None, 3.25, "L", None)
+
+
+def test_a_score_at_the_operating_point_refers_and_one_below_does_not(probe_content: ProbeContent) -> None:
+    probe = parse(probe_content())
+    assert apply_probe(probe, embedding(0.0), 1, GOOD).decision is Decision.REFER
+    assert apply_probe(probe, embedding(-0.01), 1, GOOD).decision is Decision.NOT_REFERRED
+
+
+def test_a_score_inside_the_abstention_band_is_unscored_with_no_number(probe_content: ProbeContent) -> None:
+    probe = parse(probe_content(abstention_band=[0.4, 0.6]))
+    result = apply_probe(probe, embedding(0.1), 1, GOOD)
+    assert result == ProbeResult(
+        "tb", "research", Decision.UNSCORED, None, "probability", "too close to the operating point"
+    )
+    assert apply_probe(probe, embedding(1.0), 1, GOOD).decision is Decision.REFER
+    assert apply_probe(probe, embedding(-1.0), 1, GOOD).decision is Decision.NOT_REFERRED
+
+
+def test_no_clear_cough_is_unscored_with_that_reason(probe_content: ProbeContent) -> None:
+    result = apply_probe(parse(probe_content()), None, 0, GOOD)
+    assert (result.decision, result.score, result.reason) == (
+        Decision.UNSCORED,
+        None,
+        "no cough was heard clearly enough",
+    )
+
+
+def test_fewer_clips_than_the_probe_needs_are_unscored_with_both_numbers(probe_content: ProbeContent) -> None:
+    clips = {"event": "cough", "min_probability": 0.5, "min_clips": 3, "pooling": "mean"}
+    result = apply_probe(parse(probe_content(clips=clips)), embedding(1.0), 2, GOOD)
+    assert result.decision is Decision.UNSCORED
+    assert result.reason == "cough was heard clearly in 2 clips and the probe needs 3"
+
+
+def test_an_unacceptable_recording_is_unscored_with_its_reasons(probe_content: ProbeContent) -> None:
+    result = apply_probe(parse(probe_content()), embedding(9.0), 5, SILENT)
+    assert result.decision is Decision.UNSCORED
+    assert result.reason == "the recording's quality is not acceptable: silent"
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+@pytest.mark.parametrize("quality", [GOOD, SILENT])
+def test_a_demonstration_never_gives_a_decision_or_a_number(
+    probe_content: ProbeContent, kind: str, quality: Quality
+) -> None:
+    changes = {"unit": "L", "operating_point": None} if kind == "regression" else {}
+    probe = parse(probe_content(status="demonstration", kind=kind, **changes))
+    result = apply_probe(probe, embedding(9.0), 5, quality)
+    assert (result.decision, result.score, result.reason) == (Decision.UNSCORED, None, DEMONSTRATION_REASON)
+
+
+def test_sigmoid_does_not_overflow() -> None:
+    assert (sigmoid(-1e9), sigmoid(0.0), sigmoid(1e9)) == (0.0, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"format_version": 2}, r'"format_version" is 2; expected 1'),
+        ({"status": "approved"}, r'"status" is "approved"; expected one of validated, research, demonstration'),
+        ({"kind": "ranking"}, r'"kind" is "ranking"'),
+        ({"unit": "percent"}, r'"unit" is "percent"; expected "probability"'),
+        ({"mean": [0.0] * 511}, r'"mean" is a list of 511; expected a list of 512 numbers'),
+        ({"weights": [0.0] * 511 + ["x"]}, r'"weights\[511\]" is "x"; expected a number'),
+        ({"weights": [True] + [0.0] * 511}, r'"weights\[0\]" is true'),
+        ({"weights": 5}, r'"weights" is 5; expected a list of 512 numbers'),
+        ({"scale": [0.0] + [1.0] * 511}, r'"scale\[0\]" is 0.0; expected a number from 1e-09'),
+        ({"intercept": 10**400}, r'"intercept" is a number too large to use'),
+        ({"temperature": 0}, r'"temperature" is 0'),
+        ({"operating_point": 1.5}, r'"operating_point" is 1.5; expected a number from 0 to 1'),
+        ({"abstention_band": [0.6, 0.7]}, r'"abstention_band" is a list of 2; expected \[low, high\]'),
+        ({"abstention_band": [0.6, 0.4]}, r".*around the operating point"),
+        ({"abstention_band": [0.4, 0.6], "operating_point": None}, r".*around the operating point"),
+        ({"kind": "regression", "unit": "L"}, r'"operating_point" is 0.5; expected null in a regression'),
+        ({"clips": None}, r'"clips" is null; expected an object'),
+        (
+            {"clips": {"event": "cough", "min_probability": 0.5, "min_clips": 0, "pooling": "mean"}},
+            r'"clips.min_clips" is 0',
+        ),
+        (
+            {"clips": {"event": "cough", "min_probability": 0.5, "min_clips": 1, "pooling": "max"}},
+            r'"clips.pooling" is "max"',
+        ),
+        ({"clips": {"min_probability": 0.5, "min_clips": 1, "pooling": "mean"}}, r'"clips.event" is missing'),
+        ({"title": "red\x1b[31m"}, r'"title" is .*expected a printable line'),
+        ({"training": []}, r'"training" is a list of 0; expected an object'),
+    ],
+)
+def test_a_probe_with_a_wrong_field_is_refused_by_file_and_field(
+    probe_content: ProbeContent, changes: dict, sentence: str
+) -> None:
+    with pytest.raises(ProbeError, match=r"probes/tb\.json: " + sentence):
+        parse(probe_content(**changes))
+
+
+def test_a_probe_whose_name_is_not_its_files_is_refused(probe_content: ProbeContent) -> None:
+    with pytest.raises(ProbeError, match=r'probes/other\.json: "name" is "tb"'):
+        parse_probe(json.dumps(probe_content()).encode(), "probes/other.json")
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_weight_that_is_not_finite_is_refused(probe_content: ProbeContent, literal: str) -> None:
+    text = json.dumps(probe_content()).replace('"weights": [1.0', f'"weights": [{literal}')
+    with pytest.raises(ProbeError, match=r"probes/tb\.json"):
+        parse_probe(text.encode(), "probes/tb.json")
+
+
+def test_a_probe_is_read_from_its_file(probe_content: ProbeContent, tmp_path: Path) -> None:
+    path = tmp_path / "fev1.json"
+    path.write_text(json.dumps(probe_content("fev1", kind="regression", unit="L", operating_point=None)))
+    probe = read_probe(path)
+    assert (probe.name, probe.unit, probe.weights.shape, probe.clips.event) == ("fev1", "L", (512,), "cough")
+
+
+def test_a_probe_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProbeError, match=r"gone\.json cannot be read: No such file"):
+        read_probe(tmp_path / "gone.json")
+    (tmp_path / "large.json").write_bytes(b" " * (4 * 2**20 + 1))
+    with pytest.raises(ProbeError, match=r"large\.json is not a file of at most"):
+        read_probe(tmp_path / "large.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_probe_with_any_field_replaced_is_read_or_refused_with_a_sentence(
+    probe_content: ProbeContent, data: st.DataObject
+) -> None:
+    content = probe_content()
+    content[data.draw(st.sampled_from(sorted(content)))] = data.draw(json_values)
+    try:
+        probe = parse_probe(json.dumps(content).encode(), "probes/tb.json")
+    except ProbeError as error:
+        assert "tb.json" in str(error)
+        assert str(error).isprintable()
+    else:
+        assert math.isfinite(probe.score(np.full(512, 3e38, np.float32)))

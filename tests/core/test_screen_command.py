@@ -1,0 +1,183 @@
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.audio import write_wav
+from core.screen_command import main
+
+NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "noise.wav"
+    write_wav(path, NOISE)
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results" / "out.json"
+
+
+def run(*arguments: object) -> int:
+    """The command in this process; its exit status however it ends."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+
+
+def recordings_in(output: Path) -> list[dict]:
+    content = json.loads(output.read_text())
+    assert content["schema"] == "tussis.screening/1"
+    return content["recordings"]
+
+
+def test_a_recording_is_described_and_written(
+    tiny_bundle: Path, recording: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recording, "--bundle", tiny_bundle, "--json", output) == 0
+    said = capsys.readouterr()
+    assert str(recording) in said.out
+    assert "Demonstration only: fitted on synthetic sound. It says nothing about this person." in said.out
+    assert said.err == ""
+    (result,) = recordings_in(output)
+    assert result["recording"]["path"] == str(recording)
+    assert result["recording"]["sha256"] == hashlib.sha256(recording.read_bytes()).hexdigest()
+    assert result["model"]["sha256"] == hashlib.sha256((tiny_bundle / "bundle.json").read_bytes()).hexdigest()
+    assert set(result["event_scores"]) == set(
+        json.loads((tiny_bundle / "bundle.json").read_text())["model"]["event_labels"]
+    )
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_bad_input_is_reported_in_its_place_and_the_others_are_screened(
+    tiny_bundle: Path, recording: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone.wav"
+    (tmp_path / "text.wav").write_text("this is not sound, it only says so in its name")
+    inputs = [recording, gone, tmp_path / "text.wav", tmp_path, recording]
+    assert run(*inputs, "--bundle", tiny_bundle, "--json", output) == 2
+    results = recordings_in(output)
+    assert [result["recording"]["path"] for result in results] == [str(path) for path in inputs]
+    assert ["error" in result for result in results] == [False, True, True, True, False]
+    assert set(results[1]) == {"recording", "error"}
+    assert str(gone) in results[1]["error"]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"tussis-screen: {result['error']}" for result in results[1:4]]
+    for first, second in (("event_scores", "quality"), ("events", "probes")):
+        assert (results[0][first], results[0][second]) == (results[4][first], results[4][second])
+
+
+def test_the_results_are_written_even_when_every_input_fails(tiny_bundle: Path, output: Path, tmp_path: Path) -> None:
+    assert run(tmp_path / "gone.wav", "--bundle", tiny_bundle, "--json", output) == 2
+    assert ["error" in result for result in recordings_in(output)] == [True]
+
+
+def test_silence_is_said_to_be_not_scored(
+    tiny_bundle: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_wav(tmp_path / "silence.wav", np.zeros(48000, np.float32))
+    assert run(tmp_path / "silence.wav", "--bundle", tiny_bundle, "--json", output) == 0
+    said = capsys.readouterr().out
+    assert "not scored: silent" in said
+    assert "no cough" not in said
+    (result,) = recordings_in(output)
+    assert (result["event_scores"], result["cough_count"], result["events"]) == (None, None, [])
+    assert result["quality"]["acceptable"] is False
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_screening(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for output in (tmp_path / "no_folder" / "out.json", tmp_path, Path("/proc/out.json")):
+        assert run(recording, "--bundle", tmp_path / "also_gone", "--json", output) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("tussis-screen: ")
+        assert str(output) in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_a_recording_is_never_overwritten_by_its_results(
+    tiny_bundle: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = recording.read_bytes()
+    assert run(recording, "--bundle", tiny_bundle, "--json", recording) == 2
+    assert "is one of the recordings; --json would overwrite it" in capsys.readouterr().err
+    assert recording.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: (folder / "model.tflite").write_bytes(b"altered"), "model.tflite was altered"),
+        (lambda folder: (folder / "bundle.json").write_text('{"format_version": 2}'), "bundle format version 2"),
+        (lambda folder: (folder / "probes" / "tb.json").unlink(), "tb.json is missing"),
+        (lambda folder: shutil.rmtree(folder), "no such bundle folder"),
+    ],
+)
+def test_a_bundle_that_cannot_be_trusted_ends_the_command_before_anything_is_written(
+    tiny_bundle: Path, recording: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    damage: object, sentence: str,
+) -> None:  # fmt: skip
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    damage(folder)
+    assert run(recording, "--bundle", folder, "--json", output) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("threads", ["0", "65", "-1", "two", "1.5", "", "²", "9" * 5000])
+def test_an_impossible_number_of_threads_is_refused(
+    recording: Path, threads: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recording, f"--threads={threads}") == 2
+    assert "expected 1 to 64" in capsys.readouterr().err
+
+
+def test_no_recording_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    assert "usage: tussis-screen" in capsys.readouterr().err
+
+
+def test_help_gives_units_defaults_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    said = capsys.readouterr().out
+    for words in ("4000 to 384000 Hz", "default: 1", "tussis-screen cough.wav", "exit status"):
+        assert words in said
+
+
+def test_the_command_runs_as_its_own_process_and_says_nothing_on_stderr(
+    tiny_bundle: Path, recording: Path, output: Path
+) -> None:
+    command = [sys.executable, "-m", "core.screen_command", recording, "--bundle", tiny_bundle, "--json", output]
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "coughs" in ended.stdout
+    assert len(recordings_in(output)) == 1
+
+
+def test_a_reader_that_went_away_does_not_keep_the_results_from_being_written(
+    tiny_bundle: Path, recording: Path, output: Path
+) -> None:
+    options = f"'{recording}' '{recording}' --bundle '{tiny_bundle}' --json '{output}'"
+    command = f"'{sys.executable}' -m core.screen_command {options}"
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], cwd=root, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert len(recordings_in(output)) == 2
