@@ -99,13 +99,16 @@ format: $(DEV_READY) ## let ruff rewrite the code
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
 #   make bundle-default  hours: the settings that the bundle in core/bundles/default was made with
-SIZE ?= pipeline
+PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
+DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
+RECIPE ?= quantize/recipes/small_int8.json
 STEP := $(DEV)/bin/
 PYSTEP := $(DEV)/bin/python -m
 MANIFEST := $(RUN)/manifest.csv
 STORE := $(RUN)/store/manifest.csv
 TEACHER := $(RUN)/pretrain/final.pt
-TARGETS := $(RUN)/targets.npz
+EVENT_TARGETS := $(RUN)/targets/events.npz
+EMBEDDING_TARGETS := $(RUN)/targets/embeddings.npz
 STUDENT := $(RUN)/distil/final.pt
 FLOAT_MODEL := $(RUN)/export/float.tflite
 INT8_MODEL := $(RUN)/quantize/int8.tflite
@@ -118,7 +121,8 @@ pipeline: $(DEV_READY) $(RUN)/screening.json $(RUN)/evaluation.json ## DATA=../s
 	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
 
 bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
-	@$(MAKE) pipeline RUN=runs/default SIZE=small
+	@$(MAKE) pipeline RUN=runs/default \
+	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
@@ -128,19 +132,22 @@ $(STORE): $(MANIFEST)
 	@$(PYSTEP) distill.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
 
 $(TEACHER): $(STORE)
-	@$(STEP)tussis-pretrain --store $(<D) --config distill/configs/pretrain_$(SIZE).toml --out $(@D)
+	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
 
-$(TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.targets --store $(RUN)/store --teacher mae:$(TEACHER) --events "$(YAMNET)" --out $@
+$(EVENT_TARGETS): $(STORE)
+	@$(PYSTEP) distill.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
-$(STUDENT): $(TARGETS) $(STORE)
-	@$(STEP)tussis-distill --store $(RUN)/store --targets $(TARGETS) --config distill/configs/distil_$(SIZE).toml --out $(@D)
+$(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
+	@$(PYSTEP) distill.targets embeddings --store $(RUN)/store --teacher mae:$(TEACHER) --out $(@D)
+
+$(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
+	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
 
 $(FLOAT_MODEL): $(STUDENT)
 	@$(STEP)tussis-export $< --out $(@D)
 
 $(INT8_MODEL): $(FLOAT_MODEL)
-	@$(STEP)tussis-quantize $< --recipe quantize/recipes/small_int8.json --data "$(DATA)" --out $@
+	@$(STEP)tussis-quantize $< --recipe $(RECIPE) --data "$(DATA)" --out $@
 
 $(PROBES): $(INT8_MODEL)
 	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
@@ -157,11 +164,16 @@ $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
 
 $(RUN)/evaluation.json: $(BUNDLE_READY)
-	@$(STEP)tussis-evaluate --bundle $(BUNDLE) --data "$(DATA)" --pack esc50_part --out $@
+	@$(STEP)tussis-evaluate --bundle $(BUNDLE) --data "$(DATA)" --pack esc50_part --json $@
+
+.PHONY: screenshot
+screenshot: $(APP_READY) ## docs/screenshot.png anew: the window with the demonstration's result, no display needed
+	@mkdir -p docs
+	@$(PHONE)/bin/tussis-app --screenshot docs/screenshot.png
 
 evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle on the test pack, through the screener itself
 	@mkdir -p runs
-	@$(STEP)tussis-evaluate --bundle core/bundles/default --data "$(DATA)" --pack esc50_part --out runs/evaluation.json
+	@$(STEP)tussis-evaluate --bundle core/bundles/default --data "$(DATA)" --pack esc50_part --json runs/evaluation.json
 
 benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
 	@mkdir -p runs
