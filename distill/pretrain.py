@@ -1,0 +1,127 @@
+"""The only place that pretrains the teacher: a masked autoencoder on clips of a waveform store (tussis-pretrain)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Generator, Tensor, nn
+
+from core.errors import DataError, exit_on_error
+from distill.front_end import HearFrontEnd
+from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
+from distill.pretraining_clips import ClipSampler, ClipSettings
+from distill.provenance import packs_used, source_commit
+from distill.reconstruction_picture import draw_reconstructions
+from distill.settings import Settings, load_settings
+from distill.training import TrainingSettings, train
+from distill.waveform_store import WaveformStore
+
+_UNCHANGED_CLIPS = ClipSettings(gain_min_db=0.0, gain_max_db=0.0, low_pass_probability=0.0)
+_VALIDATION_BATCHES = 4
+_VALIDATION_BATCH_SIZE = 32
+_VALIDATION_SEED = 0
+_PICTURED_CLIPS = 4
+
+
+class PretrainSettings(Settings):
+    """Everything that a pretraining run depends on, beside its data."""
+
+    model: MaskedAutoencoderSettings = MaskedAutoencoderSettings()
+    clips: ClipSettings = ClipSettings()
+    training: TrainingSettings
+
+
+class Validation:
+    """What is measured and drawn at each checkpoint: the loss of the same held-out clips under the same masks."""
+
+    def __init__(self, store: WaveformStore, front_end: HearFrontEnd, run_dir: Path) -> None:
+        sampler = ClipSampler(store, "validation", _UNCHANGED_CLIPS, _VALIDATION_BATCH_SIZE, _VALIDATION_SEED)
+        self._batches = [sampler.batch_at(step) for step in range(_VALIDATION_BATCHES)]
+        self._front_end, self._run_dir = front_end, run_dir
+
+    def __call__(self, step: int, model: MaskedAutoencoder) -> dict[str, float]:
+        """Return the validation loss; leaves ``reconstructions_STEP.png`` in the run folder."""
+        device = model.encoder.class_token.device
+        masks = Generator().manual_seed(_VALIDATION_SEED)
+        losses = [model(self._front_end(batch.to(device)), masks).loss.item() for batch in self._batches]
+        pictured = self._batches[0][:_PICTURED_CLIPS].to(device)
+        draw_reconstructions(model, self._front_end, pictured, self._run_dir / f"reconstructions_{step:07d}.png")
+        return {"validation_loss": sum(losses) / len(losses)}
+
+
+def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, time_limit_s: float | None) -> Path:
+    """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt."""
+    training = settings.training
+    torch.manual_seed(training.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, front_end = MaskedAutoencoder(settings.model).to(device), HearFrontEnd().to(device)
+    sampler = ClipSampler(store, "train", settings.clips, training.batch_size, training.seed)
+    return train(
+        model,
+        reconstruction_loss(front_end),
+        sampler.batch_at,
+        training,
+        run_dir,
+        on_checkpoint=_validation(store, front_end, run_dir),
+        time_limit_s=time_limit_s,
+        provenance={"commit": source_commit(), "packs": packs_used(store.rows, role="train")},
+        run_settings=settings,
+    )
+
+
+def reconstruction_loss(front_end: HearFrontEnd) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Make the loss of a batch of waveforms (batch, 32000): that of the removed patches of their images."""
+
+    def loss_of(model: nn.Module, waveforms: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            images = front_end(waveforms.to(front_end.window.device, non_blocking=True))
+        return {"loss": model(images).loss}
+
+    return loss_of
+
+
+def _validation(store: WaveformStore, front_end: HearFrontEnd, run_dir: Path) -> Validation | None:
+    has_validation = any(row.role == "validation" for row in store.rows)
+    return Validation(store, front_end, run_dir) if has_validation else None
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/pretrain_tiny.toml.")],
+    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")],
+    out: Annotated[Path, typer.Option(help="Run folder: settings, log, pictures, latest.pt to resume, final.pt.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings as key.sub=value, e.g. training.steps=100.")
+    ] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option(min=0.001, help="End after this many seconds of training; unlimited when left out.")
+    ] = None,
+) -> None:
+    """Pretrain a masked autoencoder on 2-s clips; an interrupted run goes on where it stopped.
+
+    Example: tussis-pretrain --config distill/configs/pretrain_tiny.toml --store cache/store --out runs/pretrain_tiny
+    """
+    with exit_on_error("tussis-pretrain"):
+        settings = load_settings(PretrainSettings, config, overrides or [])
+        print(pretrain(settings, _open_store(store), out, time_limit_s))
+
+
+def _open_store(folder: Path) -> WaveformStore:
+    try:
+        return WaveformStore.open(folder)
+    except OSError as error:
+        raise DataError(f"cannot open the waveform store {folder}: {error}") from error
+
+
+def main() -> None:
+    """Entry point of ``tussis-pretrain``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The only place that draws what a masked autoencoder makes of a few clips: image, what was left, what it filled in."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from core.errors import OutputError
+from distill.front_end import HearFrontEnd
+from distill.masked_autoencoder import MaskedAutoencoder
+from distill.patches import patchify, unpatchify
+
+_MASK_SEED = 0
+
+
+@torch.no_grad()
+def draw_reconstructions(model: MaskedAutoencoder, front_end: HearFrontEnd, waveforms: Tensor, path: Path) -> None:
+    """Write a PNG with one row per clip: PCEN image, visible patches, reconstruction; mel upwards, time rightwards.
+
+    Without matplotlib there is no picture and a warning says so; training does not depend on it.
+
+    Parameters
+    ----------
+    waveforms : Tensor, shape (n_clips, 32000), float32 at 16 kHz; the masks are the same at each call
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        warnings.warn("matplotlib is not installed: no pictures of reconstructions", stacklevel=2)
+        return
+    images = front_end(waveforms)
+    result = model(images, Generator().manual_seed(_MASK_SEED))
+    visible = unpatchify(patchify(images).masked_fill(result.mask[..., None].bool(), float("nan")))
+    columns = (images, visible, model.fill_in(images, result))
+    figure = Figure(figsize=(9, 2.2 * len(images)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row in range(len(images)):
+        top = images[row].max().item()
+        for axis, pictures in zip(axes[row], columns, strict=True):
+            axis.imshow(pictures[row].T.cpu().numpy(), origin="lower", aspect="auto", vmin=0.0, vmax=top)
+            axis.set_axis_off()
+    for axis, title in zip(axes[0], ("PCEN of 2 s", "visible patches", "reconstruction"), strict=True):
+        axis.set_title(title)
+    try:
+        figure.savefig(path, dpi=100)
+    except OSError as error:
+        raise OutputError(f"cannot write the picture {path}: {error.strerror}") from error
