@@ -1,11 +1,4 @@
-"""The only place where the model's probabilities become events with a start and an end, and coughs are counted.
-
-Coughs come from the activity track: the frames of overlapping clips are averaged on one grid of frames that begins at
-the start of the recording. A clip is placed at the frame nearest to its start. All clips but the last start on the
-grid; the last one ends where the recording ends, so its frames may lie up to half a frame (20 ms) beside their time,
-well within the 250 ms that event scoring tolerates. The other labels have no track: neighbouring clips over the label's
-threshold make one event.
-"""
+"""The only place where the model's probabilities become events with a start and an end, and coughs are counted."""
 
 import math
 from dataclasses import dataclass
@@ -47,6 +40,12 @@ def count_coughs(events: tuple[Event, ...]) -> int:
 
 class EventFinder:
     """Finds the events of one recording from its clips in order of time; keeps no more than one clip's frames.
+
+    Coughs come from the activity track: the frames of overlapping clips are averaged on one grid of frames that begins
+    at the start of the recording, where a clip is placed at the frame nearest to its start. All clips but the last
+    start on the grid; the last one ends where the recording ends, so its frames may lie up to half a frame (20 ms)
+    beside their time, well within the 250 ms that event scoring tolerates. The other labels have no track:
+    neighbouring clips over the label's threshold make one event.
 
     Parameters
     ----------
