@@ -45,12 +45,10 @@ def check_writable(path: str | Path) -> None:
     `path` is an existing folder, or a file (existing or not) in an existing folder. A file is really created and
     removed, because permission bits say nothing about read-only mounts or about root.
     """
-    target = Path(path)
+    target = _resolved(path)
     if target.is_dir():
         _check_folder(target, path)
-        return
-    target = _target(path)
-    if not _is_special(target):
+    elif not _is_special(_target(path)):
         _check_folder(target.parent, path)
     elif not os.access(target, os.W_OK):
         raise OutputError(f"{path} cannot be written: permission denied.")
@@ -65,16 +63,23 @@ def sha256_of_file(path: str | Path) -> str:
         raise TussisError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def _resolved(path: str | Path) -> Path:
+    """`path` with its links resolved; OutputError where no file can have that name."""
+    try:
+        resolved = Path(path).resolve()
+        resolved.exists()  # where a name too long shows itself
+    except (OSError, ValueError, RuntimeError) as error:  # null bytes and loops of links end up here too
+        raise OutputError(f"{str(path)!r} is not a usable file name: {error}.") from error
+    return resolved
+
+
 def _target(path: str | Path) -> Path:
     """The file to write, links resolved; OutputError where it is a folder or has none to lie in."""
-    try:
-        target = Path(path).resolve()
-        if target.is_dir():
-            raise OutputError(f"{path} is a folder; the name of a file to write is expected.")
-        if not target.parent.is_dir():
-            raise OutputError(f"{path} cannot be written: there is no folder {Path(path).parent}.")
-    except (OSError, ValueError, RuntimeError) as error:  # null bytes and loops of links end up here
-        raise OutputError(f"{path!r} is not a usable file name: {error}.") from error
+    target = _resolved(path)
+    if target.is_dir():
+        raise OutputError(f"{path} is a folder; the name of a file to write is expected.")
+    if not target.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {Path(path).parent}.")
     return target
 
 
