@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import TussisError, exit_on_error
+from core.interpreter import MAX_THREADS
 
 COMMAND = "tussis-app"
 EXAMPLE = """examples:
@@ -39,7 +40,11 @@ def _parser() -> argparse.ArgumentParser:
         "--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one that comes with Tussis)"
     )
     parser.add_argument(
-        "--threads", type=_positive, default=1, metavar="N", help="threads of the model, 1 or more (default: 1)"
+        "--threads",
+        type=_thread_count,
+        default=1,
+        metavar="N",
+        help=f"threads of the model's runtime, 1 to {MAX_THREADS} (default: %(default)s)",
     )
     parser.add_argument(
         "--screenshot",
@@ -50,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+def _thread_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_THREADS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads; expected 1 to {MAX_THREADS}")
     return int(text)
 
 

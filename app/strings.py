@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.quality import REASON_SENTENCES
+
 APP_NAME = "Tussis"
 CONSENT = (
     "Listens for coughs, on this device only. Record people only with their consent. A research tool, not a diagnosis."
@@ -43,19 +45,12 @@ LOUDNESS = "Loudness (RMS)"
 CLIPPED = "Samples cut off"
 SNR = "Signal over noise"
 UNKNOWN = "not known"
-NO_SOUND = "-inf"
 TIMING = "Time taken"
 MODEL = "Model"
 BUNDLE = "Bundle"
 SHA256 = "SHA-256 begins"
 FORMAT = "Format version"
 GAPS_TITLE = "Sound was lost"
-
-QUALITY_REASONS = {
-    "too_short": "The recording is too short.",
-    "silent": "The recording is silent, or nearly so.",
-    "clipped": "The recording is too loud: its peaks are cut off.",
-}
 
 STATUS = {
     "validated": "VALIDATED",
@@ -85,8 +80,8 @@ def probe_words(probe: Mapping[str, Any]) -> str:
 
 
 def quality_reason(reason: str) -> str:
-    """The quality gate's reason as a sentence; one without a sentence here is shown as it is."""
-    return QUALITY_REASONS.get(reason, reason.replace("_", " ").capitalize() + ".")
+    """The quality gate's reason in the gate's own sentence."""
+    return REASON_SENTENCES[reason]
 
 
 def cough_count(n_coughs: int) -> str:

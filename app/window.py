@@ -1,5 +1,6 @@
 """The only place where the app is put together: window, controller, microphone and screener."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from kivy.app import App
 from kivy.clock import Clock
 from kivy.config import Config
+from kivy.logger import Logger
 from kivy.metrics import Metrics
 
 from app import strings
@@ -17,23 +19,24 @@ from app.screens import theme
 from app.session import Session, State, recordings_folder
 from core.audio import write_wav
 from core.bundle import load_bundle
+from core.demonstration import synthesize_demonstration
 from core.errors import TussisError
 from core.files import check_writable
 from core.screener import Screener
 
-WINDOW_DP = (400, 780)
-PICTURE_DP = (360, 780)
-PICTURE_DENSITY = 2
+WINDOW_SIZE = (400, 780)
+PICTURE_SIZE_DP = (360, 780)
+PICTURE_DENSITY = 2  # pixels per dp
 PICTURE_DELAY_S = 0.2
 
 
 class TussisApp(App):
-    """The application; `on_end` is called when a recording has been screened or has failed."""
+    """The application: one screen and its controller."""
 
     title = strings.APP_NAME
 
     def __init__(self, load_screener: Callable[[], Screener], recording: Path | None) -> None:
-        super().__init__(name="tussis")
+        super().__init__()
         self._recording = recording
         self._load_screener = load_screener
 
@@ -71,21 +74,28 @@ def run(recording: Path | None, bundle: Path | None, threads: int, screenshot: P
     def load_screener() -> Screener:
         return Screener(load_bundle(bundle), threads)
 
+    _quieten_kivy()
     if screenshot is None:
-        _open_window(*WINDOW_DP)
-        _run_app(TussisApp(load_screener, recording))
+        _open_window()
+        _show(TussisApp(load_screener, recording))
         return
     check_writable(screenshot)
     Metrics.density = PICTURE_DENSITY
-    _open_window(*(PICTURE_DENSITY * length for length in PICTURE_DP))
+    _open_window()
     with tempfile.TemporaryDirectory() as folder:
         _take_picture(TussisApp(load_screener, recording or _demonstration(Path(folder))), screenshot)
 
 
-def _open_window(width: int, height: int) -> None:
+def _quieten_kivy() -> None:
+    """Kivy logs a traceback for each optional library it lacks (xclip, say); what matters here is raised."""
+    if os.environ.get("KIVY_LOG_MODE") == "PYTHON":
+        Logger.setLevel(logging.CRITICAL + 1)
+
+
+def _open_window() -> None:
     """Settle size and input, then have Kivy make its window; raises where it cannot."""
-    Config.set("graphics", "width", width)
-    Config.set("graphics", "height", height)
+    Config.set("graphics", "width", WINDOW_SIZE[0])
+    Config.set("graphics", "height", WINDOW_SIZE[1])
     Config.set("graphics", "minimum_width", 320)
     Config.set("graphics", "minimum_height", 480)
     Config.set("input", "mouse", "mouse,disable_multitouch")
@@ -99,7 +109,7 @@ def _open_window(width: int, height: int) -> None:
     Window.clearcolor = theme.GROUND
 
 
-def _run_app(app: TussisApp) -> None:
+def _show(app: TussisApp) -> None:
     from kivy.core.window import Window
 
     Window.bind(on_drop_file=lambda window, name, *_: app.controller.screen(Path(os.fsdecode(name))))
@@ -108,8 +118,6 @@ def _run_app(app: TussisApp) -> None:
 
 def _demonstration(folder: Path) -> Path:
     """The synthetic recording as a file, under a name that says what it is."""
-    from core.demonstration import synthesize_demonstration
-
     path = folder / "synthetic demonstration.wav"
     write_wav(path, synthesize_demonstration())
     return path
@@ -122,11 +130,18 @@ def _take_picture(app: TussisApp, path: Path) -> None:
         if session.state in (State.RESULT, State.ERROR):
             Clock.schedule_once(lambda _: finish(), PICTURE_DELAY_S)
 
+    def begin() -> None:
+        # A size of its own, because the window's is limited by the screen.
+        app.root.size_hint = (None, None)
+        app.root.size = [PICTURE_DENSITY * length for length in PICTURE_SIZE_DP]
+        app.controller.subscribe(on_change)
+
     def finish() -> None:
-        app.root.export_to_png(str(path))
+        if app.controller.session.state is State.RESULT:
+            app.root.export_to_png(str(path))
         app.stop()
 
-    app.bind(on_start=lambda _: app.controller.subscribe(on_change))
+    app.bind(on_start=lambda _: begin())
     app.run()
     if app.controller.session.error:
         raise TussisError(app.controller.session.error)

@@ -183,6 +183,5 @@ def _percent(probability: float) -> str:
     return f"{100 * probability:.0f} %"
 
 
-def _dbfs(level: float | None) -> str:
-    """The contract has null for the level of digital silence."""
-    return f"{strings.NO_SOUND if level is None else f'{level:.1f}'} dBFS"
+def _dbfs(level: float) -> str:
+    return f"{level:.1f} dBFS"

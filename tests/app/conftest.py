@@ -1,0 +1,164 @@
+"""The fake microphone, the screener and the offscreen window that the app's tests share."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from core.bundle import load_bundle
+from core.screener import Screener
+
+# Kivy reads these while it is imported, which the test modules do only inside the fixture `window`.
+KIVY_ENVIRONMENT = {
+    "KIVY_NO_ARGS": "1",
+    "KIVY_NO_FILELOG": "1",
+    "KIVY_LOG_MODE": "PYTHON",
+    "SDL_VIDEODRIVER": "offscreen",
+    "KIVY_METRICS_DENSITY": "1",
+}
+WAIT_S = 20.0
+
+
+class FakeMicrophone:
+    """Plays a waveform in blocks from a thread of its own, as fast as it is taken or in real time."""
+
+    def __init__(self, waveform: np.ndarray, sample_rate_hz: int = 48_000, paced: bool = False) -> None:
+        self.waveform = waveform.astype(np.float32)
+        self.sample_rate_hz = sample_rate_hz
+        self.paced = paced
+        self.n_overflows = 0
+        self.all_delivered = threading.Event()
+        self.stopped = threading.Event()
+
+    def start(self, on_block: Callable[[np.ndarray], None]) -> int:
+        self.all_delivered.clear()
+        self.stopped.clear()
+        threading.Thread(target=self._play, args=(on_block,), daemon=True).start()
+        return self.sample_rate_hz
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def _play(self, on_block: Callable[[np.ndarray], None]) -> None:
+        n_block = self.sample_rate_hz // 50
+        reused = np.empty(n_block, np.float32)  # as PortAudio reuses its buffer
+        for start in range(0, len(self.waveform), n_block):
+            block = self.waveform[start : start + n_block]
+            reused[: len(block)] = block
+            on_block(reused[: len(block)])
+            reused[:] = np.nan
+            time.sleep(n_block / self.sample_rate_hz if self.paced else 0.0002)
+            if self.stopped.is_set():
+                return
+        self.all_delivered.set()
+
+
+@pytest.fixture(scope="session")
+def fake_microphone() -> type[FakeMicrophone]:
+    return FakeMicrophone
+
+
+@pytest.fixture
+def stand_in_screener(write_bundle, probe_content, energy_interpreter) -> Screener:
+    """The real screener with a stand-in for the model, for tests that are not about the model."""
+    folder = write_bundle(probes=(probe_content(title="A probe that only shows how", status="demonstration"),))
+    return Screener(load_bundle(folder), interpreter=energy_interpreter)
+
+
+@pytest.fixture(scope="session")
+def bursts() -> Callable[[int], np.ndarray]:
+    """Makes 3 s of faint hiss with two loud, decaying bursts of noise, at 0.8 and 1.9 s, for a sample rate in Hz."""
+
+    def synthesize(sample_rate_hz: int) -> np.ndarray:
+        random = np.random.default_rng(7)
+        waveform = 0.001 * random.standard_normal(3 * sample_rate_hz)
+        for start_s in (0.8, 1.9):
+            times_s = np.arange(round(0.3 * sample_rate_hz)) / sample_rate_hz
+            start = round(start_s * sample_rate_hz)
+            burst = 0.3 * np.exp(-times_s / 0.15) * random.standard_normal(len(times_s))
+            waveform[start : start + len(times_s)] += burst
+        return np.clip(waveform, -0.99, 0.99).astype(np.float32)
+
+    return synthesize
+
+
+@pytest.fixture(scope="session")
+def kivy_environment() -> Iterator[dict[str, str]]:
+    """An environment in which a process of its own draws offscreen and keeps out of the user's folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: value for name, value in os.environ.items() if name != "KIVY_UNITTEST_SCREENSHOTS"}
+        yield environment | KIVY_ENVIRONMENT | {"KIVY_HOME": folder, "XDG_CONFIG_HOME": folder}
+
+
+@pytest.fixture(scope="session")
+def drawing_surface(kivy_environment: dict[str, str]) -> None:
+    """Skips where Kivy or OpenGL is missing; asked in another process, because Kivy may end its own."""
+    pytest.importorskip("kivy", reason="Kivy is not installed (the extra 'app')")
+    script = "import sys; from kivy.core.window import Window; sys.exit(Window is None)"
+    done = subprocess.run([sys.executable, "-c", script], env=kivy_environment, capture_output=True, timeout=120)
+    if done.returncode:
+        pytest.skip("no OpenGL drawing surface here (Debian: libgl1-mesa-dri libgl1 libmtdev1)")
+
+
+class Stage:
+    """The offscreen window: shows a widget at a phone's size, draws frames, and presses with a real touch."""
+
+    size = (360, 640)
+
+    def show(self, widget: object) -> None:
+        from kivy.base import runTouchApp
+        from kivy.core.window import Window
+
+        for child in Window.children[:]:
+            Window.remove_widget(child)
+        Window.add_widget(self._sized(widget))
+        if not getattr(Stage, "_running", False):
+            runTouchApp(embedded=True)
+            Stage._running = True
+        self.draw()
+
+    def _sized(self, widget: object) -> object:
+        widget.size_hint = (None, None)
+        widget.size = self.size
+        return widget
+
+    def draw(self, n_frames: int = 3) -> None:
+        from kivy.base import EventLoop
+
+        for _ in range(n_frames):
+            EventLoop.idle()
+            time.sleep(0.002)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f"waited {WAIT_S} s in vain"
+            self.draw(1)
+        self.draw()
+
+    def press(self, widget: object) -> None:
+        from kivy.tests.common import UnitTestTouch
+
+        touch = UnitTestTouch(*widget.to_window(*widget.center))
+        touch.touch_down()
+        self.draw(2)
+        touch.touch_up()
+        self.draw()
+
+    def words(self, widget: object) -> str:
+        """Every text below `widget` that can be seen, one per line, from top to bottom."""
+        shown = [child for child in widget.walk(restrict=True) if getattr(child, "text", "") and child.opacity]
+        return "\n".join(child.text for child in sorted(shown, key=lambda child: -child.to_window(*child.pos)[1]))
+
+
+@pytest.fixture
+def stage(drawing_surface: None, kivy_environment: dict[str, str]) -> Stage:
+    for name in (*KIVY_ENVIRONMENT, "KIVY_HOME"):
+        os.environ.setdefault(name, kivy_environment[name])
+    return Stage()
