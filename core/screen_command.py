@@ -17,6 +17,7 @@ from core.results import FailedRecording, Screening, describe, screening_file
 from core.screener import Screener
 
 COMMAND = "tussis-screen"
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 EPILOG = """\
 A recording is a WAV file (8, 16, 24 or 32 bits or float, 4000 to 384000 Hz, mono or stereo); FLAC, OGG and MP3 where
 the Python package soundfile is installed. One that fails the quality check is not scored, which is not "no cough".
@@ -31,13 +32,20 @@ example:
 def main(arguments: list[str] | None = None) -> int:
     """Screen the recordings named on the command line; the exit status."""
     options = _parser().parse_args(arguments)
-    with exit_on_error(COMMAND):
-        if options.json is not None:
-            _check_output(options.json, options.recordings)
-        screener = _open_screener(options.bundle, options.threads)
-        results = [_screen_one(screener, path) for path in options.recordings]
-        if options.json is not None:
-            write_atomically(options.json, screening_file(results))
+    try:
+        with exit_on_error(COMMAND):
+            return _screen_all(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _screen_all(options: argparse.Namespace) -> int:
+    if options.json is not None:
+        _check_output(options.json, options.recordings)
+    screener = _open_screener(options.bundle, options.threads)
+    results = [_screen_one(screener, path) for path in options.recordings]
+    if options.json is not None:
+        write_atomically(options.json, screening_file(results))
     return 2 if any(isinstance(result, FailedRecording) for result in results) else 0
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from core.audio import write_wav
 from core.screen_command import main
+from core.screener import Screener
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 
@@ -75,6 +77,59 @@ def test_a_bad_input_is_reported_in_its_place_and_the_others_are_screened(
     assert said == [f"tussis-screen: {result['error']}" for result in results[1:4]]
     for first, second in (("event_scores", "quality"), ("events", "probes")):
         assert (results[0][first], results[0][second]) == (results[4][first], results[4][second])
+
+
+def wav(samples: np.ndarray, rate_hz: int = 16000, channels: int = 1, announced_bytes: int | None = None) -> bytes:
+    """A float WAV file, byte by byte, with whatever its header is told to say."""
+    data = samples.astype("<f4").tobytes()
+    size = len(data) if announced_bytes is None else announced_bytes
+    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, channels, rate_hz, rate_hz * 4 * channels, 4 * channels, 32)
+    body = b"WAVE" + head + struct.pack("<4sI", b"data", size) + data
+    return struct.pack("<4sI", b"RIFF", len(body) + size - len(data)) + body
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "empty"),
+        (b"RIFF", ""),
+        (wav(NOISE)[:-1000], ""),
+        (wav(NOISE, announced_bytes=10**6), ""),
+        (wav(NOISE[:0]), "no samples"),
+        (wav(np.array([0.1, np.nan] * 8000)), "nan"),
+        (wav(np.array([0.1, np.inf] * 8000)), "inf"),
+        (wav(NOISE, rate_hz=100), "100 Hz"),
+        (wav(NOISE, rate_hz=1_000_000), "1000000 Hz"),
+        (wav(NOISE[:7000], channels=7), "7 channels"),
+    ],
+)
+def test_a_file_that_is_no_usable_recording_gets_one_sentence(
+    tiny_bundle: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, word: str
+) -> None:
+    (tmp_path / "bad.wav").write_bytes(content)
+    assert run(tmp_path / "bad.wav", "--bundle", tiny_bundle, "--json", output) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert str(tmp_path / "bad.wav") in said.err
+    assert word in said.err
+    assert said.err == f"tussis-screen: {recordings_in(output)[0]['error']}\n"
+
+
+def test_a_usable_recording_made_the_same_way_is_screened(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.wav").write_bytes(wav(NOISE))
+    assert run(tmp_path / "good.wav", "--bundle", tiny_bundle) == 0
+
+
+def test_an_interrupted_screening_writes_nothing(
+    tiny_bundle: Path, recording: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(screener: Screener, path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Screener, "screen", interrupt)
+    assert run(recording, "--bundle", tiny_bundle, "--json", output) == 130
+    assert list(output.parent.iterdir()) == []
 
 
 def test_the_results_are_written_even_when_every_input_fails(tiny_bundle: Path, output: Path, tmp_path: Path) -> None:
