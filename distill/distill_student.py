@@ -1,7 +1,7 @@
 """The only place that trains the student, from teachers' targets, labels and composed soundscapes (tussis-distill)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -156,12 +156,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(
-    config: Path = typer.Option(..., help="TOML settings, for instance distill/configs/distil_small.toml."),  # noqa: B008
-    store: Path = typer.Option(..., help="Folder written by python -m distill.waveform_store."),  # noqa: B008
-    targets: Path = typer.Option(..., help="Folder written by python -m distill.targets."),  # noqa: B008
-    out: Path = typer.Option(..., help="Run folder: settings, log, latest.pt to resume from, final.pt."),  # noqa: B008
-    time_limit_s: float = typer.Option(None, help="Stop after this many seconds of training."),
-    overrides: list[str] = typer.Argument(None, help="Settings as key.sub=value, e.g. training.steps=100."),  # noqa: B008
+    config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/distil_small.toml.")],
+    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")],
+    targets: Annotated[Path, typer.Option(help="Folder written by python -m distill.targets.")],
+    out: Annotated[Path, typer.Option(help="Run folder: settings, log, latest.pt to resume from, final.pt.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key.sub=value.")] = None,
+    time_limit_s: Annotated[float | None, typer.Option(help="Stop after this many seconds of training.")] = None,
 ) -> None:
     """Distil a student from the teachers' targets.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -152,10 +153,17 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def build(data: Path = typer.Option(..., help="Folder of packs."), out: Path = typer.Option(..., help="CSV to write.")):  # noqa: B008
-    """Read the packs' manifests, split them by subject and write one manifest."""
+def build(
+    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    unlabelled: Annotated[bool, typer.Option(help="Whether unlabelled recordings take part.")] = True,
+) -> None:
+    """Read the packs' manifests, split them by subject and write one manifest.
+
+    Example: python -m distill.manifests --data ../shared/data --out runs/manifest.csv
+    """
     with exit_on_error("manifests"):
-        rows = build_manifest(data)
+        rows = [row for row in build_manifest(data) if unlabelled or row.labelled]
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(rows, out)
         print(summarize(rows))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -124,12 +125,14 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
 
 
 app = typer.Typer(add_completion=False)
-_STORE = typer.Option(..., help="Folder written by python -m distill.waveform_store.")
-_OUT = typer.Option(..., help="Folder of the targets.")
+StoreOption = Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")]
+OutOption = Annotated[Path, typer.Option(help="Folder of the targets.")]
 
 
 @app.command()
-def events(store: Path = _STORE, out: Path = _OUT, yamnet: Path = typer.Option(..., help="YAMNet as .tflite.")) -> None:  # noqa: B008
+def events(
+    store: StoreOption, out: OutOption, yamnet: Annotated[Path, typer.Option(help="YAMNet as .tflite.")]
+) -> None:
     """Score every crop with the event teacher, once."""
     with exit_on_error("targets"):
         save_events(WaveformStore.open(store), YamnetTeacher(yamnet), out)
@@ -137,9 +140,9 @@ def events(store: Path = _STORE, out: Path = _OUT, yamnet: Path = typer.Option(.
 
 @app.command()
 def embeddings(
-    store: Path = _STORE,
-    out: Path = _OUT,
-    teacher: str = typer.Option(..., help="Embedding teacher, for instance mae:runs/pretrain/final.pt."),
+    store: StoreOption,
+    out: OutOption,
+    teacher: Annotated[str, typer.Option(help="Embedding teacher, for instance mae:runs/pretrain/final.pt.")],
 ) -> None:
     """Embed every crop with the embedding teacher, once."""
     with exit_on_error("targets"):

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -73,9 +74,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def build(
-    manifest: Path = typer.Option(..., help="CSV written by python -m distill.manifests."),  # noqa: B008
-    data: Path = typer.Option(..., help="Folder of packs that the manifest's paths start from."),  # noqa: B008
-    out: Path = typer.Option(..., help="Folder to write: 2 bytes a sample, about 115 MB an hour."),  # noqa: B008
+    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.manifests.")],
+    data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: 2 bytes a sample, about 115 MB an hour.")],
 ) -> None:
     """Decode the manifest's recordings once, to int16 at 16 kHz."""
     with exit_on_error("waveform_store"):
