@@ -1,6 +1,7 @@
 """The only place where recordings become the shipped model's embeddings, clip by clip as core's screener cuts them."""
 
 import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from core.quality import QualityMeter
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -21,6 +21,7 @@ from core.files import check_writable, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter, ModelOutputs
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection, sigmoid
+from core.quality import QualityMeter
 from core.resample import Resampler
 
 NPZ_FORMAT = "tussis.embeddings/1"
@@ -140,7 +141,7 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
             theirs = str(arrays["model_sha256"])[:12]
             raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
     return {recording.sha256: recording for recording in recordings}
 

@@ -72,11 +72,8 @@ def participant_means(values: Array, targets: Array, subjects: Sequence[str]) ->
     values, targets, subjects
         One each per subject and target.
     """
-    units = sorted(set(zip(map(str, subjects), map(float, targets), strict=True)))
-    position = {unit: i for i, unit in enumerate(units)}
-    index = np.array([position[unit] for unit in zip(map(str, subjects), map(float, targets), strict=True)])
-    means = np.bincount(index, weights=values) / np.bincount(index)
-    return means, np.array([target for _, target in units]), [subject for subject, _ in units]
+    index, unit_targets, unit_subjects = _participants(targets, subjects)
+    return np.bincount(index, weights=values) / np.bincount(index), unit_targets, unit_subjects
 
 
 def ridge_path(features: Array, targets: Array, regularizers: Array) -> tuple[Array, Array]:
@@ -104,6 +101,8 @@ def logistic_path(features: Array, targets: Array, regularizers: Array) -> tuple
     weights (n_regularizers, n_features), intercepts (n_regularizers,)
     """
     left, singular, right = np.linalg.svd(features, full_matrices=False)
+    spanned = singular > 1e-9 * singular[0]
+    left, singular, right = left[:, spanned], singular[spanned], right[spanned]
     design = np.column_stack([left * singular, np.ones(len(features))])
     counts = np.bincount(targets.astype(np.int64), minlength=2)
     item_weights = (len(targets) / (2 * counts))[targets.astype(np.int64)]
@@ -134,7 +133,9 @@ def fit_with_best_regularizer(
         held_out = folds == fold
         mean, scale, weights, intercepts = _standardized_path(features[~held_out], targets[~held_out], fit_path)
         scores[:, held_out] = weights @ ((features[held_out] - mean) / scale).T + intercepts[:, None]
-    losses = np.array([loss(*participant_means(row, targets, subjects)[:2]) for row in scores])
+    index, unit_targets, _ = _participants(targets, subjects)
+    counts = np.bincount(index)
+    losses = np.array([loss(np.bincount(index, weights=row) / counts, unit_targets) for row in scores])
     best = int(np.flatnonzero(losses <= losses.min() + 1e-12)[-1])
     mean, scale, weights, intercepts = _standardized_path(features, targets, fit_path, REGULARIZERS[best : best + 1])
     return LinearModel(mean, scale, weights[0], float(intercepts[0]), float(REGULARIZERS[best]))
@@ -184,6 +185,15 @@ def fit_temperature(scores: Array, targets: Array) -> float:
 def sigmoid(scores: Array) -> Array:
     """Logistic function, without overflow for large scores."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(scores, dtype=np.float64)))
+
+
+def _participants(targets: Array, subjects: Sequence[str]) -> tuple[NDArray[np.int64], Array, list[str]]:
+    """Index (n,) of each item's participant, and each participant's target and subject."""
+    pairs = [(str(subject), float(target)) for subject, target in zip(subjects, targets, strict=True)]
+    units = sorted(set(pairs))
+    position = {unit: i for i, unit in enumerate(units)}
+    index = np.array([position[pair] for pair in pairs])
+    return index, np.array([target for _, target in units]), [subject for subject, _ in units]
 
 
 def _standardized_path(
