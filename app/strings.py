@@ -39,7 +39,7 @@ NOT_ACCEPTABLE = "Not acceptable"
 NOT_SCORED = "Not scored"
 NOT_SCORED_MEANING = "This is not a negative result: the recording cannot be judged."
 SOUNDS = "Sounds heard"
-SOUNDS_HINT = "Probability that the sound occurs. It is not a risk of disease."
+SOUNDS_HINT = "Probability in the most probable clip. It is not a risk of disease."
 PEAK = "Peak"
 LOUDNESS = "Loudness (RMS)"
 CLIPPED = "Samples cut off"
@@ -65,10 +65,10 @@ def label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def joined(words: Sequence[str], at_most: int = 6) -> str:
-    """A few items in one line."""
-    hidden = len(words) - at_most
-    return ", ".join(words[:at_most]) + (f" and {hidden} more" if hidden > 0 else "")
+def heard_at(spans: Sequence[str], at_most: int = 6) -> str:
+    """When a sound was heard, the first few times."""
+    hidden = len(spans) - at_most
+    return f"at {', '.join(spans[:at_most])}" + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def probe_words(probe: Mapping[str, Any]) -> str:

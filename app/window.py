@@ -25,7 +25,7 @@ from core.files import check_writable
 from core.screener import Screener
 
 WINDOW_SIZE = (400, 780)
-PICTURE_SIZE_DP = (360, 780)
+PICTURE_SIZE_DP = (360, 900)
 PICTURE_DENSITY = 2  # pixels per dp
 PICTURE_DELAY_S = 0.2
 

@@ -74,7 +74,7 @@ def _quality_card(quality: Result) -> Card:
     verdict = _badge(strings.ACCEPTABLE, theme.GOOD, theme.GOOD_GROUND)
     if not quality["acceptable"]:
         verdict = _badge(strings.NOT_ACCEPTABLE, theme.WARNING, theme.WARNING_GROUND)
-    _add(card, _heading(strings.QUALITY), verdict)
+    _add(card, _titled(strings.QUALITY, verdict))
     snr_db = quality["snr_db"]
     return _add(
         card,
@@ -90,13 +90,20 @@ def _sounds_card(result: Result) -> Card:
     heard = {event["label"] for event in result["events"]}
     scores = sorted(result["event_scores"].items(), key=lambda item: (item[0] != "cough", -item[1]))
     for label, probability in scores:
-        card.add_widget(_pair(strings.label(label), _percent(probability)))
-        ink = theme.PRIMARY if label in heard else theme.QUIET_BAR
-        card.add_widget(Bar(fraction=min(1.0, max(0.0, probability)), ink=ink))
-        if label != "cough":
-            spans = [_span(event) for event in result["events"] if event["label"] == label]
-            _add(card, *([_secondary(strings.joined(spans))] if spans else []))
+        card.add_widget(_score_row(label, probability, is_heard=label in heard))
+        spans = [_span(event) for event in result["events"] if event["label"] == label]
+        _add(card, *([_secondary(strings.heard_at(spans))] if spans and label != "cough" else []))
     return card
+
+
+def _score_row(label: str, probability: float, is_heard: bool) -> BoxLayout:
+    row = _pair(strings.label(label), _percent(probability))
+    words, value = reversed(row.children)
+    words.size_hint_x, value.size_hint_x = 0.38, 0.17
+    ink = theme.PRIMARY if is_heard else theme.QUIET_BAR
+    bar = Bar(fraction=min(1.0, max(0.0, probability)), ink=ink, size_hint_x=0.45, pos_hint={"center_y": 0.5})
+    row.add_widget(bar, index=1)
+    return row
 
 
 def _probe_card(probe: Result, title: str) -> Card:
@@ -160,6 +167,17 @@ def _secondary(text: str) -> Words:
 
 def _badge(text: str, ink: list[float], ground: list[float]) -> Badge:
     return Badge(text=text, ink=ink, ground=ground)
+
+
+def _titled(title: str, badge: Badge) -> BoxLayout:
+    """A heading with a badge at its right."""
+    row = BoxLayout(size_hint_y=None, spacing=dp(8))
+    row.bind(minimum_height=row.setter("height"))
+    heading = _heading(title)
+    heading.pos_hint = badge.pos_hint = {"center_y": 0.5}
+    row.add_widget(heading)
+    row.add_widget(badge)
+    return row
 
 
 def _pair(left: str, right: str) -> BoxLayout:

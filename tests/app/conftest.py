@@ -22,7 +22,7 @@ KIVY_ENVIRONMENT = {
     "SDL_VIDEODRIVER": "offscreen",
     "KIVY_METRICS_DENSITY": "1",
 }
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class FakeMicrophone:
