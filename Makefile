@@ -55,6 +55,8 @@ $(DEV_READY):
 
 # ---- For the user ----------------------------------------------------------------------------------------------
 DEMONSTRATION := runs/demonstration.wav
+SYNTHESIZE = -c 'import sys; from core.audio import write_wav; from core.demonstration import synthesize_demonstration; \
+    write_wav(sys.argv[1], synthesize_demonstration())'
 screen: export TUSSIS_RECORDING := $(value RECORDING)
 
 .PHONY: screen app
@@ -62,7 +64,7 @@ screen: $(PHONE_READY) ## screen RECORDING=my.wav; without it, a synthesized dem
 	@if [ -n "$$TUSSIS_RECORDING" ]; then \
 	    $(PHONE)/bin/tussis-screen -- "$$TUSSIS_RECORDING"; \
 	else \
-	    mkdir -p $(dir $(DEMONSTRATION)) && $(PHONE)/bin/python -m core.demonstration $(DEMONSTRATION) && \
+	    mkdir -p $(dir $(DEMONSTRATION)) && $(PHONE)/bin/python $(SYNTHESIZE) $(DEMONSTRATION) && \
 	    echo "No RECORDING given: $(DEMONSTRATION) is SYNTHETIC, made by this program. Nobody coughed." && \
 	    $(PHONE)/bin/tussis-screen $(DEMONSTRATION); \
 	fi
@@ -110,8 +112,8 @@ TEACHER := $(RUN)/pretrain/final.pt
 EVENT_TARGETS := $(RUN)/targets/events.npz
 EMBEDDING_TARGETS := $(RUN)/targets/embeddings.npz
 STUDENT := $(RUN)/distil/final.pt
-FLOAT_MODEL := $(RUN)/export/float.tflite
-INT8_MODEL := $(RUN)/quantize/int8.tflite
+FLOAT_MODEL := $(RUN)/export/student_float.tflite
+INT8_MODEL := $(RUN)/quantize/student_int8.tflite
 PROBES := $(RUN)/probes/spirometry.json
 BUNDLE := $(RUN)/bundle
 BUNDLE_READY := $(BUNDLE)/bundle.json
@@ -147,7 +149,7 @@ $(FLOAT_MODEL): $(STUDENT)
 	@$(STEP)tussis-export $< --out $(@D)
 
 $(INT8_MODEL): $(FLOAT_MODEL)
-	@$(STEP)tussis-quantize $< --recipe $(RECIPE) --data "$(DATA)" --out $@
+	@$(STEP)tussis-quantize $< --checkpoint $(STUDENT) --recipe $(RECIPE) --data "$(DATA)" --store $(RUN)/store --out $@
 
 $(PROBES): $(INT8_MODEL)
 	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
@@ -158,7 +160,7 @@ $(BUNDLE_READY): $(INT8_MODEL) $(PROBES)
 
 $(RUN)/demonstration.wav: | $(DEV_READY)
 	@mkdir -p $(@D)
-	@$(PYSTEP) core.demonstration $@
+	@$(DEV)/bin/python $(SYNTHESIZE) $@
 
 $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
