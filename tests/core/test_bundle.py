@@ -253,7 +253,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_bundle_with_any_field_replaced_or_removed_is_read_or_refused_with_a_sentence(
     write_bundle: WriteBundle, data: st.DataObject
@@ -272,7 +272,7 @@ def test_a_bundle_with_any_field_replaced_or_removed_is_read_or_refused_with_a_s
     check_read_or_refused(write_bundle(edit=edit))
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(place=st.integers(0, 2000), replacement=st.binary(max_size=4), n_removed=st.integers(0, 8))
 def test_a_bundle_json_with_any_bytes_replaced_is_read_or_refused_with_a_sentence(
     write_bundle: WriteBundle, place: int, replacement: bytes, n_removed: int

@@ -167,7 +167,7 @@ json_values = st.recursive(
 )
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_probe_with_any_field_replaced_is_read_or_refused_with_a_sentence(
     probe_content: ProbeContent, data: st.DataObject
