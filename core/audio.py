@@ -32,11 +32,14 @@ PIECE_FRAMES = 65_536  # decoded at once: the grid on which everything is comput
 # less than a tenth (-10 dB) of the louder channel's power (correlation below -0.8), the louder channel is taken alone.
 MIN_AVERAGED_POWER = 0.1
 
-SOUNDFILE_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"FORM": "AIFF", b"caff": "CAF", b".snd": "AU"}
+SOUNDFILE_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 OTHER_FORMATS = {
-    b"#!AMR": "AMR", b"\x1a\x45\xdf\xa3": "WebM or Matroska", b"wvpk": "WavPack", b"\x30\x26\xb2\x75": "Windows Media",
-    b"MThd": "MIDI", b"PK\x03\x04": "a ZIP archive",
+    b"FORM": "AIFF", b"caff": "CAF", b".snd": "AU", b"riff": "W64", b"#!AMR": "AMR", b"wvpk": "WavPack",
+    b"MThd": "MIDI", b"PK\x03\x04": "a ZIP archive", b"\x1a\x45\xdf\xa3": "WebM or Matroska",
+    b"\x30\x26\xb2\x75": "Windows Media",
 }  # fmt: skip
+MP3_SLACK_FRAMES = 2 * 1152  # some encoders count their own header among an MP3's frames
+UNKNOWN_FRAMES = 2**40  # more than this is libsndfile's word for a length that the header does not give
 
 
 class _Decoder(Protocol):
@@ -45,8 +48,9 @@ class _Decoder(Protocol):
     sample_rate_hz: int
     n_channels: int
     n_frames: int
+    slack_frames: int
 
-    def seek(self, frame: int) -> None: ...
+    def rewind(self) -> None: ...
 
     def read(self, n_frames: int) -> np.ndarray: ...
 
@@ -145,13 +149,13 @@ class RecordingReader:
 
     def _pieces(self) -> Iterator[np.ndarray]:
         """Checked frames on a fixed grid of `PIECE_FRAMES`, float32, shape (n, n_channels)."""
-        self._decoder.seek(0)
+        self._decoder.rewind()
         for start in range(0, self.n_frames, PIECE_FRAMES):
             expected = min(PIECE_FRAMES, self.n_frames - start)
             frames = self._decoder.read(expected)
             if not np.abs(frames).max(initial=0.0) <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
                 raise AudioError(_unusable_sample(frames, start, self))
-            if len(frames) < expected:
+            if len(frames) < expected - self._decoder.slack_frames:
                 there = start + len(frames)
                 raise AudioError(f"{self.path} is cut short: {there} of {self.n_frames} samples are there.")
             yield frames
@@ -160,7 +164,8 @@ class RecordingReader:
 def open_recording(path: str | Path) -> RecordingReader:
     """Open a recording, whatever its file name ends in, and check all that can be known before decoding it.
 
-    WAV is read without any other package; FLAC, Ogg Vorbis and Opus, MP3, AIFF, CAF and AU need `soundfile`.
+    WAV is read without any other package; FLAC, Ogg (Vorbis, Opus) and MP3 need `soundfile`. A WAV or FLAC that ends
+    early is refused; an Ogg that was cut off reads as a shorter one, because its header does not tell its length.
 
     Raises
     ------
@@ -201,30 +206,34 @@ class _SoundFileDecoder:
         try:
             import soundfile
         except (ImportError, OSError) as error:  # OSError: the package is there, its C library is not
-            raise AudioError(
-                f"{path} is {format_name}, which needs the soundfile package: install it or convert the file to WAV."
-            ) from error
-        self._path, self._error = path, soundfile.SoundFileError
-        try:
-            # The descriptor and not the path: soundfile guesses from the name's ending, the content decides here.
-            os.lseek(file.fileno(), 0, os.SEEK_SET)  # the buffered file has read ahead
+            need = "needs the soundfile package: install it or convert the file to WAV"
+            raise AudioError(f"{path} is {format_name}, which {need}.") from error
+        self._error = soundfile.SoundFileError
+        self._damaged = f"{path} cannot be decoded to its end: the {format_name} is damaged or cut short."
+        os.lseek(file.fileno(), 0, os.SEEK_SET)  # the buffered file has read ahead
+        try:  # by descriptor, because soundfile judges a path by its ending
             self._sound = soundfile.SoundFile(file.fileno(), closefd=False)
         except self._error as error:
-            raise AudioError(f"{path} looks like {format_name} but cannot be decoded: {_reason(error)}.") from error
+            raise AudioError(self._damaged) from error
+        if self._sound.frames > UNKNOWN_FRAMES:
+            raise AudioError(f"{path} does not say how long it is (a streamed {format_name}); convert it to WAV.")
         self.sample_rate_hz, self.n_channels = self._sound.samplerate, self._sound.channels
         self.n_frames = self._sound.frames
+        self.slack_frames = MP3_SLACK_FRAMES if format_name == "MP3" else 0
 
-    def seek(self, frame: int) -> None:
+    def rewind(self) -> None:
+        """Go to the first frame."""
         try:
-            self._sound.seek(frame)
+            self._sound.seek(0)
         except self._error as error:
-            raise AudioError(f"{self._path} is damaged: {_reason(error)}.") from error
+            raise AudioError(self._damaged) from error
 
     def read(self, n_frames: int) -> np.ndarray:
+        """The next frames, float32, shape (n, n_channels); fewer than asked for at the end."""
         try:
             return self._sound.read(n_frames, dtype="float32", always_2d=True)
         except self._error as error:
-            raise AudioError(f"{self._path} is damaged: {_reason(error)}.") from error
+            raise AudioError(self._damaged) from error
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -289,8 +298,3 @@ def _unusable_sample(frames: np.ndarray, start_frame: int, recording: RecordingR
     at_s = (start_frame + frame) / recording.sample_rate_hz
     expected = f"expected numbers in [-1, 1], and never beyond {MAX_AMPLITUDE:g}"
     return f"{recording.path} holds the sample {frames[frame, channel]} at {at_s:.3f} s; {expected}."
-
-
-def _reason(error: Exception) -> str:
-    """What libsndfile says, without soundfile's words around it."""
-    return str(getattr(error, "error_string", error)).strip(". ")

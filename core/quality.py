@@ -12,7 +12,7 @@ from core.audio import SAMPLE_RATE_HZ
 MIN_DURATION_S = 0.2  # spoken digits begin at 0.14 s, coughs at 0.26 s
 MIN_LOUDEST_FRAME_DBFS = -60.0  # the quietest clip reaches -51, eight breaths flagged as near silent -60 to -43
 MAX_CLIPPED_FRACTION = 0.3  # overdriven speech has 0.07; a full-scale square wave of 3 kHz, resampled, 0.38
-MIN_CREST_DB = 2.5  # peak over rms: ordinary clips have 5.9 and more, a sine 3.0, a square wave 0 to 2.3
+MIN_CREST_DB = 2.5  # peak over rms: ordinary clips have 5.9 and more, a sine 3.0, a square wave 0 to 2.3, below 1 kHz
 
 CLIPPED_FROM = 0.98  # of full scale: resampling leaves ripples on a flat top
 FLOOR_DBFS = -120.0  # reported for digital silence, because JSON has no infinity

@@ -122,7 +122,11 @@ class WavDecoder:
     ----------
     sample_rate_hz, n_channels, n_frames : int
         As in `WavFormat`.
+    slack_frames : int
+        By how much `n_frames` may be wrong: 0.
     """
+
+    slack_frames = 0
 
     def __init__(self, file: BinaryIO, name: str | Path) -> None:
         self._file = file
@@ -131,9 +135,9 @@ class WavDecoder:
         self.n_channels = self._wav.n_channels
         self.n_frames = self._wav.n_frames
 
-    def seek(self, frame: int) -> None:
-        """Go to a frame, counted from 0."""
-        self._file.seek(self._wav.start_byte + frame * self._wav.frame_bytes)
+    def rewind(self) -> None:
+        """Go to the first frame."""
+        self._file.seek(self._wav.start_byte)
 
     def read(self, n_frames: int) -> np.ndarray:
         """The next frames, float32, shape (n, n_channels); fewer than asked for where the file has become shorter."""
@@ -189,7 +193,9 @@ def _chunks(file: BinaryIO, file_bytes: int) -> Iterator[tuple[bytes, int, int]]
 def _sample_format(chunk: bytes, name: str | Path) -> WavFormat:
     """Read the ``fmt`` chunk; the place of the samples is not known yet."""
     if len(chunk) < 16:
-        raise AudioError(f"{name} is damaged: its format description has {len(chunk)} bytes, at least 16 are expected.")
+        raise AudioError(
+            f"{name} is damaged or cut short: its format description has {len(chunk)} bytes, at least 16 are expected."
+        )
     codec, n_channels, sample_rate_hz, _, frame_bytes, bits = struct.unpack("<HHIIHH", chunk[:16])
     if codec == EXTENSIBLE:
         if len(chunk) < 40 or chunk[26:40] != GUID_TAIL:
