@@ -1,0 +1,195 @@
+"""The only place that chooses and reads the calibration set: the clips that the quantizer sees, from training only."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from core.audio import SAMPLE_RATE_HZ, read_waveform
+from core.clips import CLIP_SAMPLES
+from core.errors import AudioError, DataError, exit_on_error
+from core.files import check_writable, sha256_of_file, write_atomically
+from distill.manifests import ManifestRow, read_manifest
+
+CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
+COLUMNS = ("path", "offset_samples", "label")
+N_CLIPS = 256
+UNLABELLED = "unlabelled"
+SILENCE_DBFS = -70.0
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """``clips`` (n, 32000) float32 at 16 kHz in [-1, 1], and the SHA-256 of the list that named them."""
+
+    clips: np.ndarray
+    ids_sha256: str
+
+
+@dataclass(frozen=True)
+class CalibrationId:
+    """One clip: the recording's path below the data folder and the clip's first sample at 16 kHz."""
+
+    path: str
+    offset_samples: int
+    label: str
+
+
+def read_calibration_set(ids_csv: Path, data_root: Path) -> CalibrationSet:
+    """Read the clips that `ids_csv` lists.
+
+    Raises
+    ------
+    DataError
+        If the list is empty or not such a list, a recording is absent or too short, or a clip is silent.
+    """
+    ids = read_ids(ids_csv)
+    console = Console(stderr=True)
+    shown = track(ids, "calibration clips", console=console, disable=not console.is_terminal)
+    return CalibrationSet(np.stack([_read_clip(its, data_root) for its in shown]), sha256_of_file(ids_csv))
+
+
+def read_ids(ids_csv: Path) -> list[CalibrationId]:
+    """Read the list; DataError where it is absent, empty or of another shape."""
+    try:
+        with ids_csv.open(newline="", encoding="utf-8") as file:
+            records = list(csv.DictReader(file))
+        ids = [CalibrationId(r["path"], int(r["offset_samples"]), r["label"]) for r in records]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{ids_csv} is not a list of calibration clips ({', '.join(COLUMNS)}): {error}") from error
+    if not ids:
+        raise DataError(f"{ids_csv} lists no clip; a calibration set needs at least one")
+    return ids
+
+
+def _read_clip(its: CalibrationId, data_root: Path) -> np.ndarray:
+    try:
+        waveform = read_waveform(data_root / its.path)
+    except AudioError as error:
+        raise DataError(f"the calibration clip {its.path} cannot be read: {error}") from error
+    if not 0 <= its.offset_samples < len(waveform):
+        raise DataError(f"{its.path} has {len(waveform)} samples; its calibration clip starts at {its.offset_samples}")
+    clip = cut_clip(waveform, its.offset_samples)
+    if is_silent(clip):
+        raise DataError(f"the calibration clip {its.path} at sample {its.offset_samples} is silent")
+    return clip
+
+
+def cut_clip(waveform: np.ndarray, offset_samples: int) -> np.ndarray:
+    """Cut 2 s from `offset_samples` on, tiled where the recording ends before; shape (32000,), float32."""
+    piece = waveform[offset_samples : offset_samples + CLIP_SAMPLES]
+    return np.resize(piece, CLIP_SAMPLES).astype(np.float32)
+
+
+def is_silent(clip: np.ndarray) -> bool:
+    """Whether a clip's level around its mean is below `SILENCE_DBFS`."""
+    return bool(np.std(clip) < 10 ** (SILENCE_DBFS / 20))
+
+
+def choose_calibration_ids(
+    rows: Iterable[ManifestRow], data_root: Path, n_clips: int = N_CLIPS, seed: int = 0
+) -> list[CalibrationId]:
+    """Draw clips from training recordings in turn from each label, the unlabelled included, one a subject at first.
+
+    Raises
+    ------
+    DataError
+        If the training recordings do not give `n_clips` clips that are not silent.
+    """
+    generator = np.random.default_rng(seed)
+    queues = {label: _shuffled(members, generator) for label, members in sorted(_strata(rows).items())}
+    chosen: list[CalibrationId] = []
+    while len(chosen) < n_clips and any(queues.values()):
+        for label, queue in queues.items():
+            if queue and len(chosen) < n_clips and (its := _draw_clip(queue.pop(), label, data_root, generator)):
+                chosen.append(its)
+    if len(chosen) < n_clips:
+        raise DataError(f"the training recordings give {len(chosen)} calibration clips; {n_clips} were asked for")
+    return sorted(chosen, key=lambda its: (its.path, its.offset_samples))
+
+
+def _strata(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
+    strata = defaultdict(list)
+    for row in rows:
+        if row.role == "train":
+            strata[row.labels[0] if row.labels else UNLABELLED].append(row)
+    return strata
+
+
+def _shuffled(rows: list[ManifestRow], generator: np.random.Generator) -> list[ManifestRow]:
+    """Rows in random order, to be popped from the end: all subjects once, then their further recordings."""
+    order = [rows[index] for index in generator.permutation(len(rows))]
+    seen: dict[str, int] = defaultdict(int)
+    rank = []
+    for row in order:
+        rank.append(seen[row.subject_id])
+        seen[row.subject_id] += 1
+    return [order[index] for index in np.argsort(rank, kind="stable")[::-1]]
+
+
+def _draw_clip(row: ManifestRow, label: str, data_root: Path, generator: np.random.Generator) -> CalibrationId | None:
+    waveform = read_waveform(data_root / row.path)
+    offset = int(generator.integers(max(0, len(waveform) - CLIP_SAMPLES) + 1))
+    if is_silent(cut_clip(waveform, offset)):
+        return None
+    return CalibrationId(row.path, offset, label)
+
+
+def write_ids(ids: list[CalibrationId], path: Path) -> None:
+    """Write the list as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((its.path, its.offset_samples, its.label) for its in ids)
+    write_atomically(path, text.getvalue())
+
+
+app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.")
+
+
+@app.command()
+def choose(
+    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.manifests.")],
+    data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = CALIBRATION_IDS,
+    clips: Annotated[
+        int, typer.Option(min=1, help=f"How many clips of {CLIP_SAMPLES / SAMPLE_RATE_HZ:g} s.")
+    ] = N_CLIPS,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Choose the calibration clips from the manifest's training recordings, evenly over the labels.
+
+    Example: python -m quantize.calibration_set choose --manifest cache/manifest.csv --data ../shared/data
+    """
+    with exit_on_error("calibration_set"):
+        check_writable(out)
+        ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
+        write_ids(ids, out)
+        Console().print(f"{out}: {len(ids)} clips of {len({its.label for its in ids})} labels")
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Option(help="Folder of packs.")],
+    ids: Annotated[Path, typer.Option(help="The list.")] = CALIBRATION_IDS,
+) -> None:
+    """Read every clip of the list and say how many there are."""
+    with exit_on_error("calibration_set"):
+        Console().print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
+
+
+def main() -> None:
+    """Entry point of ``python -m quantize.calibration_set``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The only place that writes the model card: what a bundle is, what it learnt from, what it measured and cannot do."""
+
+from typing import Any
+
+from core.probes import Probe
+from distill.student import EVENT_LABELS
+from quantize.bundle_parts import BundleParts
+
+TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"
+TAUGHT_BY_TEACHER = "YAMNet's scores only: no training recording was labelled with it"
+INTENDED_USE = """## Intended use
+
+Detecting and counting coughs, and hearing the other events above, in recordings of a telephone's or computer's
+microphone; computing an embedding for research probes; measuring latency.
+
+**Out of scope.** This is not a medical device and was not evaluated as one. An event score is not a risk of any
+disease. No decision about a person's care may rest on it. It was not made to monitor people without their consent.
+"""
+LIMITS = """## Limits
+
+- The recordings come from people who volunteered on the web, a call centre, acted vocal bursts and sound archives.
+  Coswara's day has healthy people only; there is no recording of a person with tuberculosis and no spirometry with
+  reference values. Nothing is known about how scores differ by disease, age, sex or language.
+- Much of the data has the 8 kHz band of a telephone line, and band and codec are tied to class. Training re-coded
+  and filtered at random; what is left of that bias was not measured on a separate corpus.
+- Labels are per recording, not per cough. Cough times for training were derived from loudness.
+- Measured in quiet or mixed recordings of seconds, not over days of wear; false alarms per hour below are from composed
+  recordings.
+"""
+PROBE_NOTE = {
+    "demonstration": "a demonstration fitted on synthetic sound; it never gives a score or says anything of a person",
+    "research": "for research; not validated on an external cohort",
+    "validated": "validated on the external cohort that its file names",
+}
+
+
+def render_model_card(fields: dict[str, Any], parts: BundleParts) -> str:
+    """Write the card as Markdown; a pure function of bundle.json's content and the parts."""
+    sections = [
+        _header(fields, parts),
+        _events(parts.thresholds),
+        INTENDED_USE,
+        _packs(fields["provenance"]["packs"]),
+        _evaluation(parts.evaluation),
+        _agreement(parts.agreement),
+        _cough_events(parts.thresholds),
+        _probes(parts.parsed_probes),
+        LIMITS,
+        _origin(fields),
+    ]
+    return "\n".join(section.rstrip() + "\n" for section in sections if section)
+
+
+def _header(fields: dict[str, Any], parts: BundleParts) -> str:
+    model = fields["model"]
+    step = f"{1000 * model['activity_frame_step_s']:g} ms"
+    file = f"`{model['file']}`, {len(parts.int8_model) / 1e6:.2f} MB, TFLite with built-in operators only"
+    return f"""# Model card: {fields["name"]}
+
+A small convolution net that hears coughs and seven other events in 2 s of sound and gives an embedding, distilled from
+larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not a medical device.**
+
+| | |
+|---|---|
+| input | `waveform` (1, {model["clip_samples"]}), float32 in [-1, 1], {model["sample_rate_hz"]} Hz, one channel |
+| output | `embedding` (1, {model["embedding_size"]}) |
+| output | `event_logits` (1, {len(model["event_labels"])}): {", ".join(model["event_labels"])} |
+| output | `activity_logits` (1, {model["n_activity_frames"]}): cough in each {step} |
+| file | {file}, signature `{model["signature"]}` |
+"""
+
+
+def _events(thresholds: dict[str, Any]) -> str:
+    counts = thresholds.get("n_training_recordings", {})
+    lines = ["## Events", "", "| event | learnt from | labelled training recordings | threshold |", "|---|---|---|---|"]
+    for event in EVENT_LABELS:
+        count = counts.get(event)
+        taught = "not counted" if count is None else TAUGHT_BY_LABELS if count else TAUGHT_BY_TEACHER
+        threshold = thresholds["screening"]["event_thresholds"][event]
+        lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} |")
+    return "\n".join([*lines, "", f"Thresholds: {thresholds['rule']}."])
+
+
+def _packs(packs: list[dict[str, Any]]) -> str:
+    if not packs:
+        return "## Training data\n\nThe checkpoint does not say which packs it was trained on.\n"
+    lines = ["## Training data", "", "| pack | recordings | hours | licences | mind |", "|---|---|---|---|---|"]
+    for pack in packs:
+        licences = ", ".join(pack["licences"])
+        lines.append(
+            f"| {pack['name']} | {pack['recordings']} | {pack['hours']:.2f} | {licences} | {_caution(licences)} |"
+        )
+    note = "The test pack esc50_part was not trained, tuned, selected or calibrated on."
+    if any(_caution(", ".join(pack["licences"])).startswith("non-commercial") for pack in packs):
+        note += (
+            " Some packs are licensed for non-commercial use only: whoever uses these weights commercially has to judge"
+            " whether that reaches weights trained on them."
+        )
+    return "\n".join([*lines, "", note])
+
+
+def _caution(licences: str) -> str:
+    names = licences.upper()
+    if "BY-NC" in names:
+        return "non-commercial"
+    if "BY-SA" in names or "ODBL" in names:
+        return "share-alike"
+    return "attribution" if "BY" in names or "APACHE" in names else ""
+
+
+def _evaluation(evaluation: dict[str, Any] | None) -> str:
+    if evaluation is None:
+        return "## Measured on unseen recordings\n\nNot evaluated when this bundle was built.\n"
+    lines = [
+        f"## Measured on unseen recordings: {evaluation['pack']}",
+        "",
+        f"Through `tussis-evaluate`, {evaluation['n']} recordings of {evaluation['n_subjects']} sources, "
+        f"{evaluation['n_unscored']} of them unscored by the quality gate; intervals are 95 % over sources.",
+        "",
+        "| event | positives | AUROC, unscored ranked lowest | AUROC, scored only |",
+        "|---|---|---|---|",
+    ]
+    for event, its in evaluation["labels"].items():
+        aurocs = [_estimate(its[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
+        lines.append(f"| {event} | {its['n_positive']} of {its['n']} | {aurocs[0]} | {aurocs[1]} |")
+    rates = [_estimate(evaluation[key]) for key in ("cough_sensitivity", "cough_false_alarm_rate")]
+    lines += ["", f"Cough at the shipped threshold: sensitivity {rates[0]}, false alarms {rates[1]}."]
+    if evaluation["labels_absent"]:
+        lines.append(f"Not in this pack, so not measured: {', '.join(evaluation['labels_absent'])}.")
+    return "\n".join(lines)
+
+
+def _estimate(estimate: dict[str, Any] | None) -> str:
+    if estimate is None:
+        return "-"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.4f}"
+    return f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"
+
+
+def _agreement(agreement: dict[str, Any]) -> str:
+    cosine, limits = agreement["embedding_cosine"], agreement["recipe"]["limits"]
+    lines = [
+        "## Int8 against float",
+        "",
+        f"On {agreement['n_clips']} clips of {agreement['n_recordings']} validation recordings; recipe "
+        f"`{agreement['recipe']['name']}`, calibrated on {agreement['calibration']['n_clips']} training clips.",
+        "",
+        f"Embedding cosine: median {cosine['median']:.5f}, 1st percentile {cosine['p1']:.5f}, "
+        f"lowest {cosine['min']:.5f} (limits {limits['min_embedding_cosine_median']:g} and {limits['min_embedding_cosine_p1']:g}). "
+        f"Activity frames whose decision at 0.5 flips: {100 * agreement['activity']['decision_flips']:.2f} %.",
+        "",
+        "| event | AUROC torch | AUROC float | AUROC int8 | decisions at 0.5 that flip |",
+        "|---|---|---|---|---|",
+    ]
+    for event, its in agreement["events"].items():
+        aurocs = [f"{its['auroc'][name]:.4f}" if its["auroc"] else "-" for name in ("torch", "float", "int8")]
+        lines.append(f"| {event} | {' | '.join(aurocs)} | {100 * its['decision_flips']:.2f} % |")
+    sizes = [agreement[model]["bytes"] / 1e6 for model in ("float_model", "int8_model")]
+    return "\n".join([*lines, "", f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
+
+
+def _cough_events(thresholds: dict[str, Any]) -> str:
+    its = thresholds.get("cough_events")
+    if its is None:
+        return ""
+    on, off = (thresholds["screening"][f"cough_{end}_probability"] for end in ("on", "off"))
+    f1, sensitivity = ("-" if its[key] is None else f"{its[key]:.3f}" for key in ("f1", "sensitivity"))
+    return f"""## Counting coughs
+
+A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {its["recordings"]}, with
+{its["n_coughs"]} coughs, where they reach F1 {f1}, sensitivity {sensitivity} and {its["false_positives_per_hour"]:.1f}
+false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on the same recordings, these numbers are
+optimistic.
+"""
+
+
+def _probes(probes: tuple[Probe, ...]) -> str:
+    if not probes:
+        return ""
+    lines = ["## Probes", ""]
+    lines += [f"- **{probe.title}** (`{probe.name}`): {PROBE_NOTE[probe.status]}." for probe in probes]
+    return "\n".join(lines)
+
+
+def _origin(fields: dict[str, Any]) -> str:
+    origin = fields["provenance"]
+    tools = ", ".join(f"{tool} {its}" for tool, its in origin["tools"].items())
+    return f"""## Origin
+
+| | |
+|---|---|
+| student checkpoint | `{origin["student"]["checkpoint_sha256"]}` |
+| trained at commit | `{origin["student"]["training"].get("commit", "unknown")}`, {origin["student"]["steps"]} steps |
+| float model | `{origin["float_model_sha256"]}` |
+| int8 model | `{fields["model"]["sha256"]}` |
+| packaged at commit | `{origin["commit"]}` |
+| tools | {tools} |
+
+The resolved settings of training and quantization are in `bundle.json` under `provenance`. Code: Apache-2.0.
+"""

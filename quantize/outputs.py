@@ -1,0 +1,63 @@
+"""The only place that runs one set of clips through torch, TFLite or ONNX and says how far the outputs differ."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.errors import DataError
+from core.interpreter import LiteRtInterpreter
+from distill.student import Student
+from quantize.signature import OUTPUTS
+
+MAX_RELATIVE_DIFFERENCE = 1e-3
+
+Outputs = dict[str, np.ndarray]
+"""One array a name of the signature, each (n_clips, size), float32."""
+
+
+def torch_outputs(student: Student, clips: np.ndarray, batch_size: int = 64) -> Outputs:
+    """Run the student in torch on clips (n, 32000)."""
+    with torch.inference_mode():
+        batches = [student(torch.from_numpy(clips[at : at + batch_size])) for at in range(0, len(clips), batch_size)]
+    return {name: torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in OUTPUTS}
+
+
+def tflite_outputs(model: Path | bytes, clips: np.ndarray) -> Outputs:
+    """Run a TFLite model on clips (n, 32000) through core's interpreter, as a phone would."""
+    interpreter = LiteRtInterpreter(model)
+    outputs = [interpreter.run(clip) for clip in clips]
+    return {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
+
+
+def onnx_outputs(model: Path, clips: np.ndarray) -> Outputs:
+    """Run an ONNX file on clips (n, 32000) in onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    outputs = [session.run(list(OUTPUTS), {"waveform": clip[np.newaxis]}) for clip in clips]
+    return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
+
+
+def check_parity(expected: Outputs, found: Outputs, source: str) -> dict[str, Any]:
+    """Largest difference of each output, absolute and relative to the largest expected value.
+
+    Raises
+    ------
+    DataError
+        If a relative difference is above `MAX_RELATIVE_DIFFERENCE` or not a number; `source` names the file.
+    """
+    report = {}
+    for name, values in expected.items():
+        difference = float(np.abs(found[name].astype(np.float64) - values).max())
+        relative = difference / max(float(np.abs(values).max()), 1e-9)
+        if not relative <= MAX_RELATIVE_DIFFERENCE:
+            raise DataError(
+                f"{source} does not say what the checkpoint says: {name} differs by {relative:.2g} of its largest "
+                f"value; expected at most {MAX_RELATIVE_DIFFERENCE:g}"
+            )
+        report[name] = {"max_abs": difference, "max_relative": relative}
+    return report

@@ -1,0 +1,98 @@
+"""The only place that says what a quantization recipe may hold: the quantizer's entries and the limits of drift."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from core.errors import SettingsError
+from distill.settings import Settings
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class TensorConfig(Settings):
+    """Bits and grain of one kind of tensor."""
+
+    num_bits: Literal[4, 8, 16]
+    symmetric: bool
+    granularity: Literal["TENSORWISE", "CHANNELWISE"]
+    dtype: Literal["INT", "FLOAT"]
+
+
+class OperatorConfig(Settings):
+    """How an operator computes: integers, floats, or floats on weights that are stored smaller."""
+
+    activation_tensor_config: TensorConfig | None = None
+    weight_tensor_config: TensorConfig
+    compute_precision: Literal["INTEGER", "FLOAT"]
+    explicit_dequantize: bool = False
+
+
+class QuantizerEntry(Settings):
+    """One entry of ai-edge-quantizer: `regex` is searched in the name of an operator's output; later entries win.
+
+    ``comment`` says why and is for the reader.
+    """
+
+    regex: str
+    operation: str
+    algorithm_key: Literal["min_max_uniform_quantize", "float_casting", "no_quantize"]
+    op_config: OperatorConfig | None = None
+    comment: str = ""
+
+
+class Limits(Settings):
+    """How far the int8 model may be from the float model on validation clips; see `quantize.compare` for each."""
+
+    min_embedding_cosine_median: float = Field(ge=-1, le=1)
+    min_embedding_cosine_p1: float = Field(ge=-1, le=1)
+    max_cough_auroc_difference: float = Field(ge=0, le=1)
+    max_cough_decision_flips: float = Field(ge=0, le=1)
+    max_event_decision_flips: float = Field(ge=0, le=1)
+    max_activity_decision_flips: float = Field(ge=0, le=1)
+    max_model_bytes: int = Field(gt=0)
+    max_partitions: int = Field(gt=0)
+
+
+class Recipe(Settings):
+    """A named way of quantizing, with the operators that the result may hold and the limits it must keep."""
+
+    name: str
+    description: str
+    quantizer: tuple[QuantizerEntry, ...] = Field(min_length=1)
+    operators: tuple[str, ...] = Field(min_length=1)
+    limits: Limits
+
+    def quantizer_entries(self) -> list[dict[str, Any]]:
+        """The entries as ai-edge-quantizer reads them."""
+        return [entry.model_dump(exclude={"comment"}, exclude_none=True) for entry in self.quantizer]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; a bare name such as ``small_int8`` means the one in quantize/recipes.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such file, it is not JSON, or a key is unknown, missing or out of range.
+    """
+    file = path if path.suffix == ".json" else RECIPES / f"{path}.json"
+    try:
+        return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the recipe {file} cannot be read: {getattr(error, 'strerror', error)}") from error
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, file)) from error
+
+
+def _sentence(error: ValidationError, file: Path) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "json_invalid":
+        return f"the recipe {file} is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r} in the recipe {file}"
+    if first["type"] == "missing":
+        return f"the key {key!r} is missing in the recipe {file}"
+    return f"the key {key!r} of the recipe {file} is {first['input']!r}: {first['msg'].removeprefix('Input ')}"

@@ -1,0 +1,199 @@
+"""The only place that chooses the thresholds of a bundle, on validation recordings and with the int8 model itself."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from core.bundle import COUGH, ScreeningSettings
+from core.clips import ClipCutter
+from core.errors import exit_on_error
+from core.events import EventFinder, WindowProbabilities
+from core.files import check_writable, sha256_of_file, write_atomically
+from core.interpreter import Interpreter, LiteRtInterpreter
+from distill.event_scoring import EventScore, score_events
+from distill.labels import event_labels_of
+from distill.student import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
+from distill.waveform_store import WaveformStore
+from quantize.composed_recordings import DURATION_S, ComposedRecording, compose_recordings
+from quantize.outputs import tflite_outputs
+from quantize.validation import ValidationClips, read_validation_clips
+
+SCHEMA = "tussis.thresholds/1"
+DEFAULT_THRESHOLD = 0.5
+MIN_SPECIFICITY = 0.95
+CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
+ON_PROBABILITIES = tuple(round(0.2 + 0.1 * n, 1) for n in range(8))
+OFF_PROBABILITIES = tuple(round(0.1 + 0.1 * n, 1) for n in range(7))
+HOP_S = 1.0
+EVENT_SHAPE = {"min_event_s": 0.08, "max_event_s": 0.6, "merge_gap_s": 0.0}
+N_COMPOSED = 120
+
+Windows = list[WindowProbabilities]
+
+
+def choose_event_thresholds(probabilities: np.ndarray, validation: ValidationClips) -> dict[str, dict[str, Any]]:
+    """Choose a threshold per event label on recordings (n_recordings, n_events): highest F1 at specificity >= 0.95.
+
+    Of equally good thresholds the middle one. A label with too few validation recordings gets 0.5 and says so.
+    """
+    measurable = validation.measurable_events()
+    chosen = {}
+    for column, event in enumerate(EVENT_LABELS):
+        if event not in measurable:
+            chosen[event] = {"threshold": DEFAULT_THRESHOLD, "reason": "too few validation recordings with this label"}
+            continue
+        holds, known = validation.truth(event)
+        chosen[event] = _best_threshold(probabilities[known, column], holds[known])
+    return chosen
+
+
+def _best_threshold(probabilities: np.ndarray, holds: np.ndarray) -> dict[str, Any]:
+    points = [_operating_point(threshold, probabilities, holds) for threshold in CANDIDATES]
+    merit = [(min(point["specificity"], MIN_SPECIFICITY), point["f1"]) for point in points]
+    best = [point for point, its in zip(points, merit, strict=True) if its == max(merit)]
+    return best[len(best) // 2]
+
+
+def _operating_point(threshold: float, probabilities: np.ndarray, holds: np.ndarray) -> dict[str, Any]:
+    found = probabilities >= threshold
+    n_true, n_found, n_holds = int((found & holds).sum()), int(found.sum()), int(holds.sum())
+    return {
+        "threshold": threshold,
+        "sensitivity": n_true / n_holds,
+        "specificity": float((~found & ~holds).sum() / (~holds).sum()),
+        "f1": 2 * n_true / (n_found + n_holds),
+        "n_positive": n_holds,
+        "n_negative": int((~holds).sum()),
+    }
+
+
+def listen(interpreter: Interpreter, waveform: np.ndarray) -> Windows:
+    """Run the model over a recording (n,) at 16 kHz, cut as core's screener cuts it."""
+    cutter = ClipCutter(HOP_S)
+    windows = []
+    for clip in [*cutter.push(waveform), *cutter.finish()]:
+        outputs = interpreter.run(clip.waveform)
+        events, activity = sigmoid(outputs.event_logits), sigmoid(outputs.activity_logits)
+        windows.append(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
+    return windows
+
+
+def score_hysteresis(
+    heard: Iterable[tuple[Windows, ComposedRecording]], thresholds: dict[str, float], on: float, off: float
+) -> EventScore:
+    """Count coughs found right and wrong with these probabilities, over all recordings together."""
+    settings = ScreeningSettings(
+        hop_s=HOP_S,
+        event_pooling="max",
+        event_thresholds=thresholds,
+        cough_on_probability=on,
+        cough_off_probability=off,
+        activity_frame_step_s=ACTIVITY_FRAME_STEP_S,
+        **EVENT_SHAPE,
+    )
+    total = EventScore(0, 0, 0, 0.0)
+    for windows, recording in heard:
+        finder = EventFinder(EVENT_LABELS, settings)
+        for window in windows:
+            finder.push(window)
+        found = [(its.start_s, its.end_s) for its in finder.finish(DURATION_S) if its.label == COUGH]
+        total = total + score_events(recording.coughs, found, DURATION_S)
+    return total
+
+
+def choose_hysteresis(
+    heard: list[tuple[Windows, ComposedRecording]], thresholds: dict[str, float]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Choose the probabilities at which a cough begins and ends: highest event F1; of equals the highest ones.
+
+    Returns the two settings, and what they reach.
+    """
+    scores = {
+        (on, off): score_hysteresis(heard, thresholds, on, off)
+        for on in ON_PROBABILITIES
+        for off in OFF_PROBABILITIES
+        if off <= on
+    }
+    (on, off), best = max(scores.items(), key=lambda item: (item[1].f1 or 0.0, item[0]))
+    return {"cough_on_probability": on, "cough_off_probability": off}, {
+        "recordings": f"{len(heard)} composed from validation recordings, {DURATION_S:g} s each",
+        "n_coughs": best.n_reference,
+        "f1": best.f1,
+        "sensitivity": best.sensitivity,
+        "false_positives_per_hour": best.false_positives_per_hour,
+    }
+
+
+def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COMPOSED, seed: int = 0) -> dict[str, Any]:
+    """Choose everything that the bundle's ``screening`` needs; returns what thresholds.json holds."""
+    validation = read_validation_clips(store)
+    logits = tflite_outputs(model, validation.clips)["event_logits"]
+    events = choose_event_thresholds(validation.per_recording(sigmoid(logits)), validation)
+    thresholds = {event: its["threshold"] for event, its in events.items()}
+    interpreter = LiteRtInterpreter(model)
+    composed = compose_recordings(store, n_composed, seed)
+    heard = [(listen(interpreter, recording.waveform), recording) for recording in composed]
+    hysteresis, cough_events = choose_hysteresis(heard, thresholds)
+    return {
+        "schema": SCHEMA,
+        "model_sha256": sha256_of_file(model),
+        "rule": f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}",
+        "screening": {
+            "hop_s": HOP_S,
+            "event_pooling": "max",
+            "event_thresholds": thresholds,
+            **hysteresis,
+            **EVENT_SHAPE,
+        },
+        "events": events,
+        "cough_events": cough_events,
+        "n_training_recordings": count_training_recordings(store),
+    }
+
+
+def count_training_recordings(store: WaveformStore) -> dict[str, int]:
+    """How many training recordings people labelled with each event; 0 where only the event teacher taught it."""
+    named = Counter(event for row in store.rows if row.role == "train" for event in event_labels_of(row.labels))
+    return {event: named[event] for event in EVENT_LABELS}
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-logits)) in float64, as core's screener computes it."""
+    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def choose(
+    model: Annotated[Path, typer.Option(help="The int8 model that will be shipped.")],
+    store: Annotated[Path, typer.Option(help="Waveform store; only its validation recordings are used.")],
+    out: Annotated[Path, typer.Option(help="thresholds.json to write.")],
+    n_composed: Annotated[int, typer.Option(min=1, help=f"Composed recordings of {DURATION_S:g} s.")] = N_COMPOSED,
+    seed: Annotated[int, typer.Option(help="Of the composed recordings.")] = 0,
+) -> None:
+    """Choose the event thresholds and the probabilities at which a cough begins and ends.
+
+    Example: python -m quantize.thresholds --model student_int8.tflite --store cache/store --out thresholds.json
+    """
+    with exit_on_error("thresholds"):
+        check_writable(out)
+        chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
+        write_atomically(out, json.dumps(chosen, indent=1) + "\n")
+        Console().print_json(data=chosen["screening"])
+
+
+def main() -> None:
+    """Entry point of ``python -m quantize.thresholds``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
