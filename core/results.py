@@ -31,7 +31,7 @@ class RecordingFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Which bundle screened it; ``sha256`` is that of bundle.json, which pins model, settings and probes."""
+    """Which bundle screened it; ``sha256`` is that of its model file."""
 
     bundle: str
     sha256: str

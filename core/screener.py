@@ -136,7 +136,7 @@ class _Listener:
             events=events,
             cough_count=count_coughs(events) if quality.acceptable else None,
             probes=probes,
-            model=ModelFacts(self._bundle.name, self._bundle.sha256, self._bundle.format_version),
+            model=ModelFacts(self._bundle.name, self._bundle.model_sha256, self._bundle.format_version),
             timing_ms=self._stopwatch.timing_ms,
         )
 

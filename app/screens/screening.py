@@ -143,7 +143,7 @@ def model_line(session: Session) -> str:
     """The bundle's name and the beginning of its hash."""
     if session.bundle is None:
         return strings.LOADING_MODEL
-    return f"{strings.MODEL} {session.bundle.name} · {session.bundle.sha256[:12]}"
+    return f"{strings.MODEL} {session.bundle.name} · {session.bundle.model_sha256[:12]}"
 
 
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

@@ -54,7 +54,7 @@ def test_a_recording_is_described_and_written(
     (result,) = recordings_in(output)
     assert result["recording"]["path"] == str(recording)
     assert result["recording"]["sha256"] == hashlib.sha256(recording.read_bytes()).hexdigest()
-    assert result["model"]["sha256"] == hashlib.sha256((tiny_bundle / "bundle.json").read_bytes()).hexdigest()
+    assert result["model"]["sha256"] == hashlib.sha256((tiny_bundle / "model.tflite").read_bytes()).hexdigest()
     assert set(result["event_scores"]) == set(
         json.loads((tiny_bundle / "bundle.json").read_text())["model"]["event_labels"]
     )
