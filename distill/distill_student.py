@@ -1,5 +1,6 @@
 """The only place that trains the student, from teachers' targets, labels and composed soundscapes (tussis-distill)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,7 +92,8 @@ def load_student(checkpoint: Path) -> Student:
 def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[str, float]:
     """Cough AUROC of the labelled validation recordings (maximum over their crops): of all packs, and of Coswara alone.
 
-    In Coswara one microphone recorded coughs, breaths and speech, so that the channel cannot help.
+    In Coswara one microphone recorded coughs, breaths and speech, so that the channel cannot help. A set of
+    recordings without both classes has no AUROC and is left out.
     """
     crops = [
         crop
@@ -107,15 +109,21 @@ def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[s
         for crop, logit in zip(chosen, logits.tolist(), strict=True):
             row = int(targets.row[crop])
             best[row] = max(best.get(row, -np.inf), logit)
-    return {
-        "cough_auroc": _cough_auroc(store, best),
-        "cough_auroc_coswara": _cough_auroc(store, {r: s for r, s in best.items() if "coswara" in store.rows[r].pack}),
-    }
+    coswara = {row for row in best if store.rows[row].pack.startswith("coswara")}
+    chosen = {"cough_auroc": best, "cough_auroc_coswara": {r: s for r, s in best.items() if r in coswara}}
+    return {name: _cough_auroc(store, scores) for name, scores in chosen.items() if _has_both(store, scores)}
+
+
+def _is_cough(store: WaveformStore, rows: Iterable[int]) -> np.ndarray:
+    return np.array([positives(store.rows[row].labels)[COUGH] > 0 for row in rows], dtype=bool)
+
+
+def _has_both(store: WaveformStore, score_of_row: dict[int, float]) -> bool:
+    return len(set(_is_cough(store, score_of_row))) == 2
 
 
 def _cough_auroc(store: WaveformStore, score_of_row: dict[int, float]) -> float:
-    is_cough = np.array([positives(store.rows[row].labels)[COUGH] > 0 for row in score_of_row], dtype=bool)
-    return auroc(list(score_of_row.values()), is_cough)
+    return auroc(list(score_of_row.values()), _is_cough(store, score_of_row))
 
 
 def distill(
