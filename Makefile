@@ -55,8 +55,6 @@ $(DEV_READY):
 
 # ---- For the user ----------------------------------------------------------------------------------------------
 DEMONSTRATION := runs/demonstration.wav
-SYNTHESIZE = -c 'import sys; from core.audio import write_wav; from core.demonstration import synthesize_demonstration; \
-    write_wav(sys.argv[1], synthesize_demonstration())'
 screen: export TUSSIS_RECORDING := $(value RECORDING)
 
 .PHONY: screen app
@@ -64,7 +62,7 @@ screen: $(PHONE_READY) ## screen RECORDING=my.wav; without it, a synthesized dem
 	@if [ -n "$$TUSSIS_RECORDING" ]; then \
 	    $(PHONE)/bin/tussis-screen -- "$$TUSSIS_RECORDING"; \
 	else \
-	    mkdir -p $(dir $(DEMONSTRATION)) && $(PHONE)/bin/python $(SYNTHESIZE) $(DEMONSTRATION) && \
+	    mkdir -p $(dir $(DEMONSTRATION)) && $(PHONE)/bin/python -m core.demonstration $(DEMONSTRATION) && \
 	    echo "No RECORDING given: $(DEMONSTRATION) is SYNTHETIC, made by this program. Nobody coughed." && \
 	    $(PHONE)/bin/tussis-screen $(DEMONSTRATION); \
 	fi
@@ -103,6 +101,7 @@ format: $(DEV_READY) ## let ruff rewrite the code
 #   make bundle-default  hours: the settings that the bundle in core/bundles/default was made with
 PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
 DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
+MANIFEST_OPTIONS ?= --no-unlabelled
 RECIPE ?= quantize/recipes/small_int8.json
 STEP := $(DEV)/bin/
 PYSTEP := $(DEV)/bin/python -m
@@ -127,11 +126,12 @@ pipeline: $(DEV_READY) $(RUN)/screening.json ## DATA=../shared/data: recordings 
 
 bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
 	@$(MAKE) pipeline RUN=runs/default \
-	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml
+	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml \
+	    MANIFEST_OPTIONS=--unlabelled
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
-	@$(PYSTEP) distill.manifests --data "$(DATA)" --out $@
+	@$(PYSTEP) distill.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
 
 $(STORE): $(MANIFEST)
 	@$(PYSTEP) distill.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
@@ -177,7 +177,7 @@ $(BUNDLE_READY): $(DRAFT_READY) $(EVALUATION)
 
 $(RUN)/demonstration.wav: | $(DEV_READY)
 	@mkdir -p $(@D)
-	@$(DEV)/bin/python $(SYNTHESIZE) $@
+	@$(PYSTEP) core.demonstration $@
 
 $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@

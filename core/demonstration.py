@@ -1,8 +1,11 @@
 """The only place where the demonstration recording is made: coughs from noise and pulses, so no person is in it."""
 
+import argparse
+
 import numpy as np
 
-from core.audio import SAMPLE_RATE_HZ
+from core.audio import SAMPLE_RATE_HZ, write_wav
+from core.errors import exit_on_error
 
 DEMONSTRATION_S = 6.0
 COUGH_TIMES_S = (0.9, 2.6, 4.4)  # where each cough begins
@@ -76,3 +79,15 @@ def _through(excitation: np.ndarray, formants: tuple[tuple[float, float, float],
     frequency_hz = np.fft.rfftfreq(2 * len(excitation), 1.0 / SAMPLE_RATE_HZ)
     response = sum(gain / (1.0 + 2j * (frequency_hz - centre_hz) / width_hz) for centre_hz, width_hz, gain in formants)
     return np.fft.irfft(np.fft.rfft(excitation, 2 * len(excitation)) * response)[: len(excitation)]
+
+
+def main() -> None:
+    """Write the demonstration recording: ``python -m core.demonstration OUT.wav``."""
+    parser = argparse.ArgumentParser(prog="demonstration", description="Write a synthetic recording with three coughs.")
+    parser.add_argument("out", help="WAV file to write: 16 kHz, 16 bit, 6 s")
+    with exit_on_error("demonstration"):
+        write_wav(parser.parse_args().out, synthesize_demonstration())
+
+
+if __name__ == "__main__":
+    main()

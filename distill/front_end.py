@@ -1,14 +1,11 @@
-"""The only place for the teacher's front end: HeAR's log-mel with PCEN, computed without a loop over frames.
-
-The constants are those of HeAR's public preprocessing code (Apache-2.0); reference vectors are in
-``tests/data/hear_front_end.npz``.
-"""
+"""The only place for the teacher's front end: HeAR's log-mel with PCEN, computed without a loop over frames."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Constants of HeAR's public preprocessing code (Apache-2.0); its vectors are in tests/data/hear_front_end.npz.
 SAMPLE_RATE_HZ = 16_000
 CLIP_SAMPLES = 32_000
 FRAME_SAMPLES = 400
