@@ -22,6 +22,7 @@ N_SUBJECTS = 40
 N_RECORDINGS = 3
 COUGH_RECORDING_S = 3.0
 BLOW_RECORDING_S = 4.0
+BLOW_SPREAD = 0.08  # of one subject's blows, as a fraction of the FEV1
 FLOOR_DBFS = (-70.0, -60.0)
 
 Waveform = NDArray[np.float32]
@@ -178,6 +179,7 @@ def _cough_recording(shape: CoughShape, generator: Generator) -> Waveform:
 def _blow_recording(fev1_l: float, fvc_l: float, level_dbfs: float, generator: Generator) -> Waveform:
     waveform = _room(round(BLOW_RECORDING_S * SAMPLE_RATE_HZ), generator)
     start = round(generator.uniform(0.1, 0.4) * SAMPLE_RATE_HZ)
+    fev1_l = min(fev1_l * generator.normal(1, BLOW_SPREAD), 0.95 * fvc_l)
     peak = 10 ** ((level_dbfs + generator.normal(0, 1)) / 20)
     waveform[start:] += peak * synthesize_blow(fev1_l, fvc_l, len(waveform) - start, generator)
     return waveform

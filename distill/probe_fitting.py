@@ -14,6 +14,7 @@ from distill.probe_cohort import Cohort, check_disjoint
 from distill.spirometry import evaluate_spirometry, fit_spirometry
 from distill.triage import evaluate_triage, fit_triage
 
+SYNTHETIC_WARNING = "measured on synthetic sound: these numbers say nothing about people or about any other recording"
 UNITS = {"classification": "probability", "regression": "L"}
 
 
@@ -60,6 +61,8 @@ def fit_probe(
     if external is not None:
         tested = evaluate_triage(fitted, external) if is_triage else evaluate_spirometry(fitted, cohort, external, seed)
         fitted.metrics["external_test"] = tested
+    if cohort.is_synthetic:
+        fitted.metrics["how"] = f"{SYNTHETIC_WARNING}; {fitted.metrics['how']}"
     content = _probe_file(description, fitted, _training_facts(description, cohort, fitted, model_sha256, seed))
     parse_probe(probe_json(content), f"{description.name}.json")
     return content

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from distill.evaluate import ScoredRecording, evaluate_bundle, main, measure, ne
 from distill.manifests import ManifestRow
 from distill.metrics import auroc
 
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LABELS = ("cough", "speech", "cry")
 
 
@@ -137,3 +139,11 @@ def test_the_command_writes_nothing_when_it_refuses(pack, tmp_path, tiny_bundle,
         main()
     assert refused.value.code == 2 and not out.exists()
     assert "no labelled pack 'absent'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the recordings in ../shared/data are not here")
+def test_the_shipped_bundle_tells_coughs_from_the_rest_of_the_test_pack(default_bundle):
+    result = evaluate_bundle(Screener(default_bundle), SHARED_DATA, "esc50_part")
+    cough = result["labels"]["cough"]
+    assert result["roles"] == ["test"] and (cough["n"], cough["n_positive"]) == (235, 40)
+    assert cough["auroc_unscored_lowest"]["value"] >= 0.95

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -50,6 +50,7 @@ def test_ridge_equals_scikit_learns(which):
     assert intercepts[which] == pytest.approx(theirs.intercept_)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 15), st.booleans()), min_size=1, max_size=80), st.integers(0, 100))
 def test_a_subject_sits_in_exactly_one_fold(items, seed):
     subjects = [f"s{subject}" for subject, _ in items]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -24,6 +24,7 @@ scored_classes = st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size
 )
 
 
+@settings(deadline=None)
 @given(scored_classes)
 def test_auroc_and_average_precision_equal_scikit_learn_with_ties(items):
     scores, positives = np.array([score / 5 for score, _ in items]), np.array([positive for _, positive in items])
@@ -31,6 +32,7 @@ def test_auroc_and_average_precision_equal_scikit_learn_with_ties(items):
     assert average_precision(scores, positives) == pytest.approx(average_precision_score(positives, scores), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(scored_classes, st.integers(0, 2**32 - 1))
 def test_weighted_auroc_equals_auroc_of_repeated_items(items, seed):
     scores, positives = np.array([float(score) for score, _ in items]), np.array([positive for _, positive in items])

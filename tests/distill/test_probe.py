@@ -11,11 +11,12 @@ from core.audio import write_wav
 from core.bundle import load_bundle
 from core.decisions import DEMONSTRATION_REASON
 from core.errors import DataError, ProbeError
+from core.files import sha256_of_file
 from core.probes import ClipSelection, parse_probe, read_probe
 from core.screener import Screener
 from distill.cohorts import write_cohort
 from distill.embed import embed_all, pool_clips, write_embeddings
-from distill.probe import fit_demonstration_probes, main
+from distill.probe import main
 from distill.probe_cohort import Cohort, load_cohort
 from distill.probe_fitting import ProbeDescription, fit_probe, probe_json
 from distill.triage import abstention_band
@@ -121,7 +122,9 @@ def test_synthetic_sound_gives_a_demonstration_and_nothing_more(tmp_path):
     for status in ("research", "validated"):
         with pytest.raises(ProbeError, match="can only be demonstration"):
             fit_probe(describe(status=status), cohort, "0" * 64)
-    assert fit_probe(describe(status="demonstration"), cohort, "0" * 64)["training"]["synthetic"] is True
+    content = fit_probe(describe(status="demonstration"), cohort, "0" * 64)
+    assert content["training"]["synthetic"] is True
+    assert content["metrics"]["how"].startswith("measured on synthetic sound: these numbers say nothing about people")
 
 
 def test_validated_needs_a_second_cohort_and_reports_it(tmp_path):
@@ -214,28 +217,28 @@ def test_embeddings_from_a_file_are_the_same_and_a_missing_one_is_named(tmp_path
         load_cohort(table, "classification", EVERYTHING, stand_in, tmp_path / "some.npz")
 
 
-def test_demonstration_probes_are_made_in_a_minute_and_core_never_scores_them(
-    tmp_path, stand_in, write_bundle, coughs_in_noise
-):
-    begin_s = time.monotonic()
-    paths = fit_demonstration_probes(stand_in.interpreter, stand_in.sha256, tmp_path / "probes")
-    assert time.monotonic() - begin_s < 60
-    contents = [json.loads(path.read_text()) for path in paths]
-    assert [content["name"] for content in contents] == ["tb", "spirometry"]
-    for content in contents:
-        assert content["status"] == "demonstration" and content["training"]["synthetic"] is True
-        assert content["training"]["n_subjects"] == 40 and content["training"]["n_recordings"] == 120
-    write_wav(tmp_path / "coughs.wav", coughs_in_noise)
-    screener = Screener(load_bundle(write_bundle(probes=tuple(contents))), interpreter=stand_in.interpreter)
-    for result in screener.screen(tmp_path / "coughs.wav").probes:
-        assert (result.decision, result.score, result.reason) == ("unscored", None, DEMONSTRATION_REASON)
-
-
 def run_command(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["tussis-probe", *map(str, arguments)])
     with pytest.raises(SystemExit) as done:
         main()
     return done.value.code
+
+
+def test_demonstration_probes_cost_less_than_a_minute_and_core_never_scores_them(
+    tmp_path, tiny_bundle, write_bundle, stand_in, coughs_in_noise, monkeypatch
+):
+    begin_s, out, model = time.process_time(), tmp_path / "probes", tiny_bundle / "model.tflite"
+    assert run_command(monkeypatch, "demonstration", "--model", model, "--out", out) == 0
+    assert time.process_time() - begin_s < 60
+    contents = [json.loads((out / name).read_text()) for name in ("tb.json", "spirometry.json")]
+    for content in contents:
+        assert content["status"] == "demonstration" and content["training"]["synthetic"] is True
+        assert content["training"]["n_subjects"] == 40 and content["training"]["n_recordings"] == 120
+        assert content["training"]["model_sha256"] == sha256_of_file(model)
+    write_wav(tmp_path / "coughs.wav", coughs_in_noise)
+    screener = Screener(load_bundle(write_bundle(probes=tuple(contents))), interpreter=stand_in.interpreter)
+    for result in screener.screen(tmp_path / "coughs.wav").probes:
+        assert (result.decision, result.score, result.reason) == ("unscored", None, DEMONSTRATION_REASON)
 
 
 def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle, monkeypatch):
