@@ -20,7 +20,7 @@ from core.files import check_writable, write_atomically
 from core.screener import Screener
 from distill.labels import event_labels_of
 from distill.manifests import ManifestRow, build_manifest
-from distill.metrics import auroc_with_interval, average_precision, mean_with_interval
+from distill.metrics import auroc_with_interval, average_precision, rate_with_interval
 
 SCHEMA = "tussis.evaluation/1"
 UNSCORED_RULE = (
@@ -174,7 +174,7 @@ def _alarm_rate(recordings: Sequence[ScoredRecording], threshold: float) -> dict
     if not recordings:
         return None
     alarms = [r.scores is not None and r.scores[COUGH] >= threshold for r in recordings]
-    return asdict(mean_with_interval(alarms, [r.row.subject_id for r in recordings]))
+    return asdict(rate_with_interval(alarms, [r.row.subject_id for r in recordings]))
 
 
 def _false_alarms_by_class(recordings: Sequence[ScoredRecording], threshold: float) -> dict[str, Any]:

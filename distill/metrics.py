@@ -1,7 +1,7 @@
 """The only place for the numbers that judge a detector or a probe, each with its interval by subject."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,11 +78,25 @@ def auroc_with_interval(
 
 
 def mean_with_interval(values: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0) -> Estimate:
-    """Mean of ``values`` (n,), for a rate or an error, with its interval over resampled subjects."""
+    """Mean of ``values`` (n,), such as errors, with its interval over resampled subjects."""
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 0 or not np.isfinite(values).all():
         raise DataError(f"a mean needs at least one value and finite ones, got {len(values)} values")
     return _with_interval(lambda weights: weights @ values / weights.sum(axis=1), subjects, len(values), n_draws, seed)
+
+
+def rate_with_interval(outcomes: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0) -> Estimate:
+    """Share of ``outcomes`` (n,) that are true, with its interval over resampled subjects.
+
+    Where all are true, or none, every draw is the same; the interval is then Clopper and Pearson's for as many
+    independent outcomes as there are subjects.
+    """
+    estimate = mean_with_interval(np.asarray(outcomes, dtype=bool), subjects, n_draws, seed)
+    if estimate.low is None or estimate.value not in (0.0, 1.0):
+        return estimate
+    margin = 1 - (INTERVAL[0] / 100) ** (1 / estimate.n_subjects)
+    low, high = (1 - margin, 1.0) if estimate.value == 1.0 else (0.0, margin)
+    return replace(estimate, low=low, high=high)
 
 
 def average_precision(scores: ArrayLike, positives: ArrayLike) -> float:

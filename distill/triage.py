@@ -16,7 +16,7 @@ from distill.linear_probe import (
     participant_means,
     sigmoid,
 )
-from distill.metrics import auroc_with_interval, average_precision, mean_with_interval, specificity_at_sensitivity
+from distill.metrics import auroc_with_interval, average_precision, rate_with_interval, specificity_at_sensitivity
 from distill.probe_cohort import Cohort, check_enough
 
 # Minimum targets of a community-based triage test: WHO 2014, high-priority target product profiles for TB diagnostics.
@@ -110,6 +110,6 @@ def _rates(
     for name, target in (("sensitivity", 1.0), ("specificity", 0.0)):
         rows = np.flatnonzero(chosen & (targets == target))
         is_right = (probabilities[rows] >= point) == (target == 1.0)
-        estimate = mean_with_interval(is_right, [subjects[i] for i in rows]) if len(rows) else None
+        estimate = rate_with_interval(is_right, [subjects[i] for i in rows]) if len(rows) else None
         rates[name] = asdict(estimate) if estimate else None
     return rates

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from core.errors import DataError
@@ -15,6 +16,7 @@ from distill.metrics import (
     bland_altman,
     mean_with_interval,
     percentage_errors,
+    rate_with_interval,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
@@ -77,6 +79,16 @@ def test_interval_of_a_mean_is_that_of_the_normal_theory_and_repeats_exactly():
     assert estimate == mean_with_interval(values, subjects)
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert estimate.low < values.mean() < estimate.high
+
+
+def test_a_rate_without_a_failure_is_still_uncertain():
+    subjects = [str(i // 2) for i in range(80)]
+    all_found, none_found = rate_with_interval([True] * 80, subjects), rate_with_interval([False] * 80, subjects)
+    assert (all_found.value, all_found.high) == (1.0, 1.0)
+    assert all_found.low == pytest.approx(binomtest(40, 40).proportion_ci(0.95, "exact").low)
+    assert (none_found.low, none_found.high) == (0.0, pytest.approx(1 - all_found.low))
+    half = [i < 40 for i in range(80)]
+    assert rate_with_interval(half, subjects) == mean_with_interval(half, subjects)
 
 
 def test_one_subject_has_a_value_and_no_interval():
