@@ -90,7 +90,7 @@ def provenance(parts: BundleParts) -> dict[str, Any]:
         "student": {
             "checkpoint_sha256": parts.checkpoint_sha256,
             "settings": parts.checkpoint.settings,
-            "training": trained,
+            "training": {key: value for key, value in trained.items() if key != "packs"},
             "steps": parts.checkpoint.training_state.get("step"),
         },
         "packs": trained.get("packs", []),
@@ -194,7 +194,7 @@ def build(
     with exit_on_error("tussis-bundle"):
         paths = PartPaths(float_model, int8, checkpoint, probes, agreement, export, thresholds, evaluation)
         bundle = build_bundle(read_parts(paths), name, out)
-        Console().print(f"{out}: {bundle.name}, bundle.json {bundle.sha256[:12]}")
+        Console(soft_wrap=True).print(f"{out}: {bundle.name}, bundle.json {bundle.sha256[:12]}")
 
 
 @app.command()
@@ -202,7 +202,7 @@ def show(path: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None:
     """Print what a bundle is and what it was made from, after checking its files."""
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path)
-        console = Console()
+        console = Console(soft_wrap=True)
         console.print(f"{bundle.name}, created {bundle.created_utc}, bundle.json {bundle.sha256}")
         console.print(f"model {bundle.model_sha256}, events {', '.join(bundle.event_labels)}")
         for probe in bundle.probes:
@@ -216,7 +216,7 @@ def verify(path: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path)
         check_bundle(bundle)
-        Console().print(f"{path}: {bundle.name} is complete and unaltered, and its model runs")
+        Console(soft_wrap=True).print(f"{path}: {bundle.name} is complete and unaltered, and its model runs")
 
 
 def main() -> None:
