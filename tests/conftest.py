@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,11 @@ NOT_A_MODEL = b"not a model"
 # A busy machine must not fail a property: only what a test asserts counts, not how long an example takes.
 hypothesis.settings.register_profile("tussis", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tussis")
+
+
+def pytest_unconfigure() -> None:
+    """Libraries that log at exit, jax for one, still hold the stream that pytest has closed by then."""
+    logging.raiseExceptions = False
 
 
 def probe_fields(name: str = "tb", **changes: object) -> dict:
