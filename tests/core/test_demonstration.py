@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, DEMONSTRATION_S, synthesize_demonstration
+from core.audio import read_waveform, write_wav
+from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, DEMONSTRATION_S, main, synthesize_demonstration
+from core.screener import screen_recording
 
 YAMNET = Path(__file__).resolve().parents[3] / "shared" / "models" / "yamnet.tflite"
 YAMNET_SAMPLES, YAMNET_COUGH = 15_600, 42
@@ -67,3 +69,22 @@ def test_an_independent_detector_hears_every_cough_and_none_between() -> None:
     for start_s in COUGH_TIMES_S:
         assert cough_score(start_s - 0.2) > 0.9
     assert cough_score(1.5) < 0.3
+
+
+def test_the_command_writes_what_the_function_gives(tmp_path, monkeypatch) -> None:
+    out = tmp_path / "demonstration.wav"
+    monkeypatch.setattr("sys.argv", ["demonstration", str(out)])
+    main()
+    assert np.abs(read_waveform(out) - synthesize_demonstration()).max() < 1e-4
+    monkeypatch.setattr("sys.argv", ["demonstration", str(tmp_path / "no folder" / "x.wav")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+
+
+def test_the_shipped_bundle_counts_its_coughs_at_their_times(tmp_path, default_bundle) -> None:
+    write_wav(tmp_path / "demonstration.wav", synthesize_demonstration())
+    screening = screen_recording(tmp_path / "demonstration.wav", default_bundle)
+    assert screening.cough_count == len(COUGH_TIMES_S)
+    for event, start_s in zip([e for e in screening.events if e.label == "cough"], COUGH_TIMES_S, strict=True):
+        assert abs(event.start_s - start_s) < 0.25
