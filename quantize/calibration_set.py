@@ -173,7 +173,7 @@ def choose(
         check_writable(out)
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        Console().print(f"{out}: {len(ids)} clips of {len({its.label for its in ids})} labels")
+        Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({its.label for its in ids})} labels")
 
 
 @app.command()
@@ -183,7 +183,7 @@ def check(
 ) -> None:
     """Read every clip of the list and say how many there are."""
     with exit_on_error("calibration_set"):
-        Console().print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
+        Console(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
 
 
 def main() -> None:

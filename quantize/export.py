@@ -93,7 +93,7 @@ def export_student(checkpoint: Path, out: Path) -> dict[str, Any]:
         report |= {"student": student.settings.model_dump(mode="json")} | _export_checked(student, Path(folder))
         for name in (FLOAT_FILE, ONNX_FILE):
             (Path(folder) / name).replace(out / name)
-    write_atomically(out / REPORT_FILE, json.dumps(report, indent=1) + "\n")
+    write_atomically(out / REPORT_FILE, json.dumps(report, indent=1, allow_nan=False) + "\n")
     return report
 
 
@@ -142,7 +142,7 @@ def export(
     with exit_on_error("tussis-export"):
         report = export_student(checkpoint, out)
         worst = max(its["max_relative"] for its in report["parity"]["torch_to_tflite"].values())
-        Console().print(
+        Console(soft_wrap=True).print(
             f"{out / FLOAT_FILE}: {report['float_model']['bytes'] / 1e6:.2f} MB, differs from torch by at most "
             f"{worst:.1e} of the largest value"
         )

@@ -8,6 +8,9 @@ from quantize.bundle_parts import BundleParts
 
 TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"
 TAUGHT_BY_TEACHER = "YAMNet's scores only: no training recording was labelled with it"
+NON_COMMERCIAL_NOTE = """
+Some packs are licensed for non-commercial use only: whoever uses these weights commercially has to judge whether that
+reaches weights trained on them."""
 INTENDED_USE = """## Intended use
 
 Detecting and counting coughs, and hearing the other events above, in recordings of a telephone's or computer's
@@ -24,7 +27,7 @@ LIMITS = """## Limits
 - Much of the data has the 8 kHz band of a telephone line, and band and codec are tied to class. Training re-coded
   and filtered at random; what is left of that bias was not measured on a separate corpus.
 - Labels are per recording, not per cough. Cough times for training were derived from loudness.
-- Measured in quiet or mixed recordings of seconds, not over days of wear; false alarms per hour below are from composed
+- Measured on recordings of seconds, not over days of wear; the false coughs per hour above are from composed
   recordings.
 """
 PROBE_NOTE = {
@@ -90,13 +93,10 @@ def _packs(packs: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {pack['name']} | {pack['recordings']} | {pack['hours']:.2f} | {licences} | {_caution(licences)} |"
         )
-    note = "The test pack esc50_part was not trained, tuned, selected or calibrated on."
+    note = "\nThe test pack esc50_part was not trained, tuned, selected or calibrated on."
     if any(_caution(", ".join(pack["licences"])).startswith("non-commercial") for pack in packs):
-        note += (
-            " Some packs are licensed for non-commercial use only: whoever uses these weights commercially has to judge"
-            " whether that reaches weights trained on them."
-        )
-    return "\n".join([*lines, "", note])
+        note += NON_COMMERCIAL_NOTE
+    return "\n".join([*lines, note])
 
 
 def _caution(licences: str) -> str:
@@ -139,15 +139,16 @@ def _estimate(estimate: dict[str, Any] | None) -> str:
 
 
 def _agreement(agreement: dict[str, Any]) -> str:
-    cosine, limits = agreement["embedding_cosine"], agreement["recipe"]["limits"]
+    cosine, recipe = agreement["embedding_cosine"], agreement["recipe"]
+    limits = recipe["limits"]["min_embedding_cosine_median"], recipe["limits"]["min_embedding_cosine_p1"]
     lines = [
         "## Int8 against float",
         "",
         f"On {agreement['n_clips']} clips of {agreement['n_recordings']} validation recordings; recipe "
-        f"`{agreement['recipe']['name']}`, calibrated on {agreement['calibration']['n_clips']} training clips.",
+        f"`{recipe['name']}`, calibrated on {agreement['calibration']['n_clips']} training clips.",
         "",
         f"Embedding cosine: median {cosine['median']:.5f}, 1st percentile {cosine['p1']:.5f}, "
-        f"lowest {cosine['min']:.5f} (limits {limits['min_embedding_cosine_median']:g} and {limits['min_embedding_cosine_p1']:g}). "
+        f"lowest {cosine['min']:.5f} (limits {limits[0]:g} and {limits[1]:g}). "
         f"Activity frames whose decision at 0.5 flips: {100 * agreement['activity']['decision_flips']:.2f} %.",
         "",
         "| event | AUROC torch | AUROC float | AUROC int8 | decisions at 0.5 that flip |",
@@ -168,10 +169,10 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
     f1, sensitivity = ("-" if its[key] is None else f"{its[key]:.3f}" for key in ("f1", "sensitivity"))
     return f"""## Counting coughs
 
-A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {its["recordings"]}, with
-{its["n_coughs"]} coughs, where they reach F1 {f1}, sensitivity {sensitivity} and {its["false_positives_per_hour"]:.1f}
-false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on the same recordings, these numbers are
-optimistic.
+A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {its["n_coughs"]} coughs in
+{its["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
+and {its["false_positives_per_hour"]:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
+the same recordings, these numbers are optimistic.
 """
 
 

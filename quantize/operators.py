@@ -54,9 +54,14 @@ def list_operators(model: bytes, source: str) -> list[str]:
         root = schema.Model.GetRootAsModel(model, 0)
         codes = [_operator_name(root.OperatorCodes(index)) for index in range(root.OperatorCodesLength())]
         graphs = [root.Subgraphs(index) for index in range(root.SubgraphsLength())]
-        return [codes[graph.Operators(n).OpcodeIndex()] for graph in graphs for n in range(graph.OperatorsLength())]
+        operators = [
+            codes[graph.Operators(n).OpcodeIndex()] for graph in graphs for n in range(graph.OperatorsLength())
+        ]
     except Exception as error:  # the schema reader raises struct.error, TypeError or IndexError for a damaged file
         raise InterpreterError(f"{source} is a damaged TFLite model.") from error
+    if not operators:
+        raise InterpreterError(f"{source} is a damaged TFLite model: it has no operator.")
+    return operators
 
 
 def check_operators(model: bytes, allowed: frozenset[str], source: str) -> list[str]:

@@ -97,7 +97,7 @@ def write_accepted(int8_model: bytes, agreement: dict[str, Any], out: Path, repo
         If the model is past a limit: the report says so and there is no model.
     """
     out.unlink(missing_ok=True)
-    write_atomically(report, json.dumps(agreement, indent=1) + "\n")
+    write_atomically(report, json.dumps(agreement, indent=1, allow_nan=False) + "\n")
     if agreement["beyond_limits"]:
         raise DataError(f"the int8 model drifted from the float model and is refused: {agreement['beyond_limits'][0]}")
     write_atomically(out, int8_model)
@@ -132,7 +132,7 @@ def quantize(
         settings = QuantizeSettings(float_model, checkpoint, recipe, calibration_ids, data, store)
         int8_model, agreement = quantize_model(settings)
         write_accepted(int8_model, agreement, out, report)
-        show(agreement, Console())
+        show(agreement, Console(soft_wrap=True))
 
 
 def show(agreement: dict[str, Any], console: Console) -> None:

@@ -122,7 +122,7 @@ def choose_hysteresis(
     }
     (on, off), best = max(scores.items(), key=lambda item: (item[1].f1 or 0.0, item[0]))
     return {"cough_on_probability": on, "cough_off_probability": off}, {
-        "recordings": f"{len(heard)} composed from validation recordings, {DURATION_S:g} s each",
+        "recordings": f"{len(heard)} recordings of {DURATION_S:g} s, composed from validation recordings",
         "n_coughs": best.n_reference,
         "f1": best.f1,
         "sensitivity": best.sensitivity,
@@ -186,7 +186,7 @@ def choose(
     with exit_on_error("thresholds"):
         check_writable(out)
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
-        write_atomically(out, json.dumps(chosen, indent=1) + "\n")
+        write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
         Console().print_json(data=chosen["screening"])
 
 

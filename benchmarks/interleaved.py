@@ -1,0 +1,114 @@
+"""The only place that times models: in turns within one run, so that what slows the machine slows all of them."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+WARM_UP_RUNS = 5
+MIN_RUNS = 200
+N_DRAWS = 2000
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A loaded model to be timed.
+
+    ``run`` computes all outputs of one input of ``audio_s`` seconds; ``load_s`` is what loading took; ``facts`` go
+    into the result as they are.
+    """
+
+    name: str
+    run: Callable[[], object]
+    audio_s: float
+    load_s: float
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one contender in seconds: the very first run, and (n_runs,) after warming up."""
+
+    first_s: float
+    runs_s: np.ndarray
+
+
+def time_interleaved(
+    contenders: Sequence[Contender],
+    min_runs: int = MIN_RUNS,
+    min_duration_s: float = 0.0,
+    on_round: Callable[[int], None] = lambda n_rounds: None,
+) -> list[Timing]:
+    """Time contenders in rounds of one run each.
+
+    Parameters
+    ----------
+    contenders : at least one
+    min_runs : int
+        Rounds after the warm-up.
+    min_duration_s : float
+        Go on beyond `min_runs` until this much time has passed.
+    on_round : called with the number of finished rounds, for a progress bar
+
+    Returns
+    -------
+    list of Timing, in the order of `contenders`
+    """
+    first = [_seconds(contender.run) for contender in contenders]
+    for _ in range(WARM_UP_RUNS):
+        for contender in contenders:
+            contender.run()
+    rounds: list[list[float]] = []
+    end_s = time.perf_counter() + min_duration_s
+    while len(rounds) < min_runs or time.perf_counter() < end_s:
+        rounds.append([_seconds(contender.run) for contender in contenders])
+        on_round(len(rounds))
+    columns = np.array(rounds).T
+    return [Timing(first_s, runs_s) for first_s, runs_s in zip(first, columns, strict=True)]
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def summarize(contender: Contender, timing: Timing) -> dict[str, Any]:
+    """Percentiles in milliseconds, a run and a second of audio; load and first run apart."""
+    p50, p90, p99 = (1000 * float(value) for value in np.percentile(timing.runs_s, (50, 90, 99)))
+    return {
+        "name": contender.name,
+        "audio_s": contender.audio_s,
+        "n_runs": len(timing.runs_s),
+        "load_ms": 1000 * contender.load_s,
+        "first_run_ms": 1000 * timing.first_s,
+        "p50_ms": p50,
+        "p90_ms": p90,
+        "p99_ms": p99,
+        "min_ms": 1000 * float(timing.runs_s.min()),
+        "p50_ms_per_audio_s": p50 / contender.audio_s,
+        "p90_ms_per_audio_s": p90 / contender.audio_s,
+        **contender.facts,
+    }
+
+
+def ratio_with_interval(
+    ours: tuple[Contender, Timing], theirs: tuple[Contender, Timing], seed: int = 0
+) -> dict[str, float]:
+    """Our median time over theirs, both per second of audio, with a 95 % bootstrap interval over rounds.
+
+    Both times of a round are drawn together, because they met the same load.
+    """
+    scale = theirs[0].audio_s / ours[0].audio_s
+    our_s, their_s = ours[1].runs_s, theirs[1].runs_s
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(N_DRAWS):
+        rounds = generator.integers(len(our_s), size=len(our_s))
+        draws.append(np.median(our_s[rounds]) / np.median(their_s[rounds]))
+    low, high = np.percentile(draws, INTERVAL) * scale
+    value = np.median(our_s) / np.median(their_s) * scale
+    return {"value": float(value), "low": float(low), "high": float(high)}

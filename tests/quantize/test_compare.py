@@ -1,0 +1,105 @@
+import copy
+
+import numpy as np
+import pytest
+
+from core.errors import DataError
+from distill.student import EVENT_LABELS
+from quantize.compare import beyond_limits, compare
+from quantize.recipe import Limits
+from quantize.validation import ValidationClips
+
+LIMITS = Limits(
+    min_embedding_cosine_median=0.995,
+    min_embedding_cosine_p1=0.98,
+    max_cough_auroc_difference=0.005,
+    max_cough_decision_flips=0.02,
+    max_event_decision_flips=0.04,
+    max_activity_decision_flips=0.02,
+    max_model_bytes=1000,
+    max_partitions=1,
+)
+
+
+@pytest.fixture
+def validation() -> ValidationClips:
+    """Twenty recordings of two clips each, half of them coughs."""
+    labels = [("cough",)] * 10 + [("noise",)] * 10
+    return ValidationClips(np.zeros((40, 32000), dtype=np.float32), np.repeat(np.arange(20), 2), labels)
+
+
+@pytest.fixture
+def outputs() -> dict[str, np.ndarray]:
+    """Coughs score 2 in one clip and -2 in the other, noise -1 and -2."""
+    generator = np.random.default_rng(0)
+    events = np.full((40, len(EVENT_LABELS)), -3.0, dtype=np.float32)
+    events[:, 0] = np.where(np.arange(40) % 2, -2.0, np.where(np.arange(40) < 20, 2.0, -1.0))
+    return {
+        "embedding": generator.normal(size=(40, 512)).astype(np.float32),
+        "event_logits": events,
+        "activity_logits": np.full((40, 50), -4.0, dtype=np.float32),
+    }
+
+
+def agreement_of(float_model, int8_model, validation) -> dict:
+    agreement = compare(float_model, float_model, int8_model, validation)
+    return agreement | {"int8_model": {"bytes": 1000, "n_partitions": 1}}
+
+
+def test_equal_outputs_agree_fully_and_are_within_the_limits(outputs, validation):
+    agreement = agreement_of(outputs, outputs, validation)
+    assert agreement["embedding_cosine"] == pytest.approx({"min": 1, "p1": 1, "median": 1})
+    assert agreement["events"]["cough"]["auroc"]["int8"] == 1.0
+    assert agreement["events"]["cough"]["auroc"]["n_positive"] == 10
+    assert agreement["events"]["snore"]["auroc"] is None
+    assert agreement["activity"]["decision_flips"] == 0
+    assert beyond_limits(agreement, LIMITS) == []
+
+
+def test_a_recording_counts_by_its_best_clip_and_a_decision_by_its_clip(outputs, validation):
+    int8 = copy.deepcopy(outputs)
+    int8["event_logits"][0, 0] = -1.5
+    agreement = agreement_of(outputs, int8, validation)
+    cough = agreement["events"]["cough"]
+    assert cough["decision_flips"] == pytest.approx(1 / 40)
+    assert cough["auroc"]["float"] == 1.0
+    assert cough["auroc"]["int8"] == pytest.approx(0.9)
+    assert beyond_limits(agreement, LIMITS) == [
+        "the difference of cough AUROC is 0.1 (at most 0.005)",
+        "the share of flipped cough decisions is 0.025 (at most 0.02)",
+    ]
+
+
+def test_the_cosine_ignores_length_and_sees_direction(outputs, validation):
+    longer = copy.deepcopy(outputs)
+    longer["embedding"] *= 3
+    assert agreement_of(outputs, longer, validation)["embedding_cosine"]["min"] == pytest.approx(1)
+    turned = copy.deepcopy(outputs)
+    turned["embedding"][0] *= -1
+    agreement = agreement_of(outputs, turned, validation)
+    assert agreement["embedding_cosine"]["min"] == pytest.approx(-1)
+    assert beyond_limits(agreement, LIMITS)[0].startswith("the 1st percentile of the embedding cosine")
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda a: a["embedding_cosine"].update(median=0.99), "median embedding cosine is 0.99 (at least 0.995)"),
+        (lambda a: a["embedding_cosine"].update(p1=float("nan")), "1st percentile of the embedding cosine is nan"),
+        (lambda a: a["events"]["laugh"].update(decision_flips=0.05), "flipped laugh decisions is 0.05"),
+        (lambda a: a["activity"].update(decision_flips=0.03), "flipped activity frames is 0.03"),
+        (lambda a: a["int8_model"].update(bytes=1001), "size in bytes is 1001 (at most 1000)"),
+        (lambda a: a["int8_model"].update(n_partitions=2), "number of XNNPACK partitions is 2 (at most 1)"),
+    ],
+)
+def test_each_limit_is_kept(outputs, validation, edit, words):
+    agreement = agreement_of(outputs, outputs, validation)
+    edit(agreement)
+    (sentence,) = beyond_limits(agreement, LIMITS)
+    assert words in sentence
+
+
+def test_models_are_not_compared_without_coughs(outputs, validation):
+    without = ValidationClips(validation.clips, validation.recording, [("noise",)] * 20)
+    with pytest.raises(DataError, match="too few coughs"):
+        compare(outputs, outputs, outputs, without)
