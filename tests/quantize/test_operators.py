@@ -1,6 +1,10 @@
+import contextlib
+
 import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import InterpreterError
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators, count_partitions, list_operators
@@ -54,3 +58,11 @@ def test_what_is_no_tflite_file_is_refused(content):
 def test_a_truncated_model_is_refused(float_model):
     with pytest.raises(InterpreterError, match="damaged"):
         list_operators(float_model.read_bytes()[:60], "m.tflite")
+
+
+@given(st.binary(max_size=200), st.integers(0, 40))
+def test_a_damaged_file_never_raises_anything_but_a_sentence(noise, position):
+    whole = bytearray(model_with(schema.BuiltinOperator.ADD))
+    whole[8 + position : 8 + position + len(noise)] = noise
+    with contextlib.suppress(InterpreterError):
+        assert all(isinstance(name, str) for name in list_operators(bytes(whole), "m.tflite"))

@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pytest
+
+from core.errors import DataError
+from core.interpreter import ModelOutputs
+from distill.student import EVENT_LABELS
+from distill.waveform_store import WaveformStore
+from quantize.composed_recordings import DURATION_S, MIN_GAP_S, ComposedRecording, compose_recordings
+from quantize.thresholds import choose_event_thresholds, choose_hysteresis, listen, score_hysteresis
+from quantize.validation import ValidationClips, read_validation_clips
+
+
+class LevelInterpreter:
+    """Hears a cough in every frame of 40 ms that is loud, and in a clip that has one."""
+
+    def run(self, waveform: np.ndarray) -> ModelOutputs:
+        loud = np.square(waveform.reshape(50, 640)).mean(axis=1) > 1e-4
+        events = np.full(8, -9.0)
+        events[0] = 9.0 if loud.any() else -9.0
+        return ModelOutputs(np.zeros(512), events, np.where(loud, 9.0, -9.0))
+
+
+def bursts(*starts_s: float) -> ComposedRecording:
+    waveform = np.zeros(160000, dtype=np.float32)
+    for start_s in starts_s:
+        waveform[round(16000 * start_s) :][:4800] = 0.5
+    return ComposedRecording(waveform, [(start_s, start_s + 0.3) for start_s in starts_s])
+
+
+def recordings(n_coughs: int, n_noises: int) -> ValidationClips:
+    labels = [("cough",)] * n_coughs + [("noise",)] * n_noises
+    return ValidationClips(np.zeros((len(labels), 1)), np.arange(len(labels)), labels)
+
+
+def probabilities(coughs: list[float], noises: list[float]) -> np.ndarray:
+    table = np.full((len(coughs) + len(noises), len(EVENT_LABELS)), 0.01)
+    table[:, 0] = coughs + noises
+    return table
+
+
+def test_the_threshold_lies_in_the_middle_of_the_gap_between_the_classes():
+    chosen = choose_event_thresholds(probabilities([0.8] * 10, [0.2] * 10), recordings(10, 10))["cough"]
+    assert chosen["threshold"] == pytest.approx(0.505, abs=0.011)
+    assert (chosen["sensitivity"], chosen["specificity"], chosen["f1"]) == (1.0, 1.0, 1.0)
+
+
+def test_specificity_of_95_percent_comes_before_f1():
+    coughs, noises = [0.9] * 5 + [0.3] * 5, [0.4] * 2 + [0.1] * 18
+    chosen = choose_event_thresholds(probabilities(coughs, noises), recordings(10, 20))["cough"]
+    assert 0.4 < chosen["threshold"] <= 0.9
+    assert chosen["specificity"] == 1.0 and chosen["sensitivity"] == 0.5
+
+
+def test_a_label_without_validation_recordings_gets_one_half_and_says_so():
+    chosen = choose_event_thresholds(probabilities([0.8] * 10, [0.2] * 10), recordings(10, 10))
+    assert chosen["snore"] == {"threshold": 0.5, "reason": "too few validation recordings with this label"}
+
+
+def test_recordings_are_scored_by_their_best_clip():
+    validation = ValidationClips(np.zeros((5, 1)), np.array([0, 0, 1, 2, 2]), [("cough",)] * 3)
+    np.testing.assert_array_equal(validation.per_recording(np.array([1, 5, 2, 4, 3])), [5, 2, 4])
+
+
+def test_a_pack_that_does_not_exclude_a_cough_is_no_negative():
+    holds, known = ValidationClips(np.zeros((3, 1)), np.arange(3), [("cough",), ("noise",), ("vomit",)]).truth("cough")
+    assert holds.tolist() == [True, False, False] and known.tolist() == [True, True, False]
+
+
+def test_a_perfect_activity_track_finds_every_cough_once():
+    heard = [(listen(LevelInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(), bursts(4))]
+    score = score_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5), 0.5, 0.3)
+    assert (score.n_reference, score.n_true_positive, score.n_false_positive) == (4, 4, 0)
+    assert score.duration_s == 3 * DURATION_S
+
+
+def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
+    class MurmurInterpreter(LevelInterpreter):
+        def run(self, waveform: np.ndarray) -> ModelOutputs:
+            outputs = super().run(waveform)
+            activity = np.where(outputs.activity_logits > 0, 1.0, -0.3)
+            return ModelOutputs(outputs.embedding, np.full(8, 9.0), activity)
+
+    heard = [(listen(MurmurInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(4))]
+    chosen, reached = choose_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5))
+    assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}
+    assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
+
+
+def test_composed_recordings_are_repeatable_with_coughs_apart_and_inside(world):
+    store = WaveformStore.open(world.store)
+    composed = compose_recordings(store, 8)
+    assert sum(len(its.coughs) for its in composed) >= 5
+    for its, again in zip(composed, compose_recordings(store, 8), strict=True):
+        np.testing.assert_array_equal(its.waveform, again.waveform)
+        assert its.waveform.shape == (160000,) and 0 < np.abs(its.waveform).max() <= 1
+        edges = [edge for span in its.coughs for edge in span]
+        assert edges == sorted(edges) and all(0 <= edge <= DURATION_S for edge in edges)
+        assert all(b[0] - a[1] > MIN_GAP_S for a, b in zip(its.coughs, its.coughs[1:], strict=False))
+        assert all(0.08 <= end - start <= 0.6 for start, end in its.coughs)
+
+
+def test_nothing_is_composed_without_coughs(world, rows, tmp_path):
+    noises = [row for row in rows if "cough" not in row.labels]
+    store = WaveformStore.build(noises, world.data, tmp_path / "store")
+    with pytest.raises(DataError, match="no clear single cough"):
+        compose_recordings(store, 1)
+
+
+def test_validation_clips_come_from_labelled_validation_recordings_only(world):
+    validation = read_validation_clips(WaveformStore.open(world.store))
+    assert len(validation.labels) == 16
+    assert validation.clips.shape == (8 * 4 + 8, 32000)  # four clips of each 6 s, one of each 2 s
+    assert validation.measurable_events() == ["cough"]
+
+
+def test_the_file_names_its_model_and_counts_what_people_labelled(made):
+    chosen = json.loads(made.thresholds.read_text(encoding="utf-8"))
+    assert set(chosen["screening"]["event_thresholds"]) == set(EVENT_LABELS)
+    assert chosen["screening"]["cough_off_probability"] <= chosen["screening"]["cough_on_probability"]
+    assert chosen["n_training_recordings"]["cough"] == 8
+    assert chosen["n_training_recordings"]["snore"] == 0
+    assert len(chosen["model_sha256"]) == 64
