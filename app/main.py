@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import TussisError, exit_on_error
-from core.interpreter import MAX_THREADS
+from core.screen_command import add_model_options
 
 COMMAND = "tussis-app"
 EXAMPLE = """examples:
@@ -36,16 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recording", nargs="?", type=Path, metavar="RECORDING", help="screen this recording at once")
-    parser.add_argument(
-        "--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one that comes with Tussis)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=_thread_count,
-        default=1,
-        metavar="N",
-        help=f"threads of the model's runtime, 1 to {MAX_THREADS} (default: %(default)s)",
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--screenshot",
         type=Path,
@@ -53,12 +44,6 @@ def _parser() -> argparse.ArgumentParser:
         help="write a PNG of the result of RECORDING (default: the demonstration recording) and quit",
     )
     return parser
-
-
-def _thread_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_THREADS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads; expected 1 to {MAX_THREADS}")
-    return int(text)
 
 
 def _prepare_environment(picture: bool) -> None:

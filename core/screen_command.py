@@ -57,10 +57,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help="a sound file")
-    parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one in core/bundles)")
+    add_model_options(parser)
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="also write the results to this file, whole or not at all"
     )
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {_version()}")
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bundle`` and ``--threads``, the same for every command that screens on a phone."""
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one in core/bundles)")
     parser.add_argument(
         "--threads",
         type=_thread_count,
@@ -68,8 +75,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"threads of the model's runtime, 1 to {MAX_THREADS} (default: %(default)s)",
     )
-    parser.add_argument("--version", action="version", version=f"{COMMAND} {_version()}")
-    return parser
 
 
 def _thread_count(text: str) -> int:

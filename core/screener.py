@@ -11,7 +11,7 @@ from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.events import EventFinder, WindowProbabilities, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.pooling import EventScores, PooledEmbedding
+from core.pooling import EventScores, PooledEmbedding, probabilities
 from core.probes import apply_probe
 from core.quality import Quality, QualityMeter
 from core.resample import Resampler
@@ -152,7 +152,7 @@ class _Listener:
             with self._stopwatch.stage("model"):
                 outputs = self._interpreter.run(clip.waveform)
             with self._stopwatch.stage("events"):
-                events, activity = _probabilities(outputs.event_logits), _probabilities(outputs.activity_logits)
+                events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
                 self._scores.push(events)
                 self._events.push(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
             with self._stopwatch.stage("probes"):
@@ -163,11 +163,6 @@ class _Listener:
         if not quality.acceptable:
             return None
         return dict(zip(self._bundle.event_labels, self._scores.probabilities.tolist(), strict=True))
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    """Sigmoid in float64; logits beyond +-60 say the same as +-60."""
-    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
 
 
 def _check_sample_rate(sample_rate_hz: int, name: str) -> None:

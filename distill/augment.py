@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-N_SAMPLES = 32_000
-SAMPLE_RATE_HZ = 16_000
-_N_FFT = N_SAMPLES  # circular: the tail of a room wraps to the start, as the tail of an earlier sound would
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
+
+_N_FFT = CLIP_SAMPLES  # circular: the tail of a room wraps to the start, as the tail of an earlier sound would
 _BINS_PER_STEP = 8  # a response is drawn every 4 Hz, which no ear and no filter bank here resolves
 _RESPONSE_STEP_HZ = _BINS_PER_STEP * SAMPLE_RATE_HZ / _N_FFT
 
@@ -38,7 +39,7 @@ class Channel:
     def __init__(self, rooms: list[np.ndarray], settings: ChannelSettings | None = None):
         self.settings = settings or ChannelSettings()
         self.rooms = [_room_response(room) for room in rooms]
-        self._noise_pool = np.random.default_rng(0).standard_normal(64 * N_SAMPLES, dtype=np.float32)
+        self._noise_pool = np.random.default_rng(0).standard_normal(64 * CLIP_SAMPLES, dtype=np.float32)
 
     def __call__(self, waveforms: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Pass `waveforms` (batch, 32000), float32, through one random channel each; the peak ends at 0.05 to 1."""
@@ -46,7 +47,7 @@ class Channel:
         spectra *= torch.from_numpy(np.stack([self._response(rng) for _ in waveforms]))
         for index in np.flatnonzero(rng.random(len(waveforms)) < self.settings.room_probability * bool(self.rooms)):
             spectra[index] *= self.rooms[rng.integers(len(self.rooms))]
-        filtered = torch.fft.irfft(spectra, n=_N_FFT)[:, :N_SAMPLES].numpy()
+        filtered = torch.fft.irfft(spectra, n=_N_FFT)[:, :CLIP_SAMPLES].numpy()
         return self._level(self._noise(filtered, rng), rng)
 
     def _response(self, rng: np.random.Generator) -> np.ndarray:
@@ -67,10 +68,10 @@ class Channel:
     def _noise(self, waveforms: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noisy = waveforms.copy()
         for index in np.flatnonzero(rng.random(len(waveforms)) < self.settings.noise_probability):
-            start = rng.integers(len(self._noise_pool) - N_SAMPLES)
+            start = rng.integers(len(self._noise_pool) - CLIP_SAMPLES)
             rms = np.sqrt(np.mean(noisy[index] ** 2))
             amplitude = rms * 10 ** (-rng.uniform(*self.settings.noise_snr_db) / 20)
-            noisy[index] += np.float32(amplitude) * self._noise_pool[start : start + N_SAMPLES]
+            noisy[index] += np.float32(amplitude) * self._noise_pool[start : start + CLIP_SAMPLES]
         return noisy
 
     def _level(self, waveforms: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -84,6 +85,6 @@ class Channel:
 def _room_response(impulse_response: np.ndarray) -> Tensor:
     """Spectrum of a room, its direct sound moved to the start and its energy scaled to 1."""
     start = int(np.argmax(np.abs(impulse_response)))
-    tail = impulse_response[start : start + N_SAMPLES].astype(np.float32)
+    tail = impulse_response[start : start + CLIP_SAMPLES].astype(np.float32)
     tail = tail / (np.sqrt(np.sum(tail**2)) + 1e-9)
     return torch.fft.rfft(torch.from_numpy(tail), n=_N_FFT)

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
+
 # Constants of HeAR's public preprocessing code (Apache-2.0); its vectors are in tests/data/hear_front_end.npz.
-SAMPLE_RATE_HZ = 16_000
-CLIP_SAMPLES = 32_000
 FRAME_SAMPLES = 400
 HOP_SAMPLES = 160
 N_FRAMES = CLIP_SAMPLES // HOP_SAMPLES

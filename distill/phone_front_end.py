@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLE_RATE_HZ = 16_000
-CLIP_SAMPLES = 32_000
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
+
 WINDOW_SAMPLES = 400
 HOP_SAMPLES = 320
 N_FRAMES = CLIP_SAMPLES // HOP_SAMPLES

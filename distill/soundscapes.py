@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor, from_numpy
 
+from core.clips import CLIP_SAMPLES
 from distill.activity import STEP_SAMPLES, active_frames, place_activity, runs
 from distill.augment import Channel
 from distill.labels import event_labels_of, is_cough_free, soft_event_targets
 from distill.student import EVENT_LABELS, N_ACTIVITY_FRAMES
-from distill.targets import CROP_SAMPLES, Targets, cut_crop
+from distill.targets import Targets, cut_crop
 from distill.waveform_store import WaveformStore
 
 COUGH = EVENT_LABELS.index("cough")
@@ -112,7 +113,7 @@ class Soundscapes:
 
     def _wants_bursts(self, crop: int, rng: np.random.Generator) -> bool:
         row = int(self.targets.row[crop])
-        is_short = len(self.store.waveform(row)) < CROP_SAMPLES
+        is_short = len(self.store.waveform(row)) < CLIP_SAMPLES
         has_bursts = bool(self._active.get(row, np.zeros(0)).any())
         return (is_short or has_bursts) and rng.random() < (0.7 if is_short else BURST_PROBABILITY)
 
@@ -145,7 +146,7 @@ class Soundscapes:
         recording, labels = self._recording(row), self.store.rows[row].labels
         is_cough = row in self._active and bool(self._active[row].any())
         pieces = runs(self._active[row]) if is_cough else [(0, max(1, len(recording) // STEP_SAMPLES))]
-        waveform = np.zeros(CROP_SAMPLES, dtype=np.float32)
+        waveform = np.zeros(CLIP_SAMPLES, dtype=np.float32)
         activity = np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32)
         for _ in range(rng.integers(1, MAX_BURSTS + 1) if is_cough else rng.integers(1, 3)):
             start, stop = pieces[rng.integers(len(pieces))]
@@ -163,7 +164,7 @@ class Soundscapes:
         crop = int(rng.choice(self._background))
         row = int(self.targets.row[crop])
         background = np.roll(
-            cut_crop(self.store.waveform(row), int(self.targets.offset[crop])), rng.integers(CROP_SAMPLES)
+            cut_crop(self.store.waveform(row), int(self.targets.offset[crop])), rng.integers(CLIP_SAMPLES)
         )
         snr_db = rng.uniform(*BACKGROUND_SNR_DB)
         gain = _loud_rms(clip.waveform) / (_loud_rms(background) + 1e-6) * 10 ** (-snr_db / 20)

@@ -9,11 +9,11 @@ import torch
 import typer
 from rich.progress import track
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
 from distill.teachers import Teacher, YamnetTeacher, load_teacher
 from distill.waveform_store import WaveformStore
 
-CROP_SAMPLES = 32_000
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
 MAX_CROPS_PER_RECORDING = 12
@@ -66,7 +66,7 @@ def _save(path: Path, crops: list[tuple[int, int]], values: np.ndarray) -> None:
 
 def crop_offsets(n_samples: int) -> list[int]:
     """First samples of the crops of a recording: each second, on the 40-ms grid, at most 12, evenly spread."""
-    last = max(0, n_samples - CROP_SAMPLES) // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
+    last = max(0, n_samples - CLIP_SAMPLES) // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
     n_crops = min(MAX_CROPS_PER_RECORDING, 1 + -(-last // CROP_HOP_SAMPLES))
     grid = np.linspace(0, last, n_crops) // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
     return sorted({int(offset) for offset in grid})
@@ -74,8 +74,8 @@ def crop_offsets(n_samples: int) -> list[int]:
 
 def cut_crop(waveform: np.ndarray, offset: int) -> np.ndarray:
     """Cut 2 s of an int16 recording at `offset`, tiled where it is shorter; shape (32000,), float32."""
-    piece = waveform[offset : offset + CROP_SAMPLES].astype(np.float32) / 32768
-    return piece if len(piece) == CROP_SAMPLES else np.resize(piece, CROP_SAMPLES)
+    piece = waveform[offset : offset + CLIP_SAMPLES].astype(np.float32) / 32768
+    return piece if len(piece) == CLIP_SAMPLES else np.resize(piece, CLIP_SAMPLES)
 
 
 def all_crops(store: WaveformStore) -> list[tuple[int, int]]:
@@ -108,9 +108,9 @@ def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: Y
 def _scores_of_crop(frame_scores: np.ndarray, offset: int) -> np.ndarray:
     """Maximum over the frames whose centre lies inside the crop; the nearest frame where none does."""
     centres = (np.arange(len(frame_scores)) * YamnetTeacher.HOP_SAMPLES) + YamnetTeacher.FRAME_SAMPLES // 2
-    inside = (centres >= offset) & (centres < offset + CROP_SAMPLES)
+    inside = (centres >= offset) & (centres < offset + CLIP_SAMPLES)
     if not inside.any():
-        inside[np.argmin(np.abs(centres - offset - CROP_SAMPLES // 2))] = True
+        inside[np.argmin(np.abs(centres - offset - CLIP_SAMPLES // 2))] = True
     return frame_scores[inside].max(axis=0)
 
 

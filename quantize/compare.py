@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DataError
+from core.pooling import probabilities
 from distill.metrics import auroc
 from distill.student import EVENT_LABELS
 from quantize.outputs import Outputs
@@ -69,16 +70,12 @@ def _aurocs(
 
 
 def _drift(float_logits: np.ndarray, int8_logits: np.ndarray) -> dict[str, float]:
-    ours, theirs = _sigmoid(float_logits), _sigmoid(int8_logits)
+    ours, theirs = probabilities(float_logits), probabilities(int8_logits)
     flipped = (ours >= DECISION_PROBABILITY) != (theirs >= DECISION_PROBABILITY)
     return {
         "decision_flips": float(flipped.mean()),
         "mean_probability_difference": float(np.abs(ours - theirs).mean()),
     }
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
 
 
 def beyond_limits(agreement: dict[str, Any], limits: Limits) -> list[str]:

@@ -16,6 +16,7 @@ from core.errors import exit_on_error
 from core.events import EventFinder, WindowProbabilities
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
+from core.pooling import probabilities
 from distill.event_scoring import EventScore, score_events
 from distill.labels import event_labels_of
 from distill.student import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
@@ -79,7 +80,7 @@ def listen(interpreter: Interpreter, waveform: np.ndarray) -> Windows:
     windows = []
     for clip in [*cutter.push(waveform), *cutter.finish()]:
         outputs = interpreter.run(clip.waveform)
-        events, activity = sigmoid(outputs.event_logits), sigmoid(outputs.activity_logits)
+        events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
         windows.append(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
     return windows
 
@@ -134,7 +135,7 @@ def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COM
     """Choose everything that the bundle's ``screening`` needs; returns what thresholds.json holds."""
     validation = read_validation_clips(store)
     logits = tflite_outputs(model, validation.clips)["event_logits"]
-    events = choose_event_thresholds(validation.per_recording(sigmoid(logits)), validation)
+    events = choose_event_thresholds(validation.per_recording(probabilities(logits)), validation)
     thresholds = {event: its["threshold"] for event, its in events.items()}
     interpreter = LiteRtInterpreter(model)
     composed = compose_recordings(store, n_composed, seed)
@@ -161,11 +162,6 @@ def count_training_recordings(store: WaveformStore) -> dict[str, int]:
     """How many training recordings people labelled with each event; 0 where only the event teacher taught it."""
     named = Counter(event for row in store.rows if row.role == "train" for event in event_labels_of(row.labels))
     return {event: named[event] for event in EVENT_LABELS}
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-logits)) in float64, as core's screener computes it."""
-    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
 
 
 app = typer.Typer(add_completion=False)

@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from distill.activity import STEP_SAMPLES
 from distill.augment import Channel
 from distill.manifests import ManifestRow
 from distill.soundscapes import COUGH, Soundscapes
 from distill.student import EVENT_LABELS, N_ACTIVITY_FRAMES
-from distill.targets import CROP_SAMPLES, Targets, _save, all_crops, crop_offsets, cut_crop
+from distill.targets import Targets, _save, all_crops, crop_offsets, cut_crop
 from distill.waveform_store import WaveformStore
 
 PACKS = (
@@ -68,7 +69,7 @@ def test_crops_cover_a_recording_on_the_grid_and_a_short_one_once():
 def test_a_short_recording_is_tiled_not_padded():
     piece = np.arange(1, 10_001, dtype=np.int16)
     crop = cut_crop(piece, 0)
-    assert len(crop) == CROP_SAMPLES
+    assert len(crop) == CLIP_SAMPLES
     assert np.array_equal(crop[10_000:20_000], crop[:10_000])
 
 
@@ -80,7 +81,7 @@ def test_a_batch_is_a_pure_function_of_the_step(soundscapes):
 
 def test_waveforms_stay_in_range_and_targets_are_probabilities(soundscapes):
     batch = soundscapes.batch_at(0)
-    assert batch.waveform.shape == (48, CROP_SAMPLES)
+    assert batch.waveform.shape == (48, CLIP_SAMPLES)
     assert batch.waveform.abs().max() <= 1
     assert ((batch.events >= 0) & (batch.events <= 1)).all()
     assert set(batch.activity.unique().tolist()) <= {0.0, 1.0}
@@ -120,7 +121,7 @@ def test_a_loud_background_joins_the_targets_and_hides_the_teachers_embedding(so
 
 def test_the_channel_keeps_clips_finite_and_limits_the_band():
     rng = np.random.default_rng(0)
-    white = rng.standard_normal((64, CROP_SAMPLES)).astype(np.float32)
+    white = rng.standard_normal((64, CLIP_SAMPLES)).astype(np.float32)
     out = Channel([np.r_[1.0, 0.5 * rng.standard_normal(800)]])(white, rng)
     spectra = np.abs(np.fft.rfft(out, axis=1)) ** 2
     share_above_6khz = spectra[:, 12_000:].sum(axis=1) / spectra.sum(axis=1)
