@@ -8,7 +8,7 @@ from core.interpreter import ModelOutputs
 from distill.student import EVENT_LABELS
 from distill.waveform_store import WaveformStore
 from quantize.composed_recordings import DURATION_S, MIN_GAP_S, ComposedRecording, compose_recordings
-from quantize.thresholds import choose_event_thresholds, choose_hysteresis, listen, score_hysteresis
+from quantize.thresholds import choose_cough_gate, choose_event_thresholds, choose_hysteresis, listen, score_hysteresis
 from quantize.validation import ValidationClips, read_validation_clips
 
 
@@ -86,6 +86,22 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
     chosen, reached = choose_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5))
     assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}
     assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
+
+
+def test_the_cough_gate_lets_faint_coughs_through_as_long_as_it_is_specific():
+    class FaintInterpreter(LevelInterpreter):
+        def run(self, waveform: np.ndarray) -> ModelOutputs:
+            outputs = super().run(waveform)
+            return ModelOutputs(outputs.embedding, np.full(8, np.log(0.45 / 0.55)), outputs.activity_logits)
+
+    heard = [(listen(FaintInterpreter(), its.waveform), its) for its in (bursts(1, 2.5), bursts(4))]
+    thresholds, validation = dict.fromkeys(EVENT_LABELS, 0.8), recordings(10, 20)
+    specific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.3] * 20), validation)
+    assert (specific["threshold"], specific["specificity"]) == (0.4, 1.0)
+    unspecific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.5] * 20), validation)
+    assert unspecific["threshold"] > 0.5 and unspecific["specificity"] == 1.0
+    none = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.95] * 20), validation)
+    assert none["threshold"] == 0.8 and none["specificity"] == 0.0
 
 
 def test_composed_recordings_are_repeatable_with_coughs_apart_and_inside(world):
