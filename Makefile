@@ -193,7 +193,7 @@ evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle on the test pa
 
 benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
 	@mkdir -p runs
-	@$(STEP)tussis-benchmark --yamnet "$(YAMNET)" --out runs/latency.json
+	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json
 
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
