@@ -169,7 +169,7 @@ $(DRAFT_READY): $(INT8_MODEL) $(PROBES) $(THRESHOLDS)
 	@$(BUILD_BUNDLE) --out $(@D)
 
 $(EVALUATION): $(DRAFT_READY)
-	@$(STEP)tussis-evaluate --bundle $(<D) --data "$(DATA)" --pack esc50_part --json $@
+	@$(STEP)tussis-evaluate --bundle $(<D) --float $(FLOAT_MODEL) --data "$(DATA)" --pack esc50_part --json $@
 
 $(BUNDLE_READY): $(DRAFT_READY) $(EVALUATION)
 	@$(BUILD_BUNDLE) --evaluation $(EVALUATION) --out $(@D)
@@ -187,9 +187,10 @@ screenshot: $(APP_READY) ## docs/screenshot.png anew: the window with the demons
 	@mkdir -p docs
 	@$(PHONE)/bin/tussis-app --screenshot docs/screenshot.png
 
-evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle on the test pack, through the screener itself
+evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle and its float model on the test pack, through the screener
 	@mkdir -p runs
-	@$(STEP)tussis-evaluate --bundle core/bundles/default --data "$(DATA)" --pack esc50_part --json runs/evaluation.json
+	@$(STEP)tussis-export distill/students/small.pt --out runs/shipped
+	@$(STEP)tussis-evaluate --data "$(DATA)" --pack esc50_part --float runs/shipped/student_float.tflite --json runs/evaluation.json
 
 benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
 	@mkdir -p runs

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from core.bundle import COUGH, load_bundle
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, write_atomically
+from core.files import check_writable, sha256_of_file, write_atomically
+from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.labels import event_labels_of
 from distill.manifests import ManifestRow, build_manifest
@@ -84,6 +85,23 @@ def evaluate_bundle(screener: Screener, data: Path, pack: str) -> dict[str, Any]
         **measure(recordings, bundle.event_labels, bundle.screening.event_thresholds[COUGH]),
         "recordings": [_recording_object(recording) for recording in recordings],
     }
+
+
+def float_beside(result: dict[str, Any], screener: Screener, float_model: Path, data: Path) -> dict[str, Any]:
+    """Screen the pack of `result` again with the float model in the int8 model's place, all else equal.
+
+    Returns
+    -------
+    dict
+        ``sha256`` of the float model, ``cough_auroc`` with its interval, ``cough_auroc_loss``: float less int8.
+    """
+    interpreter = LiteRtInterpreter(float_model, 1, screener.bundle.model_shape)
+    rows = pack_rows(data, result["pack"])
+    recordings = screen_rows(Screener(screener.bundle, interpreter=interpreter), data, rows)
+    cough_auroc = measure_label(recordings, COUGH)["auroc_unscored_lowest"]
+    ours = result["labels"][COUGH]["auroc_unscored_lowest"]
+    loss = cough_auroc["value"] - ours["value"] if cough_auroc and ours else None
+    return {"sha256": sha256_of_file(float_model), "cough_auroc": cough_auroc, "cough_auroc_loss": loss}
 
 
 def pack_rows(data: Path, pack: str) -> list[ManifestRow]:
@@ -214,6 +232,10 @@ def show(result: dict[str, Any], console: Console) -> None:
     at = f"at the shipped threshold of {result['cough_threshold']:.3f}"
     console.print(f"cough sensitivity {at}: {_in_words(result['cough_sensitivity'])}")
     console.print(f"cough false alarm rate {at}: {_in_words(result['cough_false_alarm_rate'])}")
+    if beside := result.get("float_model"):
+        console.print(f"cough AUROC of the float model: {_in_words(beside['cough_auroc'])}")
+        if beside["cough_auroc_loss"] is not None:
+            console.print(f"int8 loses {100 * beside['cough_auroc_loss']:.2f} points of cough AUROC to it")
     alarms = {name: its for name, its in result["false_alarms_by_class"].items() if its["n_false_alarms"]}
     words = ", ".join(f"{name} {its['n_false_alarms']}/{its['n']}" for name, its in alarms.items())
     console.print(f"false alarms by class: {words or 'none'}")
@@ -237,6 +259,9 @@ def evaluate(
     pack: Annotated[str, typer.Option(help="Which pack.")] = "esc50_part",
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,
+    float_model: Annotated[
+        Path | None, typer.Option("--float", help="Float .tflite of tussis-export, to measure what int8 costs.")
+    ] = None,
 ) -> None:
     """Screen a labelled pack as tussis-screen would; AUROC (0 to 1) by label with 95 % intervals over subjects.
 
@@ -245,7 +270,10 @@ def evaluate(
     with exit_on_error("tussis-evaluate"):
         if json_path is not None:
             check_writable(json_path)
-        result = evaluate_bundle(Screener(load_bundle(bundle), threads), data, pack)
+        screener = Screener(load_bundle(bundle), threads)
+        result = evaluate_bundle(screener, data, pack)
+        if float_model is not None:
+            result["float_model"] = float_beside(result, screener, float_model, data)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
         show(result, Console())

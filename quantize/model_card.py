@@ -125,6 +125,12 @@ def _evaluation(evaluation: dict[str, Any] | None) -> str:
         lines.append(f"| {event} | {its['n_positive']} of {its['n']} | {aurocs[0]} | {aurocs[1]} |")
     rates = [_estimate(evaluation[key]) for key in ("cough_sensitivity", "cough_false_alarm_rate")]
     lines += ["", f"Cough at the shipped threshold: sensitivity {rates[0]}, false alarms {rates[1]}."]
+    beside = evaluation.get("float_model")
+    if beside and beside["cough_auroc_loss"] is not None:
+        lines.append(
+            f"Cough AUROC of the float model there: {_estimate(beside['cough_auroc'])}; int8 loses "
+            f"{100 * beside['cough_auroc_loss']:.2f} points."
+        )
     if evaluation["labels_absent"]:
         lines.append(f"Not in this pack, so not measured: {', '.join(evaluation['labels_absent'])}.")
     return "\n".join(lines)

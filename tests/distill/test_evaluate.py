@@ -121,12 +121,15 @@ def test_a_pack_with_an_unreadable_recording_is_not_measured(pack, write_bundle,
 def test_the_command_writes_its_result_and_prints_a_table(pack, tmp_path, tiny_bundle, monkeypatch, capsys):
     out = tmp_path / "evaluation.json"
     arguments = ["--bundle", str(tiny_bundle), "--data", str(pack), "--pack", "tiny_pack", "--json", str(out)]
+    arguments += ["--float", str(tiny_bundle / "model.tflite")]
     monkeypatch.setattr("sys.argv", ["tussis-evaluate", *arguments])
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code == 0
     result = json.loads(out.read_text())
     assert result["labels"]["cough"]["n_positive"] == 3
+    assert result["float_model"]["cough_auroc"] == result["labels"]["cough"]["auroc_unscored_lowest"]
+    assert result["float_model"]["cough_auroc_loss"] == 0
     printed = capsys.readouterr().out
     assert "unscored: 1 of 7 recordings" in printed and "cough sensitivity at the shipped threshold" in printed
 
