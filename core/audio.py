@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import AudioError
 from core.files import sha256_of_file
-from core.resample import Resampler
+from core.resample import resample_blocks
 from core.wav import WavDecoder, is_wav, write_wav
 
 __all__ = [
@@ -194,9 +194,7 @@ def read_waveform(path: str | Path) -> np.ndarray:
         As `open_recording` and `RecordingReader.blocks`.
     """
     with open_recording(path) as recording:
-        resampler = Resampler(recording.sample_rate_hz, SAMPLE_RATE_HZ)
-        resampled = [resampler.process(block) for block in recording.blocks()]
-        return np.concatenate([*resampled, resampler.flush()])
+        return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz, SAMPLE_RATE_HZ)))
 
 
 class _SoundFileDecoder:

@@ -1,5 +1,6 @@
 """The only place where a sample rate is changed: streaming, anti-aliased, the same for any division into blocks."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import ceil, gcd, pi
 
@@ -86,6 +87,14 @@ def resample(waveform: np.ndarray, from_hz: int, to_hz: int = 16_000) -> np.ndar
     """A whole waveform, shape (n,), at another rate: float32, shape (ceil(n * to_hz / from_hz),)."""
     resampler = Resampler(from_hz, to_hz)
     return np.concatenate([resampler.process(waveform), resampler.flush()])
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int = 16_000) -> Iterator[np.ndarray]:
+    """Blocks of a waveform at another rate, as they come; together the same samples as `resample` gives."""
+    resampler = Resampler(from_hz, to_hz)
+    for block in blocks:
+        yield resampler.process(block)
+    yield resampler.flush()
 
 
 class _PhaseTable:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from core.audio import SAMPLE_RATE_HZ, RecordingReader, open_recording
+from core.audio import SAMPLE_RATE_HZ, open_recording
 from core.clips import CLIP_S, Clip, ClipCutter
 from core.errors import InterpreterError, OutputError, TussisError
 from core.files import write_atomically
 from core.interpreter import Interpreter
 from core.probes import sigmoid
 from core.quality import QualityMeter
-from core.resample import Resampler
+from core.resample import resample_blocks
 from distill.mined_pack import MinedClip, MinedRecording
 from distill.recording_folders import Skipped, Source, printable
 from distill.settings import Settings
@@ -115,7 +115,7 @@ class Miner:
         cutter, maxima = ClipCutter(self.settings.hop_s), LocalMaxima()
         clips: list[MinedClip] = []
         with open_recording(source.path) as reader:
-            for block in _blocks_at_16_khz(reader):
+            for block in resample_blocks(reader.blocks(), reader.sample_rate_hz):
                 for candidate in self._candidates(cutter.push(block)):
                     clips += self._write(source, maxima.push(candidate))
             for candidate in self._candidates(cutter.finish()):
@@ -146,13 +146,6 @@ class Miner:
             at_s, duration_s = candidate.clip.start_s, candidate.clip.valid_s
             clips.append(MinedClip(file, at_s, duration_s, candidate.probabilities, sha256, candidate.embedding))
         return clips
-
-
-def _blocks_at_16_khz(reader: RecordingReader) -> Iterator[np.ndarray]:
-    resampler = Resampler(reader.sample_rate_hz)
-    for block in reader.blocks():
-        yield resampler.process(block)
-    yield resampler.flush()
 
 
 def _valid(clip: Clip) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from core.audio import RecordingReader, open_recording
+from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
 from core.clips import Clip, ClipCutter
 from core.errors import DataError, OutputError, exit_on_error
@@ -22,7 +22,7 @@ from core.interpreter import Interpreter, LiteRtInterpreter, ModelOutputs
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection, sigmoid
 from core.quality import QualityMeter
-from core.resample import Resampler
+from core.resample import resample_blocks
 
 NPZ_FORMAT = "tussis.embeddings/1"
 
@@ -71,7 +71,7 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     starts_s: list[float] = []
     outputs: list[ModelOutputs] = []
     with open_recording(path) as reader:
-        for block in _blocks_at_16_khz(reader):
+        for block in resample_blocks(reader.blocks(), reader.sample_rate_hz):
             meter.push(block)
             _run_clips(cutter.push(block), model.interpreter, starts_s, outputs)
         _run_clips(cutter.finish(), model.interpreter, starts_s, outputs)
@@ -151,13 +151,6 @@ def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedReco
     console = Console(stderr=True)
     shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
     return [embed_recording(path, model) for path in shown]
-
-
-def _blocks_at_16_khz(reader: RecordingReader) -> Iterator[NDArray[np.float32]]:
-    resampler = Resampler(reader.sample_rate_hz)
-    for block in reader.blocks():
-        yield resampler.process(block)
-    yield resampler.flush()
 
 
 def _run_clips(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import AudioError
-from core.resample import KAISER_BETA, Resampler, resample
+from core.resample import KAISER_BETA, Resampler, resample, resample_blocks
 
 RATES_HZ = (4_000, 8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 384_000)
 ODD_RATES_HZ = (4_001, 7_999, 44_101, 383_999)
@@ -145,3 +145,9 @@ def test_a_flushed_resampler_takes_no_more() -> None:
     resampler.flush()
     with pytest.raises(RuntimeError, match="process after flush"):
         resampler.process(np.zeros(10))
+
+
+def test_blocks_come_out_as_the_whole_waveform_does() -> None:
+    waveform = np.random.default_rng(0).standard_normal(44_100).astype(np.float32)
+    blocks = [waveform[:100], waveform[100:30_000], waveform[30_000:]]
+    assert np.array_equal(np.concatenate(list(resample_blocks(blocks, 44_100))), resample(waveform, 44_100))
