@@ -4,6 +4,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from distill.patches import PATCH_VALUES, patchify, positions
 from distill.settings import Settings
@@ -67,6 +68,7 @@ class Encoder(nn.Module):
         super().__init__()
         width = settings.width
         self.settings = settings
+        self.recompute = False
         self.patch_projection = nn.Linear(PATCH_VALUES, width)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.register_buffer("positions", torch.cat([torch.zeros(1, width), positions(width)]))
@@ -88,9 +90,7 @@ class Encoder(nn.Module):
         """Map any subset of patch tokens (batch, n, width) to (batch, 1 + n, width), the class token first."""
         class_token = (self.class_token + self.positions[:1]).expand(len(patch_tokens), -1, -1)
         tokens = torch.cat([class_token, patch_tokens], dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.norm(tokens)
+        return self.norm(apply_blocks(self.blocks, tokens, self.recompute))
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (batch, 192, 128), shape (batch, embedding_size).
@@ -100,6 +100,20 @@ class Encoder(nn.Module):
         """
         tokens = self.encode(self.patch_tokens(images))
         return tokens[:, 1:].mean(dim=1) if self.pooler is None else self.pooler(tokens[:, 0])
+
+
+def apply_blocks(blocks: nn.ModuleList, tokens: Tensor, recompute: bool) -> Tensor:
+    """Pass tokens (batch, n_tokens, width) through the blocks.
+
+    With `recompute`, only the blocks' inputs are kept for the backward pass, which computes the rest again: one more
+    forward pass, for less memory. Nothing in a block is random, so that the gradients are the same.
+    """
+    for block in blocks:
+        if recompute and torch.is_grad_enabled():
+            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
+        else:
+            tokens = block(tokens)
+    return tokens
 
 
 def initialize(module: nn.Module) -> None:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from distill.encoder import LAYER_NORM_EPS, SIZES, Block, Encoder, EncoderSettings, initialize
+from distill.encoder import LAYER_NORM_EPS, SIZES, Block, Encoder, EncoderSettings, apply_blocks, initialize
 from distill.patches import PATCH_VALUES, Masked, patchify, positions, random_masking, unpatchify
 from distill.settings import Settings
 
@@ -23,11 +23,15 @@ DECODERS = {
 
 
 class MaskedAutoencoderSettings(Settings):
-    """Size of the encoder and its decoder; fraction of patches removed; whether targets are normalized per patch."""
+    """Size of the encoder and its decoder; fraction of patches removed; whether targets are normalized per patch.
+
+    ``recompute_activations`` saves memory for time in training and changes nothing else.
+    """
 
     size: Literal["tiny", "small", "base", "large"] = "tiny"
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
     normalize_targets: bool = True
+    recompute_activations: bool = False
 
 
 class Reconstruction(NamedTuple):
@@ -43,6 +47,7 @@ class Decoder(nn.Module):
 
     def __init__(self, settings: EncoderSettings, encoder_width: int) -> None:
         super().__init__()
+        self.recompute = False
         self.embedding = nn.Linear(encoder_width, settings.width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, settings.width))
         self.register_buffer("positions", positions(settings.width), persistent=False)
@@ -60,8 +65,7 @@ class Decoder(nn.Module):
         shuffled = torch.cat([kept, self.mask_token.expand(len(kept), n_removed, -1)], dim=1)
         patches = shuffled.gather(1, ids_restore[..., None].expand(-1, -1, shuffled.shape[2])) + self.positions
         tokens = torch.cat([class_token, patches], dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
+        tokens = apply_blocks(self.blocks, tokens, self.recompute)
         return self.prediction(self.norm(tokens[:, 1:]))
 
 
@@ -73,6 +77,7 @@ class MaskedAutoencoder(nn.Module):
         self.settings = settings
         self.encoder = Encoder(SIZES[settings.size])
         self.decoder = Decoder(DECODERS[settings.size], SIZES[settings.size].width)
+        self.encoder.recompute = self.decoder.recompute = settings.recompute_activations
 
     def forward(self, images: Tensor, generator: Generator | None = None) -> Reconstruction:
         """Reconstruct images (batch, 192, 128); the mask is drawn from `generator`, None for torch's own."""

@@ -145,3 +145,25 @@ def test_every_parameter_of_the_autoencoder_learns() -> None:
     autoencoder = MaskedAutoencoder(MaskedAutoencoderSettings())
     autoencoder(images()).loss.backward()
     assert [name for name, parameter in autoencoder.named_parameters() if parameter.grad is None] == []
+
+
+def test_recomputed_activations_give_the_same_loss_and_gradients() -> None:
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        autoencoder = MaskedAutoencoder(MaskedAutoencoderSettings(recompute_activations=recompute))
+        loss = autoencoder(images(), torch.Generator().manual_seed(5)).loss
+        loss.backward()
+        gradients.append([loss.detach(), *(parameter.grad for parameter in autoencoder.parameters())])
+    assert all(torch.equal(plain, recomputed) for plain, recomputed in zip(*gradients, strict=True))
+
+
+def test_recomputing_runs_every_block_again_in_the_backward_pass() -> None:
+    autoencoder = MaskedAutoencoder(MaskedAutoencoderSettings(recompute_activations=True))
+    calls = []
+    for block in [*autoencoder.encoder.blocks, *autoencoder.decoder.blocks]:
+        block.register_forward_pre_hook(lambda *_: calls.append(1))
+    loss = autoencoder(images()).loss
+    assert len(calls) == 14
+    loss.backward()
+    assert len(calls) == 28
