@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from distill.encoder import LAYER_NORM_EPS, SIZES, Block, Encoder, EncoderSettings, apply_blocks, initialize
+from distill.model_flops import pretraining_flops
 from distill.patches import PATCH_VALUES, Masked, patchify, positions, random_masking, unpatchify
 from distill.settings import Settings
 
@@ -47,6 +48,7 @@ class Decoder(nn.Module):
 
     def __init__(self, settings: EncoderSettings, encoder_width: int) -> None:
         super().__init__()
+        self.settings = settings
         self.recompute = False
         self.embedding = nn.Linear(encoder_width, settings.width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, settings.width))
@@ -78,6 +80,11 @@ class MaskedAutoencoder(nn.Module):
         self.encoder = Encoder(SIZES[settings.size])
         self.decoder = Decoder(DECODERS[settings.size], SIZES[settings.size].width)
         self.encoder.recompute = self.decoder.recompute = settings.recompute_activations
+
+    @property
+    def training_flops(self) -> int:
+        """FLOPs with which it learns from one clip, forward and backward."""
+        return pretraining_flops(self.encoder.settings, self.decoder.settings, self.settings.mask_ratio)
 
     def forward(self, images: Tensor, generator: Generator | None = None) -> Reconstruction:
         """Reconstruct images (batch, 192, 128); the mask is drawn from `generator`, None for torch's own."""

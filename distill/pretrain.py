@@ -9,6 +9,7 @@ import typer
 from torch import Generator, Tensor, nn
 
 from core.errors import DataError, exit_on_error
+from distill.acceleration import autocast, training_device
 from distill.front_end import HearFrontEnd
 from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 from distill.pretraining_clips import ClipSampler, ClipSettings
@@ -55,7 +56,7 @@ def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, ti
     """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt."""
     training = settings.training
     torch.manual_seed(training.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
     model, front_end = MaskedAutoencoder(settings.model).to(device), HearFrontEnd().to(device)
     sampler = ClipSampler(store, "train", settings.clips, training.batch_size, training.seed)
     return train(
@@ -68,6 +69,7 @@ def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, ti
         time_limit_s=time_limit_s,
         provenance={"commit": source_commit(), "packs": packs_used(store.rows, role="train")},
         run_settings=settings,
+        flops_per_clip=model.training_flops,
     )
 
 
@@ -75,8 +77,8 @@ def reconstruction_loss(front_end: HearFrontEnd) -> Callable[[nn.Module, Tensor]
     """Make the loss of a batch of waveforms (batch, 32000): that of the removed patches of their images."""
 
     def loss_of(model: nn.Module, waveforms: Tensor) -> dict[str, Tensor]:
-        with torch.no_grad():
-            images = front_end(waveforms.to(front_end.window.device, non_blocking=True))
+        with torch.no_grad(), autocast(waveforms.device, "float32"):  # PCEN's range is too wide for bfloat16
+            images = front_end(waveforms)
         return {"loss": model(images).loss}
 
     return loss_of

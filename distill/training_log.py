@@ -5,12 +5,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.errors import OutputError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class LoggedSettings(Protocol):
@@ -18,6 +21,7 @@ class LoggedSettings(Protocol):
 
     steps: int
     batch_size: int
+    peak_tflops: float | None
 
 
 class LossMeans:
@@ -45,12 +49,15 @@ class LossMeans:
 class TrainingLog:
     """Write one JSON object a line, and show progress: a bar in a terminal, plain lines elsewhere.
 
+    The same numbers go to TensorBoard files in ``tensorboard/`` beside the log, where that package is installed.
     On opening, lines of steps after `start_step` (and a half-written last line) are dropped: they belong to work that
     was lost when the run was killed.
     """
 
-    def __init__(self, path: Path, settings: LoggedSettings, start_step: int) -> None:
-        self._path, self._settings = path, settings
+    def __init__(
+        self, path: Path, settings: LoggedSettings, start_step: int, flops_per_clip: float | None = None
+    ) -> None:
+        self._settings, self._flops_per_clip = settings, flops_per_clip
         self._console = Console()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -62,6 +69,7 @@ class TrainingLog:
             self._file.flush()
         except OSError as error:
             raise OutputError(f"cannot write the log {path}: {error.strerror}") from error
+        self._board = _tensorboard(path.parent / "tensorboard", start_step)
 
     def __enter__(self) -> "TrainingLog":
         if self._console.is_terminal:
@@ -77,6 +85,8 @@ class TrainingLog:
         if self._progress is not None:
             self._progress.stop()
         self._file.close()
+        if self._board is not None:
+            self._board.close()
 
     def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float) -> None:
         """Log the means of the losses since the last call; shows clips per second and the time left."""
@@ -84,16 +94,25 @@ class TrainingLog:
         steps_per_s = (step - self._last_step) / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
         losses = means.take()
-        clips_per_s = round(steps_per_s * self._settings.batch_size, 1)
-        self._write(
-            {"step": step, **losses, "lr": learning_rate, "clips_per_s": clips_per_s, "elapsed_s": round(elapsed_s, 2)}
+        speed = self._speed(steps_per_s * self._settings.batch_size)
+        self._write({"step": step, **losses, "lr": learning_rate, **speed, "elapsed_s": round(elapsed_s, 2)})
+        text = (
+            " ".join(f"{name} {value:.4f}" for name, value in losses.items()) + f"  {speed['clips_per_s']:.0f} clips/s"
         )
-        text = " ".join(f"{name} {value:.4f}" for name, value in losses.items()) + f"  {clips_per_s:.0f} clips/s"
+        if "mfu" in speed:
+            text += f"  {speed['mfu']:.1%} MFU"
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=step, description=text)
         else:
             minutes = (self._settings.steps - step) / max(steps_per_s, 1e-9) / 60
             print(f"step {step}/{self._settings.steps}  {text}  {minutes:.1f} min left", flush=True)
+
+    def _speed(self, clips_per_s: float) -> dict[str, float]:
+        """Clips per second and, where it can be told, the part of the device's FLOP/s that the model uses (MFU)."""
+        speed = {"clips_per_s": round(clips_per_s, 1)}
+        if self._flops_per_clip is not None and self._settings.peak_tflops is not None:
+            speed["mfu"] = round(clips_per_s * self._flops_per_clip / (self._settings.peak_tflops * 1e12), 4)
+        return speed
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log what was measured at a checkpoint."""
@@ -105,6 +124,18 @@ class TrainingLog:
     def _write(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+        if self._board is not None:
+            for name in record.keys() - {"step", "at"}:
+                self._board.add_scalar(name, record[name], record["step"])
+
+
+def _tensorboard(folder: Path, start_step: int) -> "SummaryWriter | None":
+    """Open TensorBoard's files, forgetting steps after `start_step`; None where tensorboard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=start_step + 1)
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:

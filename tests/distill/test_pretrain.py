@@ -8,9 +8,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from distill.acceleration import autocast
 from distill.checkpoints import load_checkpoint
+from distill.front_end import HearFrontEnd
 from distill.manifests import ManifestRow, write_manifest
-from distill.pretrain import PretrainSettings, app
+from distill.masked_autoencoder import MaskedAutoencoder, Reconstruction
+from distill.pretrain import PretrainSettings, app, reconstruction_loss
 from distill.settings import load_settings
 from distill.teachers import load_teacher
 
@@ -81,6 +84,39 @@ def test_a_run_ended_by_its_time_limit_goes_on_to_the_same_end(store: Path, tmp_
     ours = load_checkpoint(tmp_path / "parts" / "final.pt").model_state
     theirs = load_checkpoint(tmp_path / "whole" / "final.pt").model_state
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_parts_of_a_batch_draw_the_masks_of_the_whole_batch(store: Path, tmp_path: Path) -> None:
+    losses = []
+    for accumulate_steps in (1, 2):
+        out = tmp_path / str(accumulate_steps)
+        result = pretrain(store, out, "training.batch_size=4", f"training.accumulate_steps={accumulate_steps}")
+        assert result.exit_code == 0, result.output
+        records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        losses.append([record["loss"] for record in records if "loss" in record])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_in_bfloat16_the_front_end_stays_exact() -> None:
+    front_end, seen = HearFrontEnd(), []
+
+    class Model(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> Reconstruction:
+            seen.append(images)
+            return Reconstruction(images.mean(), images, images)
+
+    waveforms = 0.1 * torch.randn(2, 32_000)
+    with autocast(torch.device("cpu"), "bfloat16"):
+        reconstruction_loss(front_end)(Model(), waveforms)
+    assert torch.equal(seen[0], front_end(waveforms))
+
+
+def test_pretraining_in_bfloat16_with_a_known_peak_logs_its_use(store: Path, tmp_path: Path) -> None:
+    result = pretrain(store, tmp_path / "run", "training.precision=bfloat16", "training.peak_tflops=0.1")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    gflops_per_clip = MaskedAutoencoder(PretrainSettings.model_fields["model"].default).training_flops / 1e9
+    assert record["mfu"] == pytest.approx(record["clips_per_s"] * gflops_per_clip / 100, rel=0.05, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from core.errors import DataError, OutputError
 from distill.checkpoints import load_checkpoint
 from distill.prefetch import prefetch
-from distill.training import TrainingSettings, ema_decay_at, learning_rate_at, train
+from distill.training import train
+from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
 
 SETTINGS = TrainingSettings(
     steps=20,
@@ -93,6 +94,25 @@ def test_training_lowers_the_loss_and_logs_every_loss(tmp_path: Path) -> None:
     assert records[0]["doubled"] == pytest.approx(2 * records[0]["loss"])
     assert set(records[0]) == {"step", "loss", "doubled", "lr", "clips_per_s", "elapsed_s"}
     assert [record["step"] for record in records] == [50, 100, 150, 200, 250, 300]
+
+
+def test_tensorboard_gets_the_numbers_of_the_log(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with pytest.raises(SystemExit):
+        run(tmp_path, loss=interrupted_at(10, signal.SIGTERM))
+    run(tmp_path, on_checkpoint=lambda step, _: {"auroc": step / 20})
+    board = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    ours = [(event.step, event.value) for event in board.Scalars("loss")]
+    assert [step for step, _ in ours] == [step for step, _ in logged_losses(tmp_path)]
+    assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in logged_losses(tmp_path)])
+    assert [event.value for event in board.Scalars("auroc")] == pytest.approx([0.75, 1.0])
+
+
+def test_training_goes_on_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run(tmp_path)
+    assert not (tmp_path / "tensorboard").exists()
+    assert logged_losses(tmp_path)[-1][0] == 20
 
 
 def test_a_run_stopped_by_sigterm_and_resumed_equals_an_unbroken_one(tmp_path: Path) -> None:

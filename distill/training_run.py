@@ -1,0 +1,132 @@
+"""The only place for the state of a run: model, optimizer, averaged weights and step, and how one step changes them."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import DataError
+from distill.acceleration import autocast, moved, parts_of
+from distill.training_log import LossMeans
+from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
+
+LossOf = Callable[[nn.Module, Any], dict[str, Tensor]]
+
+
+class Run:
+    """Everything that changes from step to step and that a checkpoint holds. It runs where the model's weights lie."""
+
+    def __init__(self, model: nn.Module, settings: TrainingSettings) -> None:
+        self.model, self.settings = model, settings
+        self.device = next(model.parameters()).device
+        self.optimizer = _optimizer(model, settings, self.device)
+        self.average = {k: v.detach().clone() for k, v in model.state_dict().items()} if settings.ema_decay else None
+        self.step, self.elapsed_s = 0, 0.0
+        self.means = LossMeans()
+        self._unread: tuple[int, dict[str, Tensor]] | None = None
+        if settings.compile:
+            model.compile()
+
+    def take_step(self, batch: Any, loss_of: LossOf) -> None:
+        """Learn from one batch. The random state is set from the step, so that `loss_of` may draw from it.
+
+        The losses are read one step late: a GPU would otherwise stand still between two steps.
+        """
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # of every device
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.step, self.settings)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._add_gradients(batch, loss_of)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        self._update_average()
+        self.read_losses()
+        self._unread = (self.step, losses)
+        self.step += 1
+
+    def _add_gradients(self, batch: Any, loss_of: LossOf) -> dict[str, Tensor]:
+        """Add up the gradients of the batch's parts; returns the means of their losses."""
+        n_parts = self.settings.accumulate_steps
+        sums: dict[str, Tensor] = {}
+        for part in parts_of(moved(batch, self.device), n_parts, self.settings.batch_size):
+            with autocast(self.device, self.settings.precision):
+                losses = loss_of(self.model, part)
+            (losses["loss"] / n_parts).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() / n_parts
+        return sums
+
+    def read_losses(self) -> None:
+        """Add the last step's losses to the means; `DataError` where the loss is not finite."""
+        if self._unread is None:
+            return
+        step, losses = self._unread
+        self._unread = None
+        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+        if not math.isfinite(values["loss"]):
+            raise DataError(f"the loss is {values['loss']} at step {step}: lower learning_rate or check the data")
+        self.means.add(values)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        weight = 1.0 - ema_decay_at(self.step, self.settings.ema_decay)
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, weight)
+            else:
+                self.average[name].copy_(value)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs beside the weights; `read_losses` must have been called."""
+        return {
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "means": self.means.state(),
+        }
+
+    def restore(self, model_state: dict[str, Tensor], state: dict[str, Any], path: Path) -> None:
+        """Go back to what `path` held; `DataError` where it does not fit."""
+        try:
+            self.model.load_state_dict(model_state)
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                for name, value in self.average.items():
+                    value.copy_(state["average"][name])
+            self.means = LossMeans(**state["means"])
+            self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise DataError(f"{path} does not fit this model: {str(error).splitlines()[0]}") from error
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[nn.Module]:
+        """Lend the model in evaluation mode, with the averaged weights where there are any."""
+        own = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if self.average else None
+        was_training = self.model.training
+        try:
+            if own:
+                self.model.load_state_dict(self.average)
+            self.model.eval()
+            yield self.model
+        finally:
+            if own:
+                self.model.load_state_dict(own)
+            self.model.train(was_training)
+
+
+def _optimizer(model: nn.Module, settings: TrainingSettings, device: torch.device) -> torch.optim.AdamW:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = (0.9, settings.beta2)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=device.type == "cuda")
