@@ -1,0 +1,260 @@
+"""The only place that writes a corpus of WebDataset tar shards, checks one, and unpacks it into a waveform store."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tarfile import BLOCKSIZE, RECORDSIZE
+from typing import Annotated, BinaryIO
+
+import numpy as np
+import typer
+from webdataset.writer import TarWriter
+
+from core.audio import SAMPLE_RATE_HZ, read_waveform
+from core.errors import DataError, OutputError, SettingsError, exit_on_error
+from core.files import sha256_of_file, write_atomically
+from distill.manifests import ROLES, ManifestRow, read_manifest
+from distill.prefetch import prefetch
+from distill.settings import first_difference
+from distill.shard_corpus import check_corpus, unpack_corpus
+from distill.shard_files import (
+    CODECS,
+    INDEX_FILE,
+    MAX_CLIP_S,
+    SHARD_PATTERN,
+    ClipRecord,
+    Codec,
+    ShardEntry,
+    ShardIndex,
+    clip_key,
+    encode_clip,
+    parse_index,
+    record_json,
+    tally,
+)
+
+MAX_SHARD_MIB = 4096  # a shard is held in memory before it is written
+UNFINISHED_INDEX_FILE = "index.part.json"
+UNFINISHED_SHARD_FILE = ".shard.part"
+_SHARD_FIELDS = frozenset({"shards", "bytes", "clips", "seconds", "licences"})
+
+Sample = tuple[ClipRecord, dict[str, str | bytes]]  # the second in webdataset's form: __key__, json, flac or opus
+
+
+def write_shards(
+    manifest: Sequence[ManifestRow],
+    data_root: Path,
+    folder: Path,
+    *,
+    roles: Sequence[str] = ("train",),
+    shard_mib: float = 64.0,
+    codec: Codec = "flac",
+    seed: int = 0,
+    threads: int = 2,
+) -> ShardIndex:
+    """Write the manifest's recordings with one of `roles` as shards; a write that was stopped goes on where it was.
+
+    The recordings are written in an order shuffled by `seed`, so that neighbours in a shard are of different packs; a
+    key is the recording's position in the manifest. A shard ends before it would pass `shard_mib`. The same
+    recordings, settings and versions of the codecs give the same bytes, stopped or not.
+
+    Raises
+    ------
+    DataError
+        If no recording has one of the roles, or the folder was begun with other settings.
+    """
+    rows = [row for row in manifest if row.role in roles]
+    if not rows:
+        raise DataError(f"the manifest holds no recording with the role {' or '.join(map(repr, roles))}")
+    digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
+    asked = ShardIndex(codec=codec, roles=tuple(roles), shard_mib=shard_mib, seed=seed, manifest_sha256=digest)
+    with _locked(folder):
+        index = _resumed(folder, asked)
+        order = np.random.default_rng(seed).permutation(len(rows))[index.clips :].tolist()
+        with closing(_samples(rows, order, data_root, codec, threads)) as samples:
+            for group in _by_size(samples, shard_mib * 2**20):
+                index = index.with_shards((*index.shards, _write_shard(folder, len(index.shards), group)))
+                write_atomically(folder / UNFINISHED_INDEX_FILE, index.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / INDEX_FILE, index.model_dump_json(indent=1) + "\n")
+        (folder / UNFINISHED_INDEX_FILE).unlink(missing_ok=True)
+    return index
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it; OutputError where it cannot be written or another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise OutputError(f"{folder} is being written by another process; wait for it to end.") from error
+    finally:
+        os.close(descriptor)
+
+
+def _resumed(folder: Path, asked: ShardIndex) -> ShardIndex:
+    """What is already written; DataError where it was begun with other settings, or a shard is gone."""
+    path = next((path for name in (INDEX_FILE, UNFINISHED_INDEX_FILE) if (path := folder / name).exists()), None)
+    if path is None:
+        if stray := sorted(folder.glob(SHARD_PATTERN)):
+            raise OutputError(f"{stray[0]} belongs to no index; choose another folder to write to.")
+        return asked
+    index = parse_index(path)
+    if difference := first_difference(asked.model_dump(), index.model_dump(), _SHARD_FIELDS):
+        name, ours, theirs = difference
+        raise DataError(f"{path} was begun with {name} {theirs!r}, not {ours!r}; choose another folder for --out.")
+    for shard in index.shards:
+        if not (folder / shard.file).is_file() or (folder / shard.file).stat().st_size != shard.bytes:
+            raise DataError(f"{folder / shard.file} is not as it was written; remove {folder} and write it again.")
+    return index
+
+
+def _samples(
+    rows: Sequence[ManifestRow], order: Sequence[int], data_root: Path, codec: Codec, threads: int
+) -> Generator[Sample]:
+    """Decode and encode the recordings, in order, a few ahead of the writing."""
+
+    def sample_at(step: int) -> Sample:
+        row = rows[order[step]]
+        samples = _read_samples(data_root / row.path)
+        source_sha256 = sha256_of_file(data_root / row.path)
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        record = ClipRecord(row=row, samples=len(samples), duration_s=duration_s, source_sha256=source_sha256)
+        fields = {"json": record_json(record), codec: encode_clip(samples, codec)}
+        return record, {"__key__": clip_key(order[step]), **fields}
+
+    return prefetch(sample_at, 0, len(order), depth=4 * threads, threads=threads)
+
+
+def _read_samples(path: Path) -> np.ndarray:
+    """A recording as int16 at 16 kHz, shape (n,), with the same rounding as a waveform store's."""
+    waveform = read_waveform(path)
+    if len(waveform) > MAX_CLIP_S * SAMPLE_RATE_HZ:
+        limit = f"a shard holds clips of at most {MAX_CLIP_S / 3600:g} h: cut it first, for instance with tussis-mine"
+        raise DataError(f"{path} is {len(waveform) / SAMPLE_RATE_HZ / 3600:.1f} h long; {limit}.")
+    return np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
+
+
+def _by_size(samples: Iterable[Sample], max_bytes: float) -> Iterator[list[Sample]]:
+    """Group consecutive samples so that each group's tar file stays below `max_bytes`, or holds one sample."""
+    group, size = [], RECORDSIZE
+    for sample in samples:
+        sample_size = sum(_tar_bytes(content) for name, content in sample[1].items() if name != "__key__")
+        if group and size + sample_size > max_bytes:
+            yield group
+            group, size = [], RECORDSIZE
+        group.append(sample)
+        size += sample_size
+    if group:
+        yield group
+
+
+def _tar_bytes(content: bytes) -> int:
+    return BLOCKSIZE * (1 + -(-len(content) // BLOCKSIZE))
+
+
+def _write_shard(folder: Path, number: int, group: Sequence[Sample]) -> ShardEntry:
+    """Write a tar file beside its place, sync it, and rename it; times and owners are zero."""
+    unfinished, path = folder / UNFINISHED_SHARD_FILE, folder / f"corpus-{number:06d}.tar"
+    try:
+        with unfinished.open("wb") as file:
+            _write_tar(file, [sample for _, sample in group])
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    records = [record for record, _ in group]
+    return ShardEntry(
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256_of_file(path),
+        **tally(records),
+    )
+
+
+def _write_tar(file: BinaryIO, samples: Iterable[dict[str, str | bytes]]) -> None:
+    with TarWriter(file, user="", group="", mtime=0, encoder=False) as tar:
+        for sample in samples:
+            tar.write(sample)
+
+
+def summarize(index: ShardIndex) -> str:
+    """One line: shards, size, clips, hours, licences."""
+    size = f"{len(index.shards)} shards, {index.bytes / 1e6:.1f} MB ({index.codec})"
+    return f"{size}, {index.clips} clips, {index.seconds / 3600:.2f} h, {len(index.licences)} licences"
+
+
+app = typer.Typer(add_completion=False, help="Corpora of WebDataset tar shards: write, check, unpack.")
+Shards = Annotated[Path, typer.Argument(help="Folder of a corpus: corpus-000000.tar and so on, and index.json.")]
+
+
+@app.command()
+def write(
+    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.manifests.")],
+    data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or one to go on with.")],
+    role: Annotated[list[str] | None, typer.Option(help="Which recordings; may be repeated. [default: train]")] = None,
+    shard_mib: Annotated[float, typer.Option(help="Size that a shard does not pass, in MiB.")] = 64.0,
+    codec: Annotated[str, typer.Option(help="flac, or opus, which loses a little and takes a fraction.")] = "flac",
+    seed: Annotated[int, typer.Option(min=0, help="Of the order in which recordings are written.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Recordings decoded at the same time.")] = 2,
+) -> None:
+    """Write recordings as 16 kHz mono clips in tar shards; a write that was stopped goes on.
+
+    Example: python -m distill.shards write --manifest runs/manifest.csv --data ../shared/data --out corpus
+    """
+    with exit_on_error("shards"):
+        roles = _checked(role or ["train"], codec, shard_mib)
+        rows = read_manifest(manifest)
+        index = write_shards(
+            rows, data, out, roles=roles, shard_mib=shard_mib, codec=codec, seed=seed, threads=threads
+        )  # fmt: skip
+        print(f"{out}: {summarize(index)}")
+
+
+def _checked(roles: Sequence[str], codec: str, shard_mib: float) -> list[str]:
+    """The roles in the order of ROLES; SettingsError for what is unknown or out of range."""
+    if unknown := sorted(set(roles) - set(ROLES)):
+        raise SettingsError(f"--role is {unknown[0]!r}; expected one of {', '.join(ROLES)}.")
+    if codec not in CODECS:
+        raise SettingsError(f"--codec is {codec!r}; expected one of {', '.join(CODECS)}.")
+    if not 0 < shard_mib <= MAX_SHARD_MIB:
+        raise SettingsError(f"--shard-mib is {shard_mib:g}; expected a number above 0 and at most {MAX_SHARD_MIB} MiB.")
+    return [role for role in ROLES if role in roles]
+
+
+@app.command()
+def check(folder: Shards) -> None:
+    """Read everything: sizes, hashes, names, every clip, every total."""
+    with exit_on_error("shards"):
+        print(f"{folder}: whole; {summarize(check_corpus(folder))}")
+
+
+@app.command()
+def store(
+    shards: Annotated[Path, typer.Option(help="Folder of a corpus, as for check.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: 2 bytes a sample, about 115 MB an hour.")],
+) -> None:
+    """Unpack a corpus into a waveform store, which tussis-pretrain and tussis-distill read."""
+    with exit_on_error("shards"):
+        print(f"{len(unpack_corpus(shards, out).rows)} recordings in {out}")
+
+
+def main() -> None:
+    """Entry point of ``python -m distill.shards``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
