@@ -19,7 +19,7 @@ from distill.settings import Settings, load_settings
 from distill.training import TrainingSettings, train
 from distill.waveform_store import WaveformStore
 
-_UNCHANGED_CLIPS = ClipSettings(gain_min_db=0.0, gain_max_db=0.0, low_pass_probability=0.0)
+_UNCHANGED_CLIPS = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
 _VALIDATION_BATCHES = 4
 _VALIDATION_BATCH_SIZE = 32
 _VALIDATION_SEED = 0

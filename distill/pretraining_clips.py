@@ -1,15 +1,17 @@
-"""The only place that draws pretraining clips from a waveform store: which recording, which crop, which channel."""
+"""The only place that draws pretraining clips from a waveform store: which recording, crop, background and channel."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from core.errors import DataError
+from distill.augment import Channel
 from distill.front_end import CLIP_SAMPLES, SAMPLE_RATE_HZ
+from distill.labels import is_cough_free
 from distill.settings import Settings
 from distill.waveform_store import WaveformStore
 
@@ -19,19 +21,28 @@ _CLIP_S = CLIP_SAMPLES / SAMPLE_RATE_HZ
 
 
 class ClipSettings(Settings):
-    """How clips are drawn.
+    """How clips are drawn and what is done to them.
 
     ``pack_exponent`` tempers the packs' sizes: a pack is drawn in proportion to its hours to this power, so that 1
-    draws each hour alike and 0 each pack alike. The gain is drawn between ``gain_min_db`` and ``gain_max_db`` and
-    saturates at full scale, as a converter does; below full scale the front end takes it out again.
+    draws each hour alike and 0 each pack alike. A recording that is hardly longer than a clip, which a random crop
+    hardly moves, is shifted circularly by at most ``time_shift_max_s``. With ``background_probability`` a recording
+    that is labelled and holds no cough is mixed in, at an SNR (of the clips' RMS) between the two limits. With
+    ``random_channel`` each clip passes through `distill.augment.Channel`: band limits, rooms, gain, noise, clipping.
     """
 
     pack_exponent: float = Field(default=0.5, ge=0, le=1)
-    gain_min_db: float = -12.0
-    gain_max_db: float = 12.0
-    low_pass_probability: float = Field(default=0.2, ge=0, le=1)
-    low_pass_min_hz: float = Field(default=2_500.0, gt=0)
-    low_pass_max_hz: float = Field(default=7_000.0, gt=0)
+    time_shift_max_s: float = Field(default=0.25, ge=0, le=1)
+    background_probability: float = Field(default=0.25, ge=0, le=1)
+    background_snr_min_db: float = 0.0
+    background_snr_max_db: float = 30.0
+    random_channel: bool = True
+
+    @model_validator(mode="after")
+    def _the_limits_are_in_order(self) -> "ClipSettings":
+        low, high = self.background_snr_min_db, self.background_snr_max_db
+        if low > high:
+            raise ValueError(f"must have a background_snr_min_db ({low}) of at most background_snr_max_db ({high})")
+        return self
 
 
 class ClipSampler:
@@ -40,27 +51,38 @@ class ClipSampler:
     def __init__(self, store: WaveformStore, role: str, settings: ClipSettings, batch_size: int, seed: int) -> None:
         self._store, self._settings = store, settings
         self._batch_size, self._seed = batch_size, seed
-        self._rows = [index for index, row in enumerate(store.rows) if row.role == role]
+        self._rows = store.indices(role)
         if not self._rows:
             raise DataError(f"the waveform store holds no recording with the role {role!r}")
         packs = [store.rows[index].pack for index in self._rows]
         durations_s = [store.rows[index].duration_s for index in self._rows]
         self._cumulative = np.cumsum(recording_weights(packs, durations_s, settings.pack_exponent))
+        self._backgrounds = [index for index in self._rows if is_cough_free(store.rows[index].labels)]
+        rooms = [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
+        self._channel = Channel(rooms) if settings.random_channel else None
 
     def batch_at(self, step: int) -> Tensor:
         """Draw the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
         generator = np.random.default_rng((self._seed, step))
-        return torch.from_numpy(np.stack([self._clip(generator) for _ in range(self._batch_size)]))
+        clips = np.stack([self._clip(generator) for _ in range(self._batch_size)])
+        return torch.from_numpy(clips if self._channel is None else self._channel(clips, generator))
 
     def _clip(self, generator: np.random.Generator) -> np.ndarray:
         position = np.searchsorted(self._cumulative, generator.random() * self._cumulative[-1], side="right")
-        recording = self._store.waveform(self._rows[min(int(position), len(self._rows) - 1)])
+        clip = self._crop(self._rows[min(int(position), len(self._rows) - 1)], generator)
+        if self._backgrounds and generator.random() < self._settings.background_probability:
+            background = self._crop(int(generator.choice(self._backgrounds)), generator)
+            snr_db = generator.uniform(self._settings.background_snr_min_db, self._settings.background_snr_max_db)
+            clip = mixed(clip, background, snr_db)
+        return clip
+
+    def _crop(self, index: int, generator: np.random.Generator) -> np.ndarray:
+        recording = self._store.waveform(index)
+        shift = round(self._settings.time_shift_max_s * SAMPLE_RATE_HZ)
         clip = _audible_crop(recording, generator)
-        if generator.random() < self._settings.low_pass_probability:
-            low, high = np.log(self._settings.low_pass_min_hz), np.log(self._settings.low_pass_max_hz)
-            clip = low_passed(clip, float(np.exp(generator.uniform(low, high))))
-        gain_db = generator.uniform(self._settings.gain_min_db, self._settings.gain_max_db)
-        return np.clip(clip * np.float32(10.0 ** (gain_db / 20.0)), -1.0, 1.0)
+        if CLIP_SAMPLES <= len(recording) < CLIP_SAMPLES + shift:
+            clip = np.roll(clip, generator.integers(-shift, shift + 1))
+        return clip
 
 
 def recording_weights(packs: Sequence[str], durations_s: Sequence[float], pack_exponent: float) -> np.ndarray:
@@ -84,11 +106,16 @@ def crop(recording: np.ndarray, start: int) -> np.ndarray:
     return np.resize(np.roll(recording, -start), CLIP_SAMPLES).astype(np.float32) / 32768.0
 
 
-def low_passed(clip: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Remove what lies above `cutoff_hz` without delay, -3 dB there and 48 dB less an octave above."""
-    frequency_hz = np.fft.rfftfreq(len(clip), 1.0 / SAMPLE_RATE_HZ).astype(np.float32)
-    response = 1.0 / np.sqrt(1.0 + (frequency_hz / np.float32(cutoff_hz)) ** 16)
-    return np.fft.irfft(np.fft.rfft(clip) * response, len(clip)).astype(np.float32)
+def mixed(clip: np.ndarray, background: np.ndarray, snr_db: float) -> np.ndarray:
+    """Add a background so that the clip's RMS lies `snr_db` above its; the sum is brought to full scale where above.
+
+    Silence has no level to stand out by: as a clip it becomes the background, as a background it adds nothing.
+    """
+    clip_rms, background_rms = (float(np.sqrt(np.mean(sound**2))) for sound in (clip, background))
+    if clip_rms == 0.0 or background_rms == 0.0:
+        return clip + background
+    total = clip + np.float32(clip_rms / background_rms * 10.0 ** (-snr_db / 20.0)) * background
+    return total / max(1.0, np.abs(total).max())
 
 
 def _audible_crop(recording: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -68,7 +68,8 @@ def train(
     _resume(run, run_dir / "latest.pt", keep["settings"])
     write_settings(run_settings or settings, run_dir / "settings.json")
     limit_s = math.inf if time_limit_s is None else time_limit_s
-    batches = prefetch(ready_for(run.device, batch_at), run.step, settings.steps)
+    loading = {"threads": settings.loading_threads, "depth": 2 * settings.loading_threads}
+    batches = prefetch(ready_for(run.device, batch_at), run.step, settings.steps, **loading)
     log_of_run = TrainingLog(run_dir / "log.jsonl", settings, run.step, flops_per_clip)
     with _stop_signals() as stop, closing(batches), log_of_run as log:
         model.train()

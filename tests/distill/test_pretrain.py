@@ -72,7 +72,7 @@ def test_the_checkpoint_names_its_packs_settings_and_commit(store: Path, tmp_pat
     assert checkpoint.provenance["commit"]
     assert checkpoint.settings == json.loads((tmp_path / "run" / "settings.json").read_text())
     assert checkpoint.settings["model"]["size"] == "tiny"
-    assert checkpoint.settings["clips"]["low_pass_probability"] == 0.2
+    assert checkpoint.settings["clips"]["background_probability"] == 0.25
 
 
 def test_a_run_ended_by_its_time_limit_goes_on_to_the_same_end(store: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Which clips pretraining sees: weights, crops, band limits, and that a step always draws the same."""
+"""Which clips pretraining sees: weights, crops, backgrounds, channels, and that a step always draws the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,18 @@ import pytest
 
 from core.errors import DataError
 from distill.manifests import ManifestRow
-from distill.pretraining_clips import ClipSampler, ClipSettings, crop, low_passed, recording_weights
+from distill.pretraining_clips import ClipSampler, ClipSettings, crop, mixed, recording_weights
 from distill.waveform_store import WaveformStore
 
-PLAIN = ClipSettings(gain_min_db=0.0, gain_max_db=0.0, low_pass_probability=0.0)
+PLAIN = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
 
 
 def row(role: str, n_samples: int, pack: str = "a") -> ManifestRow:
     return ManifestRow(f"{pack}/x.wav", pack, "s", "p", n_samples / 16_000, (), None, "CC0", role, False)
+
+
+def labelled(role: str, labels: tuple[str, ...]) -> ManifestRow:
+    return replace(row(role, 40_000), labels=labels, labelled=bool(labels))
 
 
 def store_of(recordings: list[tuple[str, np.ndarray]]) -> WaveformStore:
@@ -73,18 +78,85 @@ def test_silence_is_passed_over_where_the_recording_holds_sound() -> None:
     assert (np.abs(clips).max(axis=1) > 0).mean() > 0.85
 
 
-def test_gain_saturates_at_full_scale() -> None:
-    loud = ClipSettings(gain_min_db=12.0, gain_max_db=12.0, low_pass_probability=0.0)
-    assert np.all(
-        ClipSampler(store_of([("train", constant(20_000))]), "train", loud, 2, seed=0).batch_at(0).numpy() == 1
+def test_a_recording_of_one_clip_is_shifted_and_a_long_one_is_only_cut() -> None:
+    ramp = np.arange(-20_000, 12_000).astype(np.int16)
+    settings = PLAIN.model_copy(update={"time_shift_max_s": 0.25})
+    clips = ClipSampler(store_of([("train", ramp)]), "train", settings, 64, seed=0).batch_at(0).numpy()
+    shifts = np.array([int(np.argmin(clip)) for clip in clips])
+    shifts = np.where(shifts > 16_000, shifts - 32_000, shifts)
+    assert np.abs(shifts).max() <= 4_000
+    assert len(set(shifts)) > 40
+    assert np.array_equal(np.sort(clips[0]), ramp.astype(np.float32) / 32768)
+    long = np.arange(-32_000, 32_000, 2).astype(np.int16).repeat(2)
+    clips = ClipSampler(store_of([("train", long)]), "train", settings, 16, seed=0).batch_at(0).numpy()
+    assert np.all(np.diff(clips, axis=1) >= 0)
+
+
+def test_a_background_lies_at_its_level_below_the_clip() -> None:
+    generator = np.random.default_rng(0)
+    clip, background = (generator.normal(0, level, 32_000).astype(np.float32) for level in (0.05, 0.01))
+    added = mixed(clip, background, 12.0) - clip
+    assert 20 * np.log10(np.std(clip) / np.std(added)) == pytest.approx(12.0, abs=0.01)
+    assert np.corrcoef(added, background)[0, 1] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_mixture_never_passes_full_scale_and_silence_takes_the_background() -> None:
+    loud, silent = np.full(32_000, 0.9, np.float32), np.zeros(32_000, np.float32)
+    assert mixed(loud, loud, 0.0).max() == pytest.approx(1.0)
+    assert np.array_equal(mixed(silent, loud, 10.0), loud)
+    assert np.array_equal(mixed(loud, silent, 10.0), loud)
+
+
+def test_backgrounds_are_recordings_of_the_role_that_are_known_to_hold_no_cough() -> None:
+    rows = [
+        labelled("train", ("cough",)),
+        labelled("train", ("noise",)),
+        labelled("test", ("noise",)),
+        labelled("train", ()),
+    ]
+    store = WaveformStore(rows, constant(1000, 160_000), 40_000 * np.arange(5))
+    sampler = ClipSampler(store, "train", PLAIN.model_copy(update={"background_probability": 1.0}), 64, seed=0)
+    assert [store.rows[index].labels for index in sampler._backgrounds] == [("noise",)]
+
+
+def test_some_clips_have_a_background_and_the_others_none() -> None:
+    generator = np.random.default_rng(0)
+    rows = [labelled("train", ("cough",)), labelled("train", ("noise",))]
+    noise = generator.integers(-3000, 3000, 40_000).astype(np.int16)
+    store = WaveformStore(rows, np.concatenate([constant(8000), noise]), 40_000 * np.arange(3))
+    settings = PLAIN.model_copy(update={"background_probability": 0.5, "pack_exponent": 1.0})
+    clips = ClipSampler(store, "train", settings, 200, seed=0).batch_at(0).numpy()
+    coughs = clips[clips.mean(axis=1) > 0.1]
+    assert 0.35 < (coughs.std(axis=1) > 0).mean() < 0.65
+
+
+def test_the_random_channel_limits_the_band_and_changes_the_level() -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, 90_000).astype(np.int16)
+    settings = PLAIN.model_copy(update={"random_channel": True})
+    clips = ClipSampler(store_of([("train", noise)]), "train", settings, 64, seed=0).batch_at(0).numpy()
+    power = np.abs(np.fft.rfft(clips)) ** 2
+    high_band = power[:, 15_600:15_900].mean(axis=1) / power[:, 3_000:4_000].mean(axis=1)
+    assert 0.2 < (high_band < 0.01).mean() < 0.6
+    peaks = np.abs(clips).max(axis=1)
+    assert peaks.min() < 0.2 and peaks.max() <= 1.0
+
+
+def test_rooms_are_the_recordings_kept_for_augmentation() -> None:
+    click = np.zeros(40_000, np.int16)
+    click[100] = 20_000
+    sampler = ClipSampler(
+        store_of([("train", constant(1000)), ("augment", click), ("augment", click)]),
+        "train",
+        ClipSettings(),
+        2,
+        seed=0,
     )
+    assert len(sampler._channel.rooms) == 2
 
 
-@pytest.mark.parametrize(("tone_hz", "gain_db"), [(500, 0.0), (3_000, -3.0), (6_000, -48.2)])
-def test_the_low_pass_has_its_documented_response(tone_hz: int, gain_db: float) -> None:
-    tone = np.sin(2 * np.pi * tone_hz * np.arange(32_000) / 16_000).astype(np.float32)
-    passed = low_passed(tone, 3_000.0)
-    assert 20 * np.log10(np.std(passed) / np.std(tone)) == pytest.approx(gain_db, abs=0.1)
+def test_snr_limits_in_the_wrong_order_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"background_snr_min_db \(9\.0\) of at most background_snr_max_db \(3\.0\)"):
+        ClipSettings(background_snr_min_db=9.0, background_snr_max_db=3.0)
 
 
 def test_a_built_store_feeds_the_sampler(tmp_path: Path) -> None:
