@@ -151,19 +151,14 @@ def read_index(folder: Path) -> ShardIndex:
     if not path.is_file():
         remedy = "run python -m distill.shards write, which also goes on where it was stopped"
         raise DataError(f"{folder} holds no finished corpus of shards, for there is no {INDEX_FILE}: {remedy}.")
-    index = parse_index(path)
+    try:
+        index = ShardIndex.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path} is not an index of shards ({_reason(error)}): {WRITE_AGAIN}.") from error
     names = [shard.file for shard in index.shards]
     if not names or len(set(names)) != len(names) or index != index.with_shards(index.shards):
         raise DataError(f"{path} does not add up (shards listed twice, or other totals): {WRITE_AGAIN}.")
     return index
-
-
-def parse_index(path: Path) -> ShardIndex:
-    """Read an index, finished or not, without adding up its totals; DataError where it is none."""
-    try:
-        return ShardIndex.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path} is not an index of shards ({_reason(error)}): {WRITE_AGAIN}.") from error
 
 
 def open_shard(folder: Path, entry: ShardEntry, verify: bool) -> BinaryIO:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, TextIO
 
 import numpy as np
 import typer
@@ -33,13 +33,13 @@ from distill.shard_files import (
     ShardIndex,
     clip_key,
     encode_clip,
-    parse_index,
+    read_index,
     record_json,
     tally,
 )
 
 MAX_SHARD_MIB = 4096  # a shard is held in memory before it is written
-UNFINISHED_INDEX_FILE = "index.part.json"
+JOURNAL_FILE = "index.part.jsonl"
 UNFINISHED_SHARD_FILE = ".shard.part"
 _SHARD_FIELDS = frozenset({"shards", "bytes", "clips", "seconds", "licences"})
 
@@ -74,15 +74,20 @@ def write_shards(
     digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
     asked = ShardIndex(codec=codec, roles=tuple(roles), shard_mib=shard_mib, seed=seed, manifest_sha256=digest)
     with _locked(folder):
-        index = _resumed(folder, asked)
-        order = np.random.default_rng(seed).permutation(len(rows))[index.clips :].tolist()
-        with closing(_samples(rows, order, data_root, codec, threads)) as samples:
+        if (folder / INDEX_FILE).exists():
+            return _finished(folder, asked)
+        shards = _resumed(folder, asked)
+        n_written = sum(shard.clips for shard in shards)
+        order = np.random.default_rng(seed).permutation(len(rows))[n_written:].tolist()
+        with (
+            (folder / JOURNAL_FILE).open("a", encoding="utf-8") as journal,
+            closing(_samples(rows, order, data_root, codec, threads)) as samples,
+        ):
             for group in _by_size(samples, shard_mib * 2**20):
-                index = index.with_shards((*index.shards, _write_shard(folder, len(index.shards), group)))
-                write_atomically(folder / UNFINISHED_INDEX_FILE, index.model_dump_json(indent=1) + "\n")
-        write_atomically(folder / INDEX_FILE, index.model_dump_json(indent=1) + "\n")
-        (folder / UNFINISHED_INDEX_FILE).unlink(missing_ok=True)
-    return index
+                shards.append(_write_shard(folder, len(shards), group))
+                _append(journal, shards[-1])
+        write_atomically(folder / INDEX_FILE, asked.with_shards(tuple(shards)).model_dump_json(indent=1) + "\n")
+    return _finished(folder, asked)
 
 
 @contextmanager
@@ -102,21 +107,56 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _resumed(folder: Path, asked: ShardIndex) -> ShardIndex:
-    """What is already written; DataError where it was begun with other settings, or a shard is gone."""
-    path = next((path for name in (INDEX_FILE, UNFINISHED_INDEX_FILE) if (path := folder / name).exists()), None)
-    if path is None:
+def _finished(folder: Path, asked: ShardIndex) -> ShardIndex:
+    """The index of a whole corpus, which needs its journal no more."""
+    index = read_index(folder)
+    _check_begun(folder / INDEX_FILE, asked, index, index.shards)
+    (folder / JOURNAL_FILE).unlink(missing_ok=True)
+    return index
+
+
+def _resumed(folder: Path, asked: ShardIndex) -> list[ShardEntry]:
+    """The shards that the journal names; begins a journal where there is none.
+
+    A shard that a kill kept out of the journal is written again, with the same bytes.
+    """
+    journal = folder / JOURNAL_FILE
+    if not journal.exists():
         if stray := sorted(folder.glob(SHARD_PATTERN)):
             raise OutputError(f"{stray[0]} belongs to no index; choose another folder to write to.")
-        return asked
-    index = parse_index(path)
-    if difference := first_difference(asked.model_dump(), index.model_dump(), _SHARD_FIELDS):
+        write_atomically(journal, asked.model_dump_json() + "\n")
+    begun, shards = _read_journal(journal)
+    _check_begun(journal, asked, begun, shards)
+    return shards
+
+
+def _check_begun(path: Path, asked: ShardIndex, begun: ShardIndex, shards: Iterable[ShardEntry]) -> None:
+    """DataError where a corpus was begun with other settings, or a shard is gone."""
+    if difference := first_difference(asked.model_dump(), begun.model_dump(), _SHARD_FIELDS):
         name, ours, theirs = difference
         raise DataError(f"{path} was begun with {name} {theirs!r}, not {ours!r}; choose another folder for --out.")
-    for shard in index.shards:
-        if not (folder / shard.file).is_file() or (folder / shard.file).stat().st_size != shard.bytes:
-            raise DataError(f"{folder / shard.file} is not as it was written; remove {folder} and write it again.")
-    return index
+    for shard in shards:
+        file = path.parent / shard.file
+        if not file.is_file() or file.stat().st_size != shard.bytes:
+            raise DataError(f"{file} is not as it was written; remove {path.parent} and write it again.")
+
+
+def _read_journal(path: Path) -> tuple[ShardIndex, list[ShardEntry]]:
+    """The header and the shards of a write that was stopped; a last line cut short by a kill is taken off the file."""
+    try:
+        whole = path.read_bytes().rpartition(b"\n")[0]
+        header, *lines = whole.split(b"\n")
+        begun, shards = ShardIndex.model_validate_json(header), [*map(ShardEntry.model_validate_json, lines)]
+        os.truncate(path, len(whole) + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged; remove {path.parent} and write the corpus again.") from error
+    return begun, shards
+
+
+def _append(journal: TextIO, shard: ShardEntry) -> None:
+    journal.write(shard.model_dump_json() + "\n")
+    journal.flush()
+    os.fsync(journal.fileno())
 
 
 def _samples(

@@ -15,7 +15,7 @@ from core.files import sha256_of_file
 from distill.manifests import ManifestRow
 from distill.shard_corpus import ShardCorpus, check_corpus
 from distill.shard_files import read_index
-from distill.shards import write_shards
+from distill.shards import JOURNAL_FILE, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +177,19 @@ def test_an_index_that_was_altered_is_refused(altered, change):
     (folder / "index.json").write_text(json.dumps(fields))
     with pytest.raises(DataError, match=r"index\.json .*write the corpus again"):
         ShardCorpus(folder)
+
+
+def test_going_on_after_a_damaged_journal_or_a_lost_shard_is_refused(corpus, tmp_path):
+    index = read_index(corpus)
+    row = ManifestRow("0.wav", "pack", "0", "0", 0.1, ("cough",), None, "CC0", "train", True)
+    journal = tmp_path / JOURNAL_FILE
+    journal.write_text("{}\n")
+    with pytest.raises(DataError, match=r"index\.part\.jsonl is damaged; remove .* and write the corpus again"):
+        write_shards([row], corpus.parent, tmp_path)
+    journal.unlink()
+    write_shards([row], corpus.parent, tmp_path)
+    begun = read_index(tmp_path).model_copy(update={"shards": ()}).model_dump_json()
+    (tmp_path / "index.json").unlink()
+    journal.write_text(f"{begun}\n{index.shards[0].model_dump_json()}\n")
+    with pytest.raises(DataError, match=r"corpus-000000\.tar is not as it was written; remove"):
+        write_shards([row], corpus.parent, tmp_path)

@@ -24,7 +24,7 @@ from distill import shards
 from distill.manifests import ManifestRow, write_manifest
 from distill.shard_corpus import ShardCorpus, check_corpus, unpack_corpus
 from distill.shard_files import encode_clip, read_index
-from distill.shards import UNFINISHED_INDEX_FILE, UNFINISHED_SHARD_FILE, app, write_shards
+from distill.shards import JOURNAL_FILE, UNFINISHED_SHARD_FILE, app, write_shards
 from distill.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore
 
 N_CLIPS = 29
@@ -123,27 +123,28 @@ def test_webdataset_itself_reads_the_shards_and_the_record_names_its_source(data
         assert record["duration_s"] == len(waveform) / 16_000
 
 
-@pytest.mark.parametrize("codec", ["flac", "opus"])
-def test_a_write_that_was_stopped_goes_on_to_the_same_bytes(data, tmp_path, monkeypatch, codec):
+@pytest.mark.parametrize(("codec", "stopped_at"), [("flac", 0), ("flac", 2), ("opus", 2)])
+def test_a_write_that_was_stopped_goes_on_to_the_same_bytes(data, tmp_path, monkeypatch, codec, stopped_at):
     folder, rows = data
     write = {"shard_mib": SHARD_MIB if codec == "flac" else 0.02, "codec": codec, "roles": ["train", "validation"]}
     write_shards(rows, folder, tmp_path / "whole", **write)
     assert len(read_index(tmp_path / "whole").shards) > 3
-    write_shard = shards._write_shard
+    append = shards._append
 
-    def stopping(out, number, group):
-        if number == 2:
-            (out / UNFINISHED_SHARD_FILE).write_bytes(b"half a shard")
+    def stopping(journal, shard):  # after the shard has its name and before the journal knows it
+        if shard.file == f"corpus-{stopped_at:06d}.tar":
+            journal.write('{"file": "corpus-0')
             raise KeyboardInterrupt
-        return write_shard(out, number, group)
+        append(journal, shard)
 
-    monkeypatch.setattr(shards, "_write_shard", stopping)
+    monkeypatch.setattr(shards, "_append", stopping)
     with pytest.raises(KeyboardInterrupt):
         write_shards(rows, folder, tmp_path / "stopped", **write)
-    assert (tmp_path / "stopped" / UNFINISHED_INDEX_FILE).exists()
+    (tmp_path / "stopped" / UNFINISHED_SHARD_FILE).write_bytes(b"half a shard")
+    assert len((tmp_path / "stopped" / JOURNAL_FILE).read_text().splitlines()) == 2 + stopped_at
     with pytest.raises(DataError, match="no finished corpus"):
         ShardCorpus(tmp_path / "stopped")
-    monkeypatch.setattr(shards, "_write_shard", write_shard)
+    monkeypatch.setattr(shards, "_append", append)
     write_shards(rows, folder, tmp_path / "stopped", threads=1, **write)
     assert files_of(tmp_path / "stopped") == files_of(tmp_path / "whole")
     check_corpus(tmp_path / "stopped")
