@@ -20,7 +20,7 @@ from distill.provenance import packs_used, source_commit
 from distill.settings import Settings, load_settings
 from distill.soundscapes import COUGH, Batch, Soundscapes
 from distill.student import EMBEDDING_SIZE, Student, StudentSettings
-from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, Targets, cut_crop
+from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, TEACHER_HELP, Targets, cut_crop, ensure_embeddings
 from distill.training import TrainingSettings, train
 from distill.waveform_store import WaveformStore
 
@@ -169,16 +169,20 @@ def run(
     targets: Annotated[Path, typer.Option(help="Folder written by python -m distill.targets.")],
     out: Annotated[Path, typer.Option(help="Run folder: settings, log, latest.pt to resume from, final.pt.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key.sub=value.")] = None,
+    teacher: Annotated[str | None, typer.Option(help=TEACHER_HELP)] = None,
     time_limit_s: Annotated[float | None, typer.Option(help="Stop after this many seconds of training.")] = None,
 ) -> None:
-    """Distil a student from the teachers' targets.
+    """Distil a student from the teachers' targets; with --teacher its embeddings are made first where they are absent.
 
     Example: tussis-distill --config distill/configs/distil_small.toml --store cache/store
     --targets cache/targets --out runs/student
     """
     with exit_on_error("tussis-distill"):
         settings: BaseModel = load_settings(DistillSettings, config, overrides or [])
-        print(distill(settings, WaveformStore.open(store), targets, out, time_limit_s))
+        opened = WaveformStore.open(store)
+        if teacher is not None:
+            ensure_embeddings(opened, teacher, targets)
+        print(distill(settings, opened, targets, out, time_limit_s))
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """The only place where a corpus is cut into crops and the teachers' targets for each crop are computed and kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,7 +13,8 @@ from rich.progress import track
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
-from distill.teachers import Teacher, YamnetTeacher, load_teacher
+from distill.teachers import Teacher, load_teacher
+from distill.tflite_teacher import YamnetTeacher
 from distill.waveform_store import WaveformStore
 
 CROP_HOP_SAMPLES = 16_000
@@ -27,7 +30,7 @@ class Targets:
     """Crops of a waveform store and what the teachers say of them.
 
     ``row`` (n,) and ``offset`` (n,): the recording and its first sample; ``scores`` (n, n_events) in [0, 1], float32,
-    of the event teacher; ``embedding`` (n, d), float32, of the embedding teacher, centred and scaled over the crops.
+    of the event teacher; ``embedding`` (n, d), float32, of the embedding teachers, as `balance` leaves it.
     """
 
     row: np.ndarray
@@ -51,16 +54,16 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in ("row", "offset", "values")}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise DataError(f"{path} does not hold targets: {error}") from error
 
 
-def _save(path: Path, crops: list[tuple[int, int]], values: np.ndarray) -> None:
-    """Write as an npz without pickle, the values in float16, whole or not at all."""
+def _save(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
+    """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16))
+    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
     partial.replace(path)
 
 
@@ -91,10 +94,65 @@ def save_events(store: WaveformStore, teacher: YamnetTeacher, folder: Path) -> N
 
 
 def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> None:
-    """Run the embedding teacher over every crop and keep the centred, scaled embeddings in `folder`."""
+    """Run the embedding teacher over every crop and keep the balanced embeddings in `folder`."""
     crops = all_crops(store)
     embedding = _embeddings(store, crops, teacher)
-    _save(folder / EMBEDDINGS_FILE, crops, (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6))
+    if not np.isfinite(embedding).all():
+        raise DataError(f"the teacher {teacher.name} gives embeddings that are not finite")
+    blocks = np.split(embedding, np.cumsum(teacher.block_sizes)[:-1], axis=1)
+    if any(np.all(block == block[0]) for block in blocks):
+        raise DataError(f"the teacher {teacher.name} gives every crop the same embedding, or one of them does")
+    _save(folder / EMBEDDINGS_FILE, crops, balance(embedding, teacher.block_sizes), teacher.fingerprint)
+
+
+def ensure_embeddings(store: WaveformStore, spec: str, folder: Path) -> None:
+    """Keep the embeddings of the teacher `spec` in `folder`, unless they are there; another teacher's are not replaced.
+
+    Raises
+    ------
+    DataError : the embeddings in `folder` are of another teacher.
+    """
+    teacher, path = load_teacher(spec), folder / EMBEDDINGS_FILE
+    if not path.exists():
+        save_embeddings(store, teacher, folder)
+    elif (found := _teacher_of(path)) != teacher.fingerprint:
+        raise DataError(
+            f"{path} holds the embeddings of {found or 'a teacher that it does not name'}, not of {teacher.name} "
+            f"({teacher.fingerprint}): name another folder, or remove that file"
+        )
+
+
+def balance(embedding: np.ndarray, block_sizes: Sequence[int]) -> np.ndarray:
+    """Centre and scale each value over the crops, then each block, so that every teacher weighs the same.
+
+    Parameters
+    ----------
+    embedding : array, shape (n, d), float32
+        The teachers' embeddings side by side; ``block_sizes`` sums to d.
+
+    Returns
+    -------
+    array, shape (n, d), float32
+        The mean square of a row is 1 on average, and each block has the same share of it. A value that never changes is
+        0; so is a block of such values.
+    """
+    scaled = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
+    blocks = np.split(scaled, np.cumsum(block_sizes)[:-1], axis=1)
+    share = embedding.shape[1] / len(blocks)
+    return np.concatenate([block * np.sqrt(share / max(_mean_square_norm(block), 1e-12)) for block in blocks], axis=1)
+
+
+def _mean_square_norm(block: np.ndarray) -> float:
+    return float(np.square(block).sum(axis=1).mean())
+
+
+def _teacher_of(path: Path) -> str:
+    """Return the fingerprint of the teacher of an npz, empty where it names none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["teacher"]) if "teacher" in file else ""
+    except (OSError, ValueError, BadZipFile) as error:
+        raise DataError(f"{path} does not hold targets: {error}") from error
 
 
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:
@@ -126,6 +184,10 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
 
 app = typer.Typer(add_completion=False)
 StoreOption = Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")]
+TEACHER_HELP = (
+    "mae:CHECKPOINT, hear:FOLDER or hear:HUB_ID in google/hear-pytorch's layout, tflite:MODEL with a waveform input, "
+    "or several joined by +, for instance mae:runs/pretrain/final.pt+tflite:yamnet.tflite."
+)
 OutOption = Annotated[Path, typer.Option(help="Folder of the targets.")]
 
 
@@ -142,7 +204,7 @@ def events(
 def embeddings(
     store: StoreOption,
     out: OutOption,
-    teacher: Annotated[str, typer.Option(help="Embedding teacher, for instance mae:runs/pretrain/final.pt.")],
+    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)],
 ) -> None:
     """Embed every crop with the embedding teacher, once."""
     with exit_on_error("targets"):

@@ -1,8 +1,7 @@
-"""The teachers: our own encoder from a checkpoint, and YAMNet's scores by event label."""
+"""The embedding teachers by their names: one, several, and what is refused."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,19 +9,9 @@ from core.errors import DataError, SettingsError
 from distill.checkpoints import save_checkpoint
 from distill.front_end import HearFrontEnd
 from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
-from distill.student import EVENT_LABELS
-from distill.teachers import YAMNET_CLASSES, YamnetTeacher, load_teacher
+from distill.teachers import CombinedTeacher, load_teacher
 
-SHARED = Path(__file__).parents[3] / "shared"
-YAMNET = SHARED / "models" / "yamnet.tflite"
-DATA = SHARED / "data"
-needs_yamnet = pytest.mark.skipif(not YAMNET.exists(), reason="../shared/models/yamnet.tflite is absent")
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-
-
-@pytest.fixture(scope="module")
-def yamnet() -> YamnetTeacher:
-    return YamnetTeacher(YAMNET)
+SHIPPED = Path(__file__).parents[2] / "core" / "bundles" / "default" / "model.tflite"
 
 
 def save_autoencoder(path: Path) -> MaskedAutoencoder:
@@ -43,7 +32,7 @@ def test_the_teacher_is_the_checkpoints_encoder_behind_hears_front_end(tmp_path:
     assert torch.allclose(embedding, autoencoder.encoder(HearFrontEnd()(waveform)), atol=1e-6)
 
 
-@pytest.mark.parametrize("spec", ["hear", "mae:", "other:path"])
+@pytest.mark.parametrize("spec", ["hear", "mae:", "other:path", "", "+mae:a", "MAE:a"])
 def test_an_unknown_teacher_is_refused(spec: str) -> None:
     with pytest.raises(SettingsError, match="expected mae:PATH"):
         load_teacher(spec)
@@ -55,68 +44,25 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         load_teacher(f"mae:{tmp_path / 'a.pt'}")
 
 
-def test_every_event_label_has_classes_of_yamnet_and_no_class_counts_twice() -> None:
-    assert tuple(YAMNET_CLASSES) == EVENT_LABELS
-    names = [name for classes in YAMNET_CLASSES.values() for name in classes]
-    assert len(names) == len(set(names))
+def test_teachers_joined_by_plus_embed_side_by_side(tmp_path: Path) -> None:
+    folder = tmp_path / "runs+more"  # a plus in a path joins nothing
+    folder.mkdir()
+    save_autoencoder(folder / "final.pt")
+    ours, shipped = f"mae:{folder / 'final.pt'}", f"tflite:{SHIPPED}"
+    teacher = load_teacher(f"{ours}+{shipped}")
+    waveform = 0.1 * torch.randn(2, 32_000, generator=torch.Generator().manual_seed(0))
+    assert isinstance(teacher, CombinedTeacher)
+    assert (teacher.block_sizes, teacher.embedding_size) == ((192, 512), 704)
+    assert teacher.name == f"{ours}+{shipped}"
+    alone = [load_teacher(spec).embed(waveform) for spec in (ours, shipped)]
+    assert torch.equal(teacher.embed(waveform), torch.cat(alone, dim=1))
 
 
-def test_an_absent_class_map_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot read YAMNet's class map .*yamnet_class_map\.csv"):
-        YamnetTeacher(tmp_path / "yamnet.tflite")
-
-
-def test_a_class_map_without_a_class_is_refused_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "yamnet_class_map.csv").write_text("index,mid,display_name\n0,/m/09x0r,Speech\n")
-    with pytest.raises(DataError, match="lacks 'Cough'"):
-        YamnetTeacher(tmp_path / "yamnet.tflite")
-
-
-@needs_yamnet
-@pytest.mark.parametrize(("n_samples", "n_frames"), [(0, 1), (8_000, 1), (15_600, 1), (15_601, 2), (32_000, 4)])
-def test_the_frames_cover_every_sample(yamnet: YamnetTeacher, n_samples: int, n_frames: int) -> None:
-    scores = yamnet.scores(np.zeros(n_samples, np.float32))
-    assert scores.shape == (n_frames, 8)
-    assert scores.dtype == np.float32
-    assert 0.0 <= scores.min() <= scores.max() <= 1.0
-    assert yamnet.frame_times_s(n_frames)[-1] == pytest.approx(0.48 * (n_frames - 1))
-
-
-@needs_yamnet
-def test_int16_and_float_give_the_same_scores(yamnet: YamnetTeacher) -> None:
-    waveform = (3000 * np.random.default_rng(0).standard_normal(20_000)).astype(np.int16)
-    assert np.array_equal(yamnet.scores(waveform), yamnet.scores(waveform.astype(np.float32) / 32768.0))
-
-
-def event_scores(yamnet: YamnetTeacher, pack: str, label: str) -> list[float]:
-    soundfile = pytest.importorskip("soundfile")
-    scores = []
-    for path in sorted((DATA / pack / "audio").glob("*.opus"))[:12]:
-        waveform, sample_rate_hz = soundfile.read(path, dtype="float32")
-        assert sample_rate_hz == 16_000
-        scores.append(yamnet.scores(waveform).max(axis=0)[EVENT_LABELS.index(label)])
-    return scores
-
-
-@needs_yamnet
-@needs_data
-@pytest.mark.parametrize(
-    ("pack", "other_pack", "label"),
-    [
-        ("covid19_cough", "librispeech_speakers", "cough"),
-        ("librispeech_speakers", "donateacry", "speech"),
-        ("donateacry", "librispeech_speakers", "cry"),
-    ],
-)
-def test_yamnet_tells_recorded_events_apart(yamnet: YamnetTeacher, pack: str, other_pack: str, label: str) -> None:
-    own, other = (event_scores(yamnet, name, label) for name in (pack, other_pack))
-    assert np.median(own) > 0.3
-    assert np.median(own) > max(other)
-
-
-@needs_yamnet
-def test_another_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "yamnet_class_map.csv").write_bytes(YAMNET.with_name("yamnet_class_map.csv").read_bytes())
-    (tmp_path / "yamnet.tflite").write_bytes(b"not a model")
-    with pytest.raises(DataError, match=r"cannot load YAMNet from .*yamnet\.tflite"):
-        YamnetTeacher(tmp_path / "yamnet.tflite")
+def test_a_fingerprint_is_of_the_weights_and_not_of_their_place(tmp_path: Path) -> None:
+    for name in ("a.tflite", "b.tflite"):
+        (tmp_path / name).write_bytes(SHIPPED.read_bytes())
+    first, second = (load_teacher(f"tflite:{tmp_path / name}") for name in ("a.tflite", "b.tflite"))
+    assert first.fingerprint == second.fingerprint
+    assert first.name != second.name
+    with pytest.raises(SettingsError, match="name the same weights twice"):
+        load_teacher(f"tflite:{tmp_path / 'a.tflite'}+tflite:{tmp_path / 'b.tflite'}")
