@@ -12,7 +12,9 @@ from core.errors import DataError, exit_on_error
 from distill.acceleration import autocast, training_device
 from distill.front_end import HearFrontEnd
 from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
+from distill.patches import N_PATCHES
 from distill.pretraining_clips import ClipSampler, ClipSettings
+from distill.processes import check_shares, is_first, joined, n_processes, process_index
 from distill.provenance import packs_used, source_commit
 from distill.reconstruction_picture import draw_reconstructions
 from distill.settings import Settings, load_settings
@@ -53,12 +55,18 @@ class Validation:
 
 
 def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, time_limit_s: float | None) -> Path:
-    """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt."""
+    """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt.
+
+    Within `processes.joined` each process draws its share of a batch: the same clips as one process would in all.
+    """
     training = settings.training
+    check_shares(training.batch_size, training.accumulate_steps)
     torch.manual_seed(training.seed)
     device = training_device()
     model, front_end = MaskedAutoencoder(settings.model).to(device), HearFrontEnd().to(device)
-    sampler = ClipSampler(store, "train", settings.clips, training.batch_size, training.seed)
+    share = training.batch_size // n_processes()
+    first_clip = process_index() * share
+    sampler = ClipSampler(store, "train", settings.clips, share, training.seed, first_clip)
     return train(
         model,
         reconstruction_loss(front_end),
@@ -70,6 +78,7 @@ def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, ti
         provenance={"commit": source_commit(), "packs": packs_used(store.rows, role="train")},
         run_settings=settings,
         flops_per_clip=model.training_flops,
+        draws_per_clip=N_PATCHES,
     )
 
 
@@ -107,10 +116,15 @@ def run(
     """Pretrain a masked autoencoder on 2-s clips; an interrupted run goes on where it stopped.
 
     Example: tussis-pretrain --config distill/configs/pretrain_tiny.toml --store cache/store --out runs/pretrain_tiny
+
+    On eight GPUs: torchrun --standalone --nproc-per-node 8 -m distill.pretrain, with the same options.
     """
     with exit_on_error("tussis-pretrain"):
         settings = load_settings(PretrainSettings, config, overrides or [])
-        print(pretrain(settings, _open_store(store), out, time_limit_s))
+        with joined():
+            final = pretrain(settings, _open_store(store), out, time_limit_s)
+            if is_first():
+                print(final)
 
 
 def _open_store(folder: Path) -> WaveformStore:

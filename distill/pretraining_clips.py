@@ -46,11 +46,17 @@ class ClipSettings(Settings):
 
 
 class ClipSampler:
-    """Batches of 2-s clips of the recordings of one role, each a pure function of the seed and the step."""
+    """Batches of 2-s clips of the recordings of one role, each clip a pure function of the seed, step and position.
 
-    def __init__(self, store: WaveformStore, role: str, settings: ClipSettings, batch_size: int, seed: int) -> None:
+    A batch's first position is `first_clip`: a process of several draws from there, and all together draw what one
+    process would.
+    """
+
+    def __init__(
+        self, store: WaveformStore, role: str, settings: ClipSettings, batch_size: int, seed: int, first_clip: int = 0
+    ) -> None:
         self._store, self._settings = store, settings
-        self._batch_size, self._seed = batch_size, seed
+        self._positions, self._seed = range(first_clip, first_clip + batch_size), seed
         self._rows = store.indices(role)
         if not self._rows:
             raise DataError(f"the waveform store holds no recording with the role {role!r}")
@@ -63,18 +69,17 @@ class ClipSampler:
 
     def batch_at(self, step: int) -> Tensor:
         """Draw the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
-        generator = np.random.default_rng((self._seed, step))
-        clips = np.stack([self._clip(generator) for _ in range(self._batch_size)])
-        return torch.from_numpy(clips if self._channel is None else self._channel(clips, generator))
+        return torch.from_numpy(np.stack([self._clip(step, position) for position in self._positions]))
 
-    def _clip(self, generator: np.random.Generator) -> np.ndarray:
-        position = np.searchsorted(self._cumulative, generator.random() * self._cumulative[-1], side="right")
-        clip = self._crop(self._rows[min(int(position), len(self._rows) - 1)], generator)
+    def _clip(self, step: int, position: int) -> np.ndarray:
+        generator = np.random.default_rng((self._seed, step, position))
+        drawn = np.searchsorted(self._cumulative, generator.random() * self._cumulative[-1], side="right")
+        clip = self._crop(self._rows[min(int(drawn), len(self._rows) - 1)], generator)
         if self._backgrounds and generator.random() < self._settings.background_probability:
             background = self._crop(int(generator.choice(self._backgrounds)), generator)
             snr_db = generator.uniform(self._settings.background_snr_min_db, self._settings.background_snr_max_db)
             clip = mixed(clip, background, snr_db)
-        return clip
+        return clip if self._channel is None else self._channel(clip[np.newaxis], generator)[0]
 
     def _crop(self, index: int, generator: np.random.Generator) -> np.ndarray:
         recording = self._store.waveform(index)

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +16,9 @@ from core.errors import DataError, OutputError
 from distill.acceleration import ready_for
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
+from distill.processes import agreed, is_first
 from distill.settings import first_difference, write_settings
-from distill.training_log import TrainingLog
+from distill.training_log import SilentLog, TrainingLog
 from distill.training_run import Run
 from distill.training_settings import FREE_SETTINGS, TrainingSettings, learning_rate_at
 
@@ -36,14 +37,19 @@ def train(
     provenance: dict[str, Any],
     run_settings: BaseModel | None = None,
     flops_per_clip: float | None = None,
+    draws_per_clip: int = 0,
 ) -> Path:
     """Train `model` on the device that its weights lie on, or go on with the run that `run_dir` holds.
+
+    Within `processes.joined` all processes of the run take each step together, each with its share of the batch; the
+    first one writes.
 
     Parameters
     ----------
     loss_of : its "loss" is minimized, its other values are logged. It gets a batch, or a part of one, on the model's
         device, and may draw from torch's global generator, which is seeded from the step.
-    batch_at : a pure function of the step, called ahead of time in other threads; it must bring its own generator.
+    batch_at : a pure function of the step, called ahead of time in other threads; it must bring its own generator. It
+        gives this process's clips: all of the step's `batch_size` where there is one process.
     run_dir : gets settings.json, log.jsonl, latest.pt (to resume from) and final.pt (averaged weights where
         `ema_decay` is set).
     on_checkpoint : called with the step and the model (averaged weights, evaluation mode); its numbers are logged.
@@ -51,6 +57,8 @@ def train(
         learning rate follows `steps` all the same: choose `steps` so that the limit is the exception.
     run_settings : all settings of the run, kept in place of `settings`; resuming with others is refused.
     flops_per_clip : what learning from a clip costs; with `settings.peak_tflops` the log tells the MFU.
+    draws_per_clip : how many numbers `loss_of` draws on the CPU for a clip. With it, several processes draw what one
+        would; otherwise all draw the same.
 
     Returns
     -------
@@ -64,21 +72,22 @@ def train(
     _make_folder(run_dir)
     torch.set_num_threads(settings.threads)
     keep = {"settings": (run_settings or settings).model_dump(mode="json"), "provenance": provenance}
-    run = Run(model, settings)
+    run = Run(model, settings, draws_per_clip)
     _resume(run, run_dir / "latest.pt", keep["settings"])
-    write_settings(run_settings or settings, run_dir / "settings.json")
+    if is_first():
+        write_settings(run_settings or settings, run_dir / "settings.json")
     limit_s = math.inf if time_limit_s is None else time_limit_s
-    loading = {"threads": settings.loading_threads, "depth": 2 * settings.loading_threads}
-    batches = prefetch(ready_for(run.device, batch_at), run.step, settings.steps, **loading)
-    log_of_run = TrainingLog(run_dir / "log.jsonl", settings, run.step, flops_per_clip)
-    with _stop_signals() as stop, closing(batches), log_of_run as log:
+    batches = _batches_ahead(run, batch_at, settings)
+    with _stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
         model.train()
-        while run.step < settings.steps and run.elapsed_s < limit_s:
+        last = run.step >= settings.steps or run.elapsed_s >= limit_s
+        while not last:
             _timed_step(run, batches, loss_of)
-            if stop:
+            stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
+            if stopped:
                 _save(run_dir / "latest.pt", run, keep)
-                raise SystemExit(128 + stop[0])
-            last = run.step == settings.steps or run.elapsed_s >= limit_s
+                raise SystemExit(128 + int(stopped))
+            last = run.step == settings.steps or bool(out_of_time)
             if last or run.step % settings.log_every_steps == 0:
                 run.read_losses()
                 log.losses(run.step, run.means, learning_rate_at(run.step - 1, settings), run.elapsed_s)
@@ -86,6 +95,16 @@ def train(
                 _save(run_dir / "latest.pt", run, keep)
                 _report(run, on_checkpoint, log)
     return _save_final(run_dir / "final.pt", run, keep)
+
+
+def _batches_ahead(run: Run, batch_at: Callable[[int], Batch], settings: TrainingSettings) -> Generator[Batch]:
+    threads = settings.loading_threads
+    return prefetch(ready_for(run.device, batch_at), run.step, settings.steps, depth=2 * threads, threads=threads)
+
+
+def _open_log(run_dir: Path, settings: TrainingSettings, run: Run, flops_per_clip: float | None) -> TrainingLog:
+    log_class = TrainingLog if is_first() else SilentLog
+    return log_class(run_dir / "log.jsonl", settings, run.step, flops_per_clip)
 
 
 def _timed_step(run: Run, batches: Iterator[Any], loss_of: Callable[[nn.Module, Any], dict[str, Tensor]]) -> None:
@@ -108,17 +127,19 @@ def _resume(run: Run, path: Path, settings: dict[str, Any]) -> None:
 
 def _save(path: Path, run: Run, keep: dict[str, Any]) -> None:
     run.read_losses()
-    save_checkpoint(path, model_state=run.model.state_dict(), training_state=run.state(), **keep)
+    if is_first():
+        save_checkpoint(path, model_state=run.model.state_dict(), training_state=run.state(), **keep)
 
 
 def _save_final(path: Path, run: Run, keep: dict[str, Any]) -> Path:
     state = run.model.state_dict() if run.average is None else run.average
-    save_checkpoint(path, model_state=state, training_state={"step": run.step, "elapsed_s": run.elapsed_s}, **keep)
+    if is_first():
+        save_checkpoint(path, model_state=state, training_state={"step": run.step, "elapsed_s": run.elapsed_s}, **keep)
     return path
 
 
 def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]] | None, log: TrainingLog) -> None:
-    if on_checkpoint is not None:
+    if on_checkpoint is not None and is_first():
         with run.averaged_weights() as model, torch.no_grad():
             log.metrics(run.step, on_checkpoint(run.step, model))
 

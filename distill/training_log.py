@@ -129,6 +129,25 @@ class TrainingLog:
                 self._board.add_scalar(name, record[name], record["step"])
 
 
+class SilentLog(TrainingLog):
+    """A log that takes everything and tells nothing, for the processes of a run that are not its first."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> "SilentLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float) -> None:
+        means.take()
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+
 def _tensorboard(folder: Path, start_step: int) -> "SummaryWriter | None":
     """Open TensorBoard's files, forgetting steps after `start_step`; None where tensorboard is not installed."""
     try:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError
 from distill.acceleration import autocast, moved, parts_of
+from distill.processes import keeping_gradients, mean_over_processes, n_processes, process_index, sharing_gradients
 from distill.training_log import LossMeans
 from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
 
@@ -20,23 +21,24 @@ LossOf = Callable[[nn.Module, Any], dict[str, Tensor]]
 class Run:
     """Everything that changes from step to step and that a checkpoint holds. It runs where the model's weights lie."""
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings) -> None:
-        self.model, self.settings = model, settings
+    def __init__(self, model: nn.Module, settings: TrainingSettings, draws_per_clip: int = 0) -> None:
+        self.model, self.settings, self._draws_per_clip = model, settings, draws_per_clip
         self.device = next(model.parameters()).device
         self.optimizer = _optimizer(model, settings, self.device)
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()} if settings.ema_decay else None
         self.step, self.elapsed_s = 0, 0.0
         self.means = LossMeans()
-        self._unread: tuple[int, dict[str, Tensor]] | None = None
+        self._unread: tuple[int, list[str], Tensor] | None = None
         if settings.compile:
             model.compile()
+        self._learner = sharing_gradients(model)
 
     def take_step(self, batch: Any, loss_of: LossOf) -> None:
         """Learn from one batch. The random state is set from the step, so that `loss_of` may draw from it.
 
         The losses are read one step late: a GPU would otherwise stand still between two steps.
         """
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # of every device
+        self._seed_step()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.step, self.settings)
         self.optimizer.zero_grad(set_to_none=True)
@@ -45,17 +47,25 @@ class Run:
         self.optimizer.step()
         self._update_average()
         self.read_losses()
-        self._unread = (self.step, losses)
+        self._unread = (self.step, list(losses), mean_over_processes(torch.stack(list(losses.values()))))
         self.step += 1
+
+    def _seed_step(self) -> None:
+        """Set the random state of every device from the step, and pass over what earlier processes draw from it."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
+        clips_before = process_index() * self.settings.batch_size // n_processes()
+        torch.rand(clips_before * self._draws_per_clip)
 
     def _add_gradients(self, batch: Any, loss_of: LossOf) -> dict[str, Tensor]:
         """Add up the gradients of the batch's parts; returns the means of their losses."""
-        n_parts = self.settings.accumulate_steps
+        n_parts, n_clips = self.settings.accumulate_steps, self.settings.batch_size // n_processes()
         sums: dict[str, Tensor] = {}
-        for part in parts_of(moved(batch, self.device), n_parts, self.settings.batch_size):
-            with autocast(self.device, self.settings.precision):
-                losses = loss_of(self.model, part)
-            (losses["loss"] / n_parts).backward()
+        for index, part in enumerate(parts_of(moved(batch, self.device), n_parts, n_clips)):
+            is_last = index == n_parts - 1
+            with nullcontext() if is_last else keeping_gradients(self._learner):
+                with autocast(self.device, self.settings.precision):
+                    losses = loss_of(self._learner, part)
+                (losses["loss"] / n_parts).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() / n_parts
         return sums
@@ -64,9 +74,9 @@ class Run:
         """Add the last step's losses to the means; `DataError` where the loss is not finite."""
         if self._unread is None:
             return
-        step, losses = self._unread
+        step, names, losses = self._unread
         self._unread = None
-        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+        values = dict(zip(names, losses.tolist(), strict=True))
         if not math.isfinite(values["loss"]):
             raise DataError(f"the loss is {values['loss']} at step {step}: lower learning_rate or check the data")
         self.means.add(values)
