@@ -15,7 +15,7 @@ import numpy as np
 import typer
 from webdataset.writer import TarWriter
 
-from core.audio import SAMPLE_RATE_HZ, read_waveform
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.manifests import ROLES, ManifestRow, read_manifest
@@ -23,6 +23,7 @@ from distill.prefetch import prefetch
 from distill.settings import first_difference
 from distill.shard_corpus import check_corpus, unpack_corpus
 from distill.shard_files import (
+from distill.waveform_store import read_int16
     CODECS,
     INDEX_FILE,
     MAX_CLIP_S,
@@ -178,11 +179,11 @@ def _samples(
 
 def _read_samples(path: Path) -> np.ndarray:
     """A recording as int16 at 16 kHz, shape (n,), with the same rounding as a waveform store's."""
-    waveform = read_waveform(path)
-    if len(waveform) > MAX_CLIP_S * SAMPLE_RATE_HZ:
+    samples = read_int16(path)
+    if len(samples) > MAX_CLIP_S * SAMPLE_RATE_HZ:
         limit = f"a shard holds clips of at most {MAX_CLIP_S / 3600:g} h: cut it first, for instance with tussis-mine"
-        raise DataError(f"{path} is {len(waveform) / SAMPLE_RATE_HZ / 3600:.1f} h long; {limit}.")
-    return np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
+        raise DataError(f"{path} is {len(samples) / SAMPLE_RATE_HZ / 3600:.1f} h long; {limit}.")
+    return samples
 
 
 def _by_size(samples: Iterable[Sample], max_bytes: float) -> Iterator[list[Sample]]:

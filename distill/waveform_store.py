@@ -43,7 +43,7 @@ class WaveformStore:
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
         lengths = []
         with (folder / SAMPLES_FILE).open("wb") as file, ThreadPoolExecutor(2) as pool:
-            decoded = pool.map(lambda row: _decode(data_root / row.path), manifest)
+            decoded = pool.map(lambda row: read_int16(data_root / row.path), manifest)
             for samples in track(decoded, description="decoding", total=len(manifest)):
                 file.write(samples.tobytes())
                 lengths.append(len(samples))
@@ -64,9 +64,9 @@ class WaveformStore:
         return cls(rows, samples, offsets)
 
 
-def _decode(path: Path) -> np.ndarray:
-    waveform = read_waveform(path)
-    return np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
+def read_int16(path: Path) -> np.ndarray:
+    """Read a recording as int16 at 16 kHz, shape (n,): rounded, then saturated."""
+    return np.clip(np.rint(read_waveform(path) * 32768), -32768, 32767).astype(np.int16)
 
 
 app = typer.Typer(add_completion=False)
