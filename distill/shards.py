@@ -23,7 +23,6 @@ from distill.prefetch import prefetch
 from distill.settings import first_difference
 from distill.shard_corpus import check_corpus, unpack_corpus
 from distill.shard_files import (
-from distill.waveform_store import read_int16
     CODECS,
     INDEX_FILE,
     MAX_CLIP_S,
@@ -38,6 +37,7 @@ from distill.waveform_store import read_int16
     record_json,
     tally,
 )
+from distill.waveform_store import read_int16
 
 MAX_SHARD_MIB = 4096  # a shard is held in memory before it is written
 JOURNAL_FILE = "index.part.jsonl"
