@@ -1,6 +1,6 @@
 """The only place for the masked autoencoder (He et al. 2022, arXiv:2111.06377): mask, encode, decode, compare."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -85,6 +85,11 @@ class MaskedAutoencoder(nn.Module):
     def training_flops(self) -> int:
         """FLOPs with which it learns from one clip, forward and backward."""
         return pretraining_flops(self.encoder.settings, self.decoder.settings, self.settings.mask_ratio)
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Compile the blocks: one for all of a width, rather than all of them; masks stay what they were."""
+        for block in (*self.encoder.blocks, *self.decoder.blocks):
+            block.compile(*arguments, **options)
 
     def forward(self, images: Tensor, generator: Generator | None = None) -> Reconstruction:
         """Reconstruct images (batch, 192, 128); the mask is drawn from `generator`, None for torch's own."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.checkpoints import load_checkpoint
+from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 from distill.training import train
 from distill.training_settings import TrainingSettings
 
@@ -100,6 +101,37 @@ def test_a_compiled_model_learns_the_same_and_is_saved_under_the_same_names(tmp_
     assert compiled._compiled_call_impl is not None
     assert list(ours) == list(theirs)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
+
+
+@pytest.mark.slow
+def test_a_compiled_autoencoder_learns_under_the_same_masks_and_takes_other_batch_sizes(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs g++ on a CPU")
+    settings = SETTINGS.model_copy(update={"steps": 5, "batch_size": 4, "log_every_steps": 1})
+
+    def validation_loss(step: int, model: nn.Module) -> dict[str, float]:
+        images = torch.rand(2, 192, 128, generator=torch.Generator().manual_seed(9))
+        return {"validation_loss": model(images, torch.Generator().manual_seed(1)).loss.item()}
+
+    def records(compiled: bool) -> list[dict[str, float]]:
+        torch.manual_seed(0)
+        model = MaskedAutoencoder(MaskedAutoencoderSettings(recompute_activations=compiled))
+        train(
+            model,
+            lambda module, images: {"loss": module(images).loss},
+            lambda step: torch.rand(4, 192, 128, generator=torch.Generator().manual_seed(step)),
+            settings.model_copy(update={"compile": compiled}),
+            tmp_path / str(compiled),
+            on_checkpoint=validation_loss,
+            provenance={},
+        )
+        assert all((block._compiled_call_impl is not None) == compiled for block in model.encoder.blocks)
+        lines = (tmp_path / str(compiled) / "log.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(line).items() if "loss" in k} for line in lines]
+
+    plain = records(False)
+    assert [pytest.approx(record, rel=1e-3) for record in plain] == records(True)
+    assert "validation_loss" in plain[-1]
 
 
 @pytest.mark.gpu
