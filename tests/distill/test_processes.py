@@ -20,7 +20,7 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 # A model without zero gradients, which Adam would turn into rounding noise as large as the learning rate.
 SMALL_RUN = """
-import sys
+import os, signal, sys
 from pathlib import Path
 import torch
 from torch import nn
@@ -34,7 +34,12 @@ def batch_at(step):
     inputs = inputs[process_index() * share : (process_index() + 1) * share]
     return inputs, inputs.sum(1, keepdim=True)
 
+taken = []
+
 def loss_of(model, batch):
+    taken.append(1)
+    if "stop" in sys.argv and len(taken) == 7 and process_index() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
     noise = 0.1 * torch.rand(len(batch[0]), 20)[:, :6]
     return {"loss": (model(batch[0] + noise) - batch[1]).square().mean()}
 
@@ -46,16 +51,16 @@ with joined():
     if process_index() == 0:
         torch.manual_seed(0)
         nn.init.normal_(model[0].weight)
-    limit_s = float(sys.argv[3]) if len(sys.argv) > 3 else None
+    limit_s = 1e-9 if "limit" in sys.argv else None
     train(model, loss_of, batch_at, settings, Path(sys.argv[1]), provenance={}, draws_per_clip=20, time_limit_s=limit_s)
 """
 
 
-def run(*command: str | Path) -> None:
+def run(*command: str | Path | int, succeeds: bool = True) -> None:
     result = subprocess.run(
         [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert (result.returncode == 0) == succeeds, result.stderr[-3000:]
 
 
 def losses(folder: Path) -> list[float]:
@@ -92,12 +97,13 @@ def test_two_processes_give_the_weights_of_one_with_the_same_batch(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_end_together_at_a_time_limit_and_go_on_to_the_same_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "step"), [("limit", 1), ("stop", 7)])
+def test_two_processes_end_at_the_same_step_and_go_on_to_the_same_end(tmp_path: Path, end: str, step: int) -> None:
     script = tmp_path / "small_run.py"
     script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + SMALL_RUN)
     run(*TORCHRUN, script, tmp_path / "whole", 1)
-    run(*TORCHRUN, script, tmp_path / "parts", 1, 1e-9)
-    assert load_checkpoint(tmp_path / "parts" / "latest.pt").training_state["step"] == 1
+    run(*TORCHRUN, script, tmp_path / "parts", 1, end, succeeds=end == "limit")
+    assert load_checkpoint(tmp_path / "parts" / "latest.pt").training_state["step"] == step
     run(*TORCHRUN, script, tmp_path / "parts", 1)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
