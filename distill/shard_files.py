@@ -21,6 +21,7 @@ from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
 from distill.manifests import ManifestRow
 from distill.settings import Settings
+from distill.waveform_store import read_int16
 
 FORMAT = "tussis.shards/1"
 INDEX_FILE = "index.json"
@@ -117,6 +118,15 @@ class ShardClip:
 def clip_key(position: int) -> str:
     """The key of a recording: its position among the chosen rows of the manifest."""
     return f"{position:0{_KEY_DIGITS}d}"
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """A recording as int16 at 16 kHz, shape (n,), with the same rounding as a waveform store's."""
+    samples = read_int16(path)
+    if len(samples) > MAX_CLIP_S * SAMPLE_RATE_HZ:
+        limit = f"a shard holds clips of at most {MAX_CLIP_S / 3600:g} h: cut it first, for instance with tussis-mine"
+        raise DataError(f"{path} is {len(samples) / SAMPLE_RATE_HZ / 3600:.1f} h long; {limit}.")
+    return samples
 
 
 def encode_clip(samples: np.ndarray, codec: Codec) -> bytes:

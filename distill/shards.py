@@ -25,7 +25,6 @@ from distill.shard_corpus import check_corpus, unpack_corpus
 from distill.shard_files import (
     CODECS,
     INDEX_FILE,
-    MAX_CLIP_S,
     SHARD_PATTERN,
     ClipRecord,
     Codec,
@@ -34,10 +33,10 @@ from distill.shard_files import (
     clip_key,
     encode_clip,
     read_index,
+    read_samples,
     record_json,
     tally,
 )
-from distill.waveform_store import read_int16
 
 MAX_SHARD_MIB = 4096  # a shard is held in memory before it is written
 JOURNAL_FILE = "index.part.jsonl"
@@ -167,7 +166,7 @@ def _samples(
 
     def sample_at(step: int) -> Sample:
         row = rows[order[step]]
-        samples = _read_samples(data_root / row.path)
+        samples = read_samples(data_root / row.path)
         source_sha256 = sha256_of_file(data_root / row.path)
         duration_s = len(samples) / SAMPLE_RATE_HZ
         record = ClipRecord(row=row, samples=len(samples), duration_s=duration_s, source_sha256=source_sha256)
@@ -175,15 +174,6 @@ def _samples(
         return record, {"__key__": clip_key(order[step]), **fields}
 
     return prefetch(sample_at, 0, len(order), depth=4 * threads, threads=threads)
-
-
-def _read_samples(path: Path) -> np.ndarray:
-    """A recording as int16 at 16 kHz, shape (n,), with the same rounding as a waveform store's."""
-    samples = read_int16(path)
-    if len(samples) > MAX_CLIP_S * SAMPLE_RATE_HZ:
-        limit = f"a shard holds clips of at most {MAX_CLIP_S / 3600:g} h: cut it first, for instance with tussis-mine"
-        raise DataError(f"{path} is {len(samples) / SAMPLE_RATE_HZ / 3600:.1f} h long; {limit}.")
-    return samples
 
 
 def _by_size(samples: Iterable[Sample], max_bytes: float) -> Iterator[list[Sample]]:
