@@ -73,7 +73,7 @@ def random_masking(patches: Tensor, mask_ratio: float, generator: Generator | No
     n_kept = round(n_patches * (1.0 - mask_ratio))
     if not 0 < n_kept <= n_patches:
         raise ValueError(f"a mask_ratio of {mask_ratio} keeps {n_kept} of {n_patches} patches")
-    noise = torch.rand(batch, n_patches, generator=generator).to(patches.device)
+    noise = torch.rand(batch, n_patches, generator=generator).to(patches.device, non_blocking=True)
     ids_shuffle = noise.argsort(dim=1)
     kept = patches.gather(1, ids_shuffle[:, :n_kept, None].expand(-1, -1, size))
     ids_restore = ids_shuffle.argsort(dim=1)
