@@ -225,7 +225,7 @@ def test_a_dataloader_with_workers_delivers_these_batches_in_this_order(corpus, 
     part = ShardCorpus(corpus, **split)
     part.load_state(part.state_after(taken))
     expected = batches_in_turn(part, taken)
-    delivered = list(DataLoader(part, batch_size=2, num_workers=2, collate_fn=list))
+    delivered = list(DataLoader(part, batch_size=2, num_workers=2, collate_fn=list, multiprocessing_context="spawn"))
     assert [[row.path for row, _ in batch] for batch in delivered] == expected
     assert len(expected) == part.n_batches() - taken
     row, waveform = delivered[0][0]
