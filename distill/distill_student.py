@@ -7,14 +7,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
 from distill.checkpoints import load_checkpoint
 from distill.labels import positives
-from distill.losses import TeacherHead, embedding_regression, relational, weighted_bce
+from distill.losses import embedding_regression, relational, weighted_bce
 from distill.metrics import auroc
 from distill.provenance import packs_used, source_commit
 from distill.settings import Settings, load_settings
@@ -50,7 +49,7 @@ class DistilledStudent(nn.Module):
     def __init__(self, settings: StudentSettings, teacher_size: int):
         super().__init__()
         self.student = Student(settings)
-        self.teacher_head = TeacherHead(EMBEDDING_SIZE, teacher_size)
+        self.teacher_head = nn.Linear(EMBEDDING_SIZE, teacher_size)
 
     def losses(self, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
         """Return the weighted sum as "loss", and each loss apart."""
@@ -178,7 +177,7 @@ def run(
     --targets cache/targets --out runs/student
     """
     with exit_on_error("tussis-distill"):
-        settings: BaseModel = load_settings(DistillSettings, config, overrides or [])
+        settings = load_settings(DistillSettings, config, overrides or [])
         opened = WaveformStore.open(store)
         if teacher is not None:
             ensure_embeddings(opened, teacher, targets)

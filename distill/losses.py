@@ -1,6 +1,6 @@
 """The only place for the distillation losses."""
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -32,15 +32,3 @@ def relational(embedding: Tensor, teacher: Tensor, weights: Tensor) -> Tensor:
 def _similarities(embedding: Tensor) -> Tensor:
     centred = F.normalize(embedding - embedding.mean(dim=0, keepdim=True), dim=1)
     return centred @ centred.T
-
-
-class TeacherHead(nn.Module):
-    """Linear map from the student's embedding to the teacher's, used in training only."""
-
-    def __init__(self, embedding_size: int, teacher_size: int):
-        super().__init__()
-        self.linear = nn.Linear(embedding_size, teacher_size)
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Map (batch, embedding_size) to (batch, teacher_size)."""
-        return self.linear(embedding)

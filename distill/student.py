@@ -2,23 +2,20 @@
 
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.phone_front_end import N_FRAMES, N_MELS, PhoneFrontEnd
+from distill.settings import Settings
 
 EMBEDDING_SIZE = 512
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
-ACTIVITY_LABEL = "cough"
 N_ACTIVITY_FRAMES = 50
 ACTIVITY_FRAME_STEP_S = 2.0 / N_ACTIVITY_FRAMES
 
 
-class StudentSettings(BaseModel):
+class StudentSettings(Settings):
     """Widths and (time, mel) strides of the stages behind the stem, which halves both; the default is `small`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stem_channels: int = 16
     channels: tuple[int, ...] = (24, 40, 40, 80, 80)

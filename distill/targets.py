@@ -58,7 +58,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} does not hold targets: {error}") from error
 
 
-def _save(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
+def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
     """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
@@ -90,7 +90,7 @@ def all_crops(store: WaveformStore) -> list[tuple[int, int]]:
 def save_events(store: WaveformStore, teacher: YamnetTeacher, folder: Path) -> None:
     """Run the event teacher over every crop and keep its scores in `folder`."""
     crops = all_crops(store)
-    _save(folder / EVENTS_FILE, crops, _event_scores(store, crops, teacher))
+    save_values(folder / EVENTS_FILE, crops, _event_scores(store, crops, teacher))
 
 
 def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> None:
@@ -102,7 +102,7 @@ def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> Non
     blocks = np.split(embedding, np.cumsum(teacher.block_sizes)[:-1], axis=1)
     if any(np.all(block == block[0]) for block in blocks):
         raise DataError(f"the teacher {teacher.name} gives every crop the same embedding, or one of them does")
-    _save(folder / EMBEDDINGS_FILE, crops, balance(embedding, teacher.block_sizes), teacher.fingerprint)
+    save_values(folder / EMBEDDINGS_FILE, crops, balance(embedding, teacher.block_sizes), teacher.fingerprint)
 
 
 def ensure_embeddings(store: WaveformStore, spec: str, folder: Path) -> None:

@@ -26,7 +26,7 @@ from core import screen_command
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
 from distill.student import EVENT_LABELS
-from distill.targets import EVENTS_FILE, _save, all_crops
+from distill.targets import EVENTS_FILE, all_crops, save_values
 from distill.waveform_store import WaveformStore
 from quantize.recipe import read_recipe
 
@@ -66,7 +66,7 @@ def score_events(store: Path, out: Path) -> None:
         run(distill.targets.app, "events", "--store", store, "--yamnet", YAMNET, "--out", out)
     else:
         crops = all_crops(WaveformStore.open(store))
-        _save(out / EVENTS_FILE, crops, np.zeros((len(crops), len(EVENT_LABELS))))
+        save_values(out / EVENTS_FILE, crops, np.zeros((len(crops), len(EVENT_LABELS))))
 
 
 def write_settings(folder: Path) -> None:

@@ -14,7 +14,7 @@ from distill.losses import embedding_regression, relational, weighted_bce
 from distill.manifests import ManifestRow
 from distill.provenance import packs_used, source_commit
 from distill.student import EVENT_LABELS, Student, StudentSettings
-from distill.targets import Targets, _save, all_crops
+from distill.targets import Targets, all_crops, save_values
 from distill.waveform_store import WaveformStore
 
 SMALL = StudentSettings(
@@ -72,8 +72,8 @@ def corpus(tmp_path_factory) -> Path:
         write_wav(folder / "data" / rows[-1].path, waveform.astype(np.float32))
     store = WaveformStore.build(rows, folder / "data", folder / "store")
     crops = all_crops(store)
-    _save(folder / "targets" / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS))))
-    _save(folder / "targets" / "embeddings.npz", crops, rng.standard_normal((len(crops), 5)))
+    save_values(folder / "targets" / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS))))
+    save_values(folder / "targets" / "embeddings.npz", crops, rng.standard_normal((len(crops), 5)))
     return folder
 
 
@@ -115,8 +115,8 @@ def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_
 def test_the_command_refuses_an_unknown_setting_and_targets_of_another_store(corpus, tmp_path):
     refused = run_command(corpus, tmp_path / "a", "training.speed=3")
     assert refused.exit_code == 2
-    _save(tmp_path / "targets" / "events.npz", [(99, 0)], np.zeros((1, len(EVENT_LABELS))))
-    _save(tmp_path / "targets" / "embeddings.npz", [(99, 0)], np.zeros((1, 5)))
+    save_values(tmp_path / "targets" / "events.npz", [(99, 0)], np.zeros((1, len(EVENT_LABELS))))
+    save_values(tmp_path / "targets" / "embeddings.npz", [(99, 0)], np.zeros((1, 5)))
     refused = run_command(corpus, tmp_path / "b", "--targets", str(tmp_path / "targets"))
     assert refused.exit_code == 2
 

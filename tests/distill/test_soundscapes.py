@@ -10,7 +10,7 @@ from distill.augment import Channel
 from distill.manifests import ManifestRow
 from distill.soundscapes import COUGH, Soundscapes
 from distill.student import EVENT_LABELS, N_ACTIVITY_FRAMES
-from distill.targets import Targets, _save, all_crops, crop_offsets, cut_crop
+from distill.targets import Targets, all_crops, crop_offsets, cut_crop, save_values
 from distill.waveform_store import WaveformStore
 
 PACKS = (
@@ -132,12 +132,12 @@ def test_the_channel_keeps_clips_finite_and_limits_the_band():
 
 def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(tmp_path: Path, store, targets):
     crops = all_crops(store)
-    _save(tmp_path / "events.npz", crops, targets.scores)
-    _save(tmp_path / "embeddings.npz", crops, targets.embedding)
+    save_values(tmp_path / "events.npz", crops, targets.scores)
+    save_values(tmp_path / "embeddings.npz", crops, targets.embedding)
     read = Targets.load(tmp_path)
     assert np.array_equal(read.row, targets.row)
     assert np.abs(read.embedding - targets.embedding).max() < 2e-3
-    _save(tmp_path / "embeddings.npz", crops[:-1], targets.embedding[:-1])
+    save_values(tmp_path / "embeddings.npz", crops[:-1], targets.embedding[:-1])
     with pytest.raises(DataError, match="different crops"):
         Targets.load(tmp_path)
     (tmp_path / "events.npz").write_bytes(b"no zip")

@@ -103,7 +103,7 @@ def test_embeddings_are_made_once_and_another_teachers_are_not_replaced(corpus: 
     monkeypatch.setattr(StandInTeacher, "fingerprint", "stand-in:1")
     with pytest.raises(DataError, match=r"holds the embeddings of stand-in:0, not of stand-in:a \(stand-in:1\)"):
         ensure_embeddings(store, "stand-in", corpus)
-    targets._save(corpus / "embeddings.npz", [(0, 0)], np.zeros((1, 3)))
+    targets.save_values(corpus / "embeddings.npz", [(0, 0)], np.zeros((1, 3)))
     with pytest.raises(DataError, match="holds the embeddings of a teacher that it does not name"):
         ensure_embeddings(store, "stand-in", corpus)
     (corpus / "embeddings.npz").write_bytes(b"PK damaged")
@@ -121,7 +121,7 @@ def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) ->
     assert done.exit_code == 0, done.output
     store = WaveformStore.open(corpus / "store")
     crops = targets.all_crops(store)
-    targets._save(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     embedding = Targets.load(corpus / "targets").embedding
     assert embedding.shape == (len(crops), 192 + 512)
     assert mean_square_norms(embedding, (192, 512)) == pytest.approx([352, 352], rel=1e-2)
@@ -142,7 +142,7 @@ def test_tussis_distill_asks_the_teacher_first_where_its_targets_are_absent(corp
         "log_every_steps=1\nseed=1\nthreads=1\n"
     )
     crops = targets.all_crops(WaveformStore.open(corpus / "store"))
-    targets._save(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     options = {"config": config, "store": corpus / "store", "targets": corpus / "targets", "out": corpus / "run"}
     command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     done = CliRunner().invoke(distill_student.app, [*command, "--teacher", f"tflite:{SHIPPED}"])
