@@ -139,4 +139,4 @@ def _optimizer(model: nn.Module, settings: TrainingSettings, device: torch.devic
     ]
     groups = [group for group in groups if group["params"]]
     betas = (0.9, settings.beta2)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=device.type == "cuda")
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=device.type in ("cuda", "cpu"))
