@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
-from distill.checkpoints import load_checkpoint
+from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.labels import positives
 from distill.losses import embedding_regression, relational, weighted_bce
 from distill.metrics import auroc
 from distill.provenance import packs_used, source_commit
+from distill.quantization_aware import QuantizationAware, QuantizationAwareSettings, bake_checkpoint, start_from
 from distill.settings import Settings, load_settings
 from distill.soundscapes import COUGH, Batch, Soundscapes
-from distill.student import EMBEDDING_SIZE, Student, StudentSettings
+from distill.student import EMBEDDING_SIZE, Student, StudentOutputs, StudentSettings
 from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, TEACHER_HELP, Targets, cut_crop, ensure_embeddings
 from distill.training import TrainingSettings, train
 from distill.waveform_store import WaveformStore
@@ -41,6 +42,7 @@ class DistillSettings(Settings):
     student: StudentSettings = StudentSettings()
     losses: LossWeights = LossWeights()
     training: TrainingSettings
+    quantization: QuantizationAwareSettings | None = None
 
 
 class DistilledStudent(nn.Module):
@@ -53,9 +55,16 @@ class DistilledStudent(nn.Module):
 
     def losses(self, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
         """Return the weighted sum as "loss", and each loss apart."""
+        return self.losses_of(self.outputs(batch), batch, weights)
+
+    def outputs(self, batch: Batch) -> StudentOutputs:
+        """What the student says of a batch; the front end has nothing to learn."""
         with torch.no_grad():
             features = self.student.front_end(batch.waveform).contiguous(memory_format=torch.channels_last)
-        outputs = self.student.body(features)
+        return self.student.body(features)
+
+    def losses_of(self, outputs: StudentOutputs, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
+        """Return the losses of what the student said of `batch`; see `losses`."""
         activity_weights = batch.activity_weight[:, None].expand_as(batch.activity)
         parts = {
             "events": weighted_bce(outputs.event_logits, batch.events, batch.event_weights),
@@ -126,9 +135,19 @@ def _cough_auroc(store: WaveformStore, score_of_row: dict[int, float]) -> float:
 
 
 def distill(
-    settings: DistillSettings, store: WaveformStore, targets_folder: Path, run_dir: Path, time_limit_s: float | None
+    settings: DistillSettings,
+    store: WaveformStore,
+    targets_folder: Path,
+    run_dir: Path,
+    time_limit_s: float | None,
+    qat: Path | None = None,
 ) -> Path:
-    """Train a student on `store` and the targets; returns the final checkpoint."""
+    """Train a student on `store` and the targets; returns the final checkpoint.
+
+    With `qat`, the student of that checkpoint is tuned to int8 and final.pt holds weights on its grid.
+    """
+    if qat is not None:
+        settings = tuned_from(qat, settings)
     targets = Targets.load(targets_folder)
     if targets.row.max(initial=-1) >= len(store.rows):
         raise DataError(f"{targets_folder} was made for another store: it names recording {targets.row.max()}")
@@ -136,9 +155,11 @@ def distill(
     soundscapes = Soundscapes(
         store, targets, role="train", batch_size=settings.training.batch_size, seed=settings.training.seed
     )
-    model = DistilledStudent(settings.student, targets.embedding.shape[1]).to(memory_format=torch.channels_last)
-    return train(
-        model,
+    model = DistilledStudent(settings.student, targets.embedding.shape[1])
+    if qat is not None:
+        model = QuantizationAware(start_from(model, qat), settings.quantization)
+    final = train(
+        model.to(memory_format=torch.channels_last),
         lambda module, batch: module.losses(batch, settings.losses),
         soundscapes.batch_at,
         settings.training,
@@ -148,6 +169,16 @@ def distill(
         provenance=_provenance(store, targets_folder),
         run_settings=settings,
     )
+    if qat is not None:
+        bake_checkpoint(final, model)
+    return final
+
+
+def tuned_from(checkpoint: Path, settings: DistillSettings) -> DistillSettings:
+    """The settings of tuning a checkpoint's student to int8: its architecture and, by hash, where it came from."""
+    quantization = settings.quantization or QuantizationAwareSettings()
+    origin = quantization.model_copy(update={"from_sha256": checkpoint_sha256(checkpoint)})
+    return settings.model_copy(update={"student": load_student(checkpoint).settings, "quantization": origin})
 
 
 def _provenance(store: WaveformStore, targets_folder: Path) -> dict[str, Any]:
@@ -169,6 +200,9 @@ def run(
     out: Annotated[Path, typer.Option(help="Run folder: settings, log, latest.pt to resume from, final.pt.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key.sub=value.")] = None,
     teacher: Annotated[str | None, typer.Option(help=TEACHER_HELP)] = None,
+    qat: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a trained student to tune to int8, instead of a new one.")
+    ] = None,
     time_limit_s: Annotated[float | None, typer.Option(help="Stop after this many seconds of training.")] = None,
 ) -> None:
     """Distil a student from the teachers' targets; with --teacher its embeddings are made first where they are absent.
@@ -181,7 +215,7 @@ def run(
         opened = WaveformStore.open(store)
         if teacher is not None:
             ensure_embeddings(opened, teacher, targets)
-        print(distill(settings, opened, targets, out, time_limit_s))
+        print(distill(settings, opened, targets, out, time_limit_s, qat))
 
 
 def main() -> None:
