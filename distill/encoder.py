@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from distill.patches import PATCH_VALUES, patchify, positions
+from distill.patches import GRID_SHAPE, PATCH_VALUES, patchify, positions
 from distill.settings import Settings
 
 LAYER_NORM_EPS = 1e-6
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
 
     @property
     def embedding_size(self) -> int:
-        return self.settings.pooler_size or self.settings.width
+        return self.settings.pooler_size or GRID_SHAPE[1] * self.settings.width
 
     def patch_tokens(self, images: Tensor) -> Tensor:
         """Project images (batch, 192, 128) to tokens with their positions, shape (batch, 96, width)."""
@@ -95,11 +95,15 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (batch, 192, 128), shape (batch, embedding_size).
 
-        With a pooler (HeAR) its output on the class token; without one the mean of the patch tokens after the last
-        norm, since a masked autoencoder trains its class token for nothing.
+        With a pooler (HeAR) its output on the class token. Without one the patch tokens after the last norm, averaged
+        over time in each of the 8 mel bands and put side by side, lowest band first (as M2D does, Niizumi et al. 2022,
+        arXiv:2210.14648, section III-C): a masked autoencoder trains its class token for nothing, and a mean over the
+        bands as well loses what tells a breath from speech.
         """
         tokens = self.encode(self.patch_tokens(images))
-        return tokens[:, 1:].mean(dim=1) if self.pooler is None else self.pooler(tokens[:, 0])
+        if self.pooler is not None:
+            return self.pooler(tokens[:, 0])
+        return tokens[:, 1:].unflatten(1, GRID_SHAPE).mean(dim=1).flatten(1)
 
 
 def apply_blocks(blocks: nn.ModuleList, tokens: Tensor, recompute: bool) -> Tensor:

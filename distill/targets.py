@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
+from sklearn.utils.extmath import randomized_svd
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
@@ -20,6 +21,7 @@ from distill.waveform_store import WaveformStore
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
 MAX_CROPS_PER_RECORDING = 12
+MAX_BLOCK_SIZE = 512
 EVENTS_FILE = "events.npz"
 EMBEDDINGS_FILE = "embeddings.npz"
 _BATCH = 64
@@ -132,14 +134,24 @@ def balance(embedding: np.ndarray, block_sizes: Sequence[int]) -> np.ndarray:
 
     Returns
     -------
-    array, shape (n, d), float32
-        The mean square of a row is 1 on average, and each block has the same share of it. A value that never changes is
-        0; so is a block of such values.
+    array, shape (n, sum of the blocks' sizes), float32
+        A block of more than `MAX_BLOCK_SIZE` values has become its first principal components, as many as that or as
+        there are crops. The mean square of a value is 1 on average, and each block has the same share of the whole. A
+        value that never changes is 0; so is a block of such values.
     """
     scaled = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
-    blocks = np.split(scaled, np.cumsum(block_sizes)[:-1], axis=1)
-    share = embedding.shape[1] / len(blocks)
+    blocks = [_principal(block) for block in np.split(scaled, np.cumsum(block_sizes)[:-1], axis=1)]
+    share = sum(block.shape[1] for block in blocks) / len(blocks)
     return np.concatenate([block * np.sqrt(share / max(_mean_square_norm(block), 1e-12)) for block in blocks], axis=1)
+
+
+def _principal(block: np.ndarray) -> np.ndarray:
+    """Centred values (n, d) as their first principal components, strongest first, where d is above `MAX_BLOCK_SIZE`."""
+    n_components = min(MAX_BLOCK_SIZE, len(block))
+    if block.shape[1] <= MAX_BLOCK_SIZE:
+        return block
+    left, singular, _ = randomized_svd(block, n_components, random_state=0)
+    return left * singular
 
 
 def _mean_square_norm(block: np.ndarray) -> float:

@@ -41,6 +41,20 @@ def test_one_teacher_is_only_centred_and_scaled() -> None:
     assert np.allclose(balance(embedding, (6,)), expected, atol=1e-4)
 
 
+def test_a_large_block_becomes_its_first_principal_components() -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((900, 20))
+    embedding = (factors @ rng.standard_normal((20, 700)) + 1e-3 * rng.standard_normal((900, 700))).astype(np.float32)
+    balanced = balance(embedding, (700,))
+    assert balanced.shape == (900, 512)
+    scaled = (embedding - embedding.mean(axis=0)) / embedding.std(axis=0)
+    similarity, expected = balanced @ balanced.T, scaled @ scaled.T
+    assert np.corrcoef(similarity.ravel(), expected.ravel())[0, 1] > 0.9999
+    variances = balanced.var(axis=0)
+    assert variances[:20].sum() > 0.999 * variances.sum()
+    assert np.array_equal(balanced, balance(embedding, (700,)))
+
+
 def test_a_value_that_never_changes_is_zero_and_takes_nothing_from_its_teachers_share() -> None:
     embedding = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
     embedding[:, 2:4] = 0.25
@@ -123,8 +137,9 @@ def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) ->
     crops = targets.all_crops(store)
     targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     embedding = Targets.load(corpus / "targets").embedding
-    assert embedding.shape == (len(crops), 192 + 512)
-    assert mean_square_norms(embedding, (192, 512)) == pytest.approx([352, 352], rel=1e-2)
+    sizes = (len(crops), 512)  # of the autoencoder's 1536 values, as many principal components as there are crops
+    assert embedding.shape == (len(crops), sum(sizes))
+    assert mean_square_norms(embedding, sizes) == pytest.approx([sum(sizes) / 2] * 2, rel=1e-2)
 
 
 @pytest.mark.parametrize("teacher", ["yamnet", "hear:nowhere", "tflite:absent.tflite", "mae:absent.pt"])
