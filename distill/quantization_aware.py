@@ -230,10 +230,8 @@ def bake_checkpoint(final: Path, model: QuantizationAware) -> None:
     model.load_state_dict(trained.model_state)
     student = bake(model.student)
     head = {name: value for name, value in model.distilled.state_dict().items() if not name.startswith("student.")}
-    ranges = {
-        f"{RANGES_PREFIX}{path}": torch.stack([its.low, its.high])
-        for path, its in activation_ranges(model.student.body)
-    }
+    ranges = {path: torch.stack([its.low, its.high]) for path, its in activation_ranges(model.student.body)}
+    learnt = {f"{RANGES_PREFIX}{path}": bounds for path, bounds in ranges.items()}
     save_checkpoint(
         final,
         model_state={**{f"student.{name}": value for name, value in student.state_dict().items()}, **head, **learnt},
