@@ -1,24 +1,24 @@
-"""The only place where a bundle (a model, its settings and its probes in one folder) is opened and checked."""
+"""The only place where a bundle (a model, its settings and its probes, in one folder or file) is opened and checked."""
 
 import hashlib
-import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.audio import SAMPLE_RATE_HZ
+from core.bundle_archive import ArchiveFiles
+from core.bundle_files import BUNDLE_FILE, MAX_FILES, SIGNATURE_FILE, BundleFiles, FolderFiles, is_safe_path
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape
 from core.json_fields import Fields, parse_object, shorten
 from core.probes import Probe, parse_probe
+from core.signing import ANYBODY, Signature, TrustPolicy, check_signature
 
 FORMAT_VERSION = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
-BUNDLE_FILE = "bundle.json"
 COUGH = "cough"
-MAX_FILE_BYTES = 64 * 2**20
-MAX_FILES = 1000
+MAX_JSON_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class ScreeningSettings:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle; ``sha256`` is that of bundle.json, which holds the SHA-256 of every other file."""
+    """A checked bundle; ``sha256`` is that of bundle.json, ``files`` the SHA-256 of every other file by its path.
+
+    ``model_path`` says where the model lies, for sentences: in a .tussis file there is no such path to open.
+    """
 
     path: Path
     name: str
     format_version: int
     created_utc: str
     sha256: str
+    files: dict[str, str]
+    signature: Signature
     model_path: Path
     model_sha256: str
     model_shape: ModelShape
@@ -59,60 +64,83 @@ class Bundle:
 
     def read_model(self) -> bytes:
         """The model file's content, checked once more against its SHA-256."""
-        relative = self.model_path.relative_to(self.path).as_posix()
-        return _read_checked(self.path, relative, self.model_sha256)
+        with open_files(self.path) as files:
+            return files.read_checked(self.model_path.relative_to(self.path).as_posix(), self.model_sha256)
+
+    def read_files(self) -> dict[str, bytes]:
+        """Every file's content by its path, bundle.json and SIGNATURE too, checked once more against its SHA-256."""
+        with open_files(self.path) as files:
+            contents = {relative: files.read_checked(relative, its) for relative, its in self.files.items()}
+            contents[BUNDLE_FILE] = files.read_checked(BUNDLE_FILE, self.sha256)
+            signature = _read_signature(files)
+            return contents if signature is None else {**contents, SIGNATURE_FILE: signature}
 
 
-def load_bundle(path: Path | None = None) -> Bundle:
-    """Open a bundle folder and check all of it.
+def load_bundle(path: Path | None = None, trust: TrustPolicy = ANYBODY) -> Bundle:
+    """Open a bundle and check all of it: first the signature where there is one, then every file's SHA-256.
 
-    Every file listed in bundle.json must be there with its SHA-256. The folder ``probes`` may hold nothing but listed
-    ``NAME.json`` files: an unlisted probe is one that nobody vouched for. Other unlisted files are never read.
+    Every file listed in bundle.json must be there. A .tussis file may hold nothing else; in a folder, ``probes`` may
+    hold nothing but listed ``NAME.json`` files (an unlisted probe is one that nobody vouched for), and other unlisted
+    files are never read.
 
     Parameters
     ----------
     path : Path or None
-        The folder; None for the bundle that comes with Tussis.
+        The folder or the .tussis file; None for the bundle that comes with Tussis.
+    trust : TrustPolicy
+        Whose bundles are taken; by default anybody's, signed or not.
 
     Raises
     ------
     BundleError, ProbeError
-        With a sentence that names the file that is missing, altered, unsafe or of a newer format.
+        With a sentence that names the file that is missing, altered, unsafe, of a newer format or not signed as it
+        should be.
     """
-    folder = Path(path or DEFAULT_BUNDLE)
-    content = _read_bundle_file(folder)
-    fields = parse_object(content, str(folder / BUNDLE_FILE), BundleError)
-    _check_format_version(fields)
-    hashes = _file_hashes(fields)
-    model, labels = fields.object("model"), _event_labels(fields.object("model"))
-    for relative, sha256 in hashes.items():
-        _read_checked(folder, relative, sha256)
-    _refuse_unlisted_probes(folder, hashes)
-    return Bundle(
-        path=folder,
-        name=fields.text("name", at_most=100),
-        format_version=FORMAT_VERSION,
-        created_utc=fields.text("created_utc", at_most=40),
-        sha256=hashlib.sha256(content).hexdigest(),
-        model_path=folder / _model_file(model, hashes),
-        model_sha256=model.sha256("sha256"),
-        model_shape=_model_shape(model, len(labels)),
-        event_labels=labels,
-        screening=_screening_settings(fields.object("screening"), labels, model),
-        probes=_probes(folder, hashes, labels),
-        provenance=fields.object("provenance").values,
-    )
+    path = Path(path or DEFAULT_BUNDLE)
+    with open_files(path) as files:
+        content = files.read(BUNDLE_FILE, MAX_JSON_BYTES)
+        signature = check_signature(_read_signature(files), content, path, trust)
+        fields = parse_object(content, str(path / BUNDLE_FILE), BundleError)
+        _check_format_version(fields)
+        hashes = _file_hashes(fields)
+        model, labels = fields.object("model"), _event_labels(fields.object("model"))
+        files.refuse_unlisted(hashes)
+        for relative, sha256 in hashes.items():
+            files.check(relative, sha256)
+        return Bundle(
+            path=path,
+            name=fields.text("name", at_most=100),
+            format_version=FORMAT_VERSION,
+            created_utc=fields.text("created_utc", at_most=40),
+            sha256=hashlib.sha256(content).hexdigest(),
+            files=hashes,
+            signature=signature,
+            model_path=path / _model_file(model, hashes),
+            model_sha256=model.sha256("sha256"),
+            model_shape=_model_shape(model, len(labels)),
+            event_labels=labels,
+            screening=_screening_settings(fields.object("screening"), labels, model),
+            probes=_probes(files, hashes, labels),
+            provenance=fields.object("provenance").values,
+        )
 
 
-def _read_bundle_file(folder: Path) -> bytes:
+def open_files(path: Path) -> BundleFiles:
+    """The files of a bundle folder or a .tussis file; BundleError where `path` is neither."""
     try:
-        if not folder.exists():
-            raise BundleError(f"{folder}: there is no such bundle folder.")
-        if not folder.is_dir():
-            raise BundleError(f"{folder} is not a folder; expected a bundle folder that holds {BUNDLE_FILE}.")
+        if not path.exists():
+            raise BundleError(f"{path}: there is no such bundle folder or .tussis file.")
+        if path.is_dir():
+            return FolderFiles(path)
+        if not path.is_file():
+            raise BundleError(f"{path} is neither a bundle folder nor a .tussis file.")
     except OSError as reason:
-        raise BundleError(f"{folder} cannot be opened: {reason.strerror}.") from reason
-    return _read_inside(folder, BUNDLE_FILE)
+        raise BundleError(f"{path} cannot be opened: {reason.strerror}.") from reason
+    return ArchiveFiles(path)
+
+
+def _read_signature(files: BundleFiles) -> bytes | None:
+    return files.read(SIGNATURE_FILE, MAX_JSON_BYTES) if files.holds(SIGNATURE_FILE) else None
 
 
 def _check_format_version(fields: Fields) -> None:
@@ -133,50 +161,6 @@ def _file_hashes(fields: Fields) -> dict[str, str]:
             raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {inside}.")
         files.sha256(relative)
     return dict(files.values)
-
-
-def is_safe_path(relative: str) -> bool:
-    """Whether a path from outside is plain: printable, relative, with /, without . or .. and without a drive."""
-    parts = relative.split("/")
-    is_plain = relative.isprintable() and "\\" not in relative and ":" not in relative
-    return is_plain and len(relative) <= 200 and all(part not in ("", ".", "..") for part in parts)
-
-
-def _read_checked(folder: Path, relative: str, sha256: str) -> bytes:
-    content = _read_inside(folder, relative)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        digests = f"its SHA-256 is {found[:12]}... and {BUNDLE_FILE} says {sha256[:12]}..."
-        raise BundleError(f"{folder / relative} was altered: {digests}.")
-    return content
-
-
-def _read_inside(folder: Path, relative: str) -> bytes:
-    path = folder / relative
-    try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BundleError(f"{path} leads out of the bundle through a link.")
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BundleError(f"{path} is not a regular file.")
-        if status.st_size > MAX_FILE_BYTES:
-            raise BundleError(f"{path} has {status.st_size} bytes; expected at most {MAX_FILE_BYTES}.")
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
-    except FileNotFoundError as reason:
-        raise BundleError(f"{path} is missing.") from reason
-    except (OSError, RuntimeError, ValueError) as reason:
-        raise BundleError(f"{path} cannot be read: {reason}.") from reason
-
-
-def _refuse_unlisted_probes(folder: Path, hashes: dict[str, str]) -> None:
-    try:
-        found = sorted(path.name for path in (folder / "probes").iterdir()) if (folder / "probes").exists() else []
-    except OSError as reason:
-        raise BundleError(f"{folder / 'probes'} cannot be read: {reason.strerror}.") from reason
-    for name in found:
-        if f"probes/{name}" not in hashes:
-            raise BundleError(f"{folder / 'probes' / name} is not listed in {BUNDLE_FILE}.")
 
 
 def _event_labels(model: Fields) -> tuple[str, ...]:
@@ -246,13 +230,13 @@ def _event_thresholds(thresholds: Fields, labels: tuple[str, ...]) -> dict[str, 
     return {label: thresholds.number(label, 0, 1) for label in labels}
 
 
-def _probes(folder: Path, hashes: dict[str, str], labels: tuple[str, ...]) -> tuple[Probe, ...]:
+def _probes(files: BundleFiles, hashes: dict[str, str], labels: tuple[str, ...]) -> tuple[Probe, ...]:
     probes = []
     for relative in sorted(name for name in hashes if name.startswith("probes/")):
-        source = str(folder / relative)
+        source = str(files.path / relative)
         if len(PurePosixPath(relative).parts) != 2 or not relative.endswith(".json"):
             raise ProbeError(f"{source} is not a probe; the folder probes may hold NAME.json files only.")
-        probe = parse_probe(_read_checked(folder, relative, hashes[relative]), source)
+        probe = parse_probe(files.read_checked(relative, hashes[relative]), source)
         if probe.clips.event is not None and probe.clips.event not in labels:
             raise ProbeError(f"{source} selects clips by {probe.clips.event}; the model knows {', '.join(labels)}.")
         probes.append(probe)

@@ -37,6 +37,10 @@ class DataError(TussisError):
     """A corpus, manifest, checkpoint or cache that cannot be used as it is."""
 
 
+class SigningError(TussisError):
+    """A key that cannot be read, written or used, or a signature that cannot be made."""
+
+
 @contextmanager
 def exit_on_error(command: str) -> Iterator[None]:
     """Turn a `TussisError` into one sentence on stderr and exit status 2."""

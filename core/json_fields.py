@@ -121,13 +121,14 @@ def parse_object(content: bytes, source: str, error: type[TussisError]) -> Field
     try:
         values = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{source} is not valid JSON ({_one_line(reason)}).") from reason
+        raise error(f"{source} is not valid JSON ({one_line(reason)}).") from reason
     if not isinstance(values, dict):
         raise error(f"{source}: the file holds {shorten(values)}; expected an object.")
     return Fields(values, source, error)
 
 
-def _one_line(reason: Exception) -> str:
+def one_line(reason: Exception) -> str:
+    """What went wrong, in one line of at most 120 printable characters."""
     text = " ".join(str(reason).split()) or type(reason).__name__
     return text.encode("ascii", "backslashreplace").decode("ascii")[:120]
 

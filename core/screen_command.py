@@ -13,8 +13,9 @@ from core.bundle import load_bundle
 from core.errors import OutputError, TussisError, exit_on_error
 from core.files import check_writable, write_atomically
 from core.interpreter import MAX_THREADS
-from core.results import FailedRecording, Screening, describe, screening_file
+from core.results import LABEL_WIDTH, FailedRecording, Screening, describe, screening_file
 from core.screener import Screener
+from core.signing import TrustPolicy, read_trust
 
 COMMAND = "tussis-screen"
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _screen_all(options: argparse.Namespace) -> int:
     if options.json is not None:
         _check_output(options.json, options.recordings)
-    screener = _open_screener(options.bundle, options.threads)
+    trust = read_trust(options.require_signature, options.trusted)
+    screener = _open_screener(options.bundle, trust, options.threads)
     results = [_screen_one(screener, path) for path in options.recordings]
     if options.json is not None:
         write_atomically(options.json, screening_file(results))
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help="a sound file")
     add_model_options(parser)
+    _add_trust_options(parser)
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="also write the results to this file, whole or not at all"
     )
@@ -67,13 +70,26 @@ def _parser() -> argparse.ArgumentParser:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--bundle`` and ``--threads``, the same for every command that screens on a phone."""
-    parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder (default: the one in core/bundles)")
+    bundle_help = "bundle folder or .tussis file (default: the one in core/bundles)"
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help=bundle_help)
     parser.add_argument(
         "--threads",
         type=_thread_count,
         default=1,
         metavar="N",
         help=f"threads of the model's runtime, 1 to {MAX_THREADS} (default: %(default)s)",
+    )
+
+
+def _add_trust_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--require-signature", action="store_true", help="refuse a bundle that nobody signed")
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="KEYS",
+        help="refuse a bundle that is not signed with one of the public keys in this file, one a line; may be repeated",
     )
 
 
@@ -98,8 +114,8 @@ def _check_output(output: Path, recordings: list[str]) -> None:
     check_writable(output)
 
 
-def _open_screener(bundle: Path | None, threads: int) -> Screener:
-    opened = load_bundle(bundle)
+def _open_screener(bundle: Path | None, trust: TrustPolicy, threads: int) -> Screener:
+    opened = load_bundle(bundle, trust)
     with _quiet_runtime():
         return Screener(opened, threads)
 
@@ -110,7 +126,7 @@ def _screen_one(screener: Screener, path: str) -> Screening | FailedRecording:
     except TussisError as error:
         print(f"{COMMAND}: {error}", file=sys.stderr, flush=True)
         return FailedRecording(path, str(error))
-    _say(describe(screening))
+    _say(f"{describe(screening)}\n  {'bundle':<{LABEL_WIDTH}}{screener.bundle.signature.words}")
     return screening
 
 
