@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from core.errors import SettingsError
+from distill.acceleration import map_tensors
 
 _control: distributed.ProcessGroup | None = None
 
@@ -78,11 +82,67 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return total / n_processes()
 
 
-def sharing_gradients(model: nn.Module) -> nn.Module:
-    """Let `model` take the mean of all processes' gradients in its backward pass."""
-    return model if _control is None else DistributedDataParallel(model)
+def sharing_gradients(model: nn.Module, sharding: str) -> nn.Module:
+    """Let `model` take the mean of all processes' gradients in its backward pass; all begin with the first's weights.
+
+    With `sharding` "fsdp" its weights are split over the processes, in place, and so are gradients and optimizer
+    state: each block of a ``ModuleList`` is fetched by itself when it is due, what lies outside blocks for the whole
+    pass. Weights travel in float32 and gradients are added up in it, and autocast rounds the one as in a process
+    that holds them all: the numbers are those of "none".
+    """
+    if _control is None:
+        return model
+    if sharding == "none":
+        return DistributedDataParallel(model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        distributed.broadcast(tensor.detach(), 0)
+    for blocks in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+        for block in blocks:
+            fully_shard(block)
+    return fully_shard(model)
 
 
-def keeping_gradients(model: nn.Module) -> AbstractContextManager[None]:
+@contextmanager
+def keeping_gradients(model: nn.Module) -> Iterator[None]:
     """Within it, forward and backward passes add to this process's own gradients and share nothing."""
-    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+    if isinstance(model, DistributedDataParallel):
+        with model.no_sync():
+            yield
+    elif isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(False)
+        yield
+        model.set_requires_gradient_sync(True)
+    else:
+        yield
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether this process holds a part of the model's weights only."""
+    return isinstance(model, FSDPModule)
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """Return what this process holds of a tensor, without a copy: all, where it is not sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(values: Any) -> Any:
+    """Give the first process, on the CPU, whole tensors for sharded ones, in (nested) dicts, lists and tuples.
+
+    Every process must call it. The others get tensors of no use; what is not sharded stays as it is.
+    """
+
+    def whole(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, DTensor):
+            return tensor
+        gathered_tensor = tensor.full_tensor()  # one at a time, so that no device holds the whole model
+        return gathered_tensor.cpu() if is_first() else gathered_tensor.new_empty(0)
+
+    return map_tensors(values, whole)
+
+
+def sharded_like(whole: Tensor, model: Tensor) -> Tensor:
+    """Return this process's part of a whole tensor, sharded as `model` is; the tensor itself where that is not."""
+    if not isinstance(model, DTensor) or whole.shape != model.shape:
+        return whole
+    return distribute_tensor(whole.to(model.device), model.device_mesh, model.placements, src_data_rank=None)

@@ -55,6 +55,17 @@ def write_settings(settings: BaseModel, path: Path) -> None:
         raise OutputError(f"cannot write the settings to {path}: {error.strerror}") from error
 
 
+def with_defaults(cls: type[BaseModel], resolved: dict[str, Any]) -> dict[str, Any]:
+    """Complete settings that an earlier version resolved by the defaults of what was added to `cls` since.
+
+    Where `cls` takes them no more (a setting was removed, say), they are returned as they are.
+    """
+    try:
+        return cls.model_validate(resolved).model_dump(mode="json")
+    except ValidationError:
+        return resolved
+
+
 def first_difference(
     ours: dict[str, Any], theirs: dict[str, Any], ignored: frozenset[str] = frozenset()
 ) -> tuple[str, Any, Any] | None:
@@ -86,14 +97,15 @@ def _read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     parent = values.pop("extends", None)
     if parent is None:
         return values
-    return _merged(_read_toml(path.resolve().parent / str(parent), (*seen, path.resolve())), values)
+    return merged(_read_toml(path.resolve().parent / str(parent), (*seen, path.resolve())), values)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Put `changes` over `base`, table by table; neither is changed."""
     result = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
+        result[key] = merged(result[key], value) if both else value
     return result
 
 

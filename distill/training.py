@@ -17,7 +17,7 @@ from distill.acceleration import ready_for
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
 from distill.processes import agreed, is_first
-from distill.settings import first_difference, write_settings
+from distill.settings import first_difference, with_defaults, write_settings
 from distill.training_log import SilentLog, TrainingLog
 from distill.training_run import Run
 from distill.training_settings import FREE_SETTINGS, TrainingSettings, learning_rate_at
@@ -71,11 +71,12 @@ def train(
     """
     _make_folder(run_dir)
     torch.set_num_threads(settings.threads)
-    keep = {"settings": (run_settings or settings).model_dump(mode="json"), "provenance": provenance}
+    run_settings = run_settings or settings
+    keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
     run = Run(model, settings, draws_per_clip)
-    _resume(run, run_dir / "latest.pt", keep["settings"])
+    _resume(run, run_dir / "latest.pt", run_settings)
     if is_first():
-        write_settings(run_settings or settings, run_dir / "settings.json")
+        write_settings(run_settings, run_dir / "settings.json")
     limit_s = math.inf if time_limit_s is None else time_limit_s
     batches = _batches_ahead(run, batch_at, settings)
     with _stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
@@ -113,11 +114,12 @@ def _timed_step(run: Run, batches: Iterator[Any], loss_of: Callable[[nn.Module, 
     run.elapsed_s += time.perf_counter() - start
 
 
-def _resume(run: Run, path: Path, settings: dict[str, Any]) -> None:
+def _resume(run: Run, path: Path, settings: BaseModel) -> None:
     if not path.exists():
         return
     checkpoint = load_checkpoint(path)
-    if difference := first_difference(settings, checkpoint.settings, FREE_SETTINGS):
+    begun_with = with_defaults(type(settings), checkpoint.settings)
+    if difference := first_difference(settings.model_dump(mode="json"), begun_with, FREE_SETTINGS):
         key, ours, theirs = difference
         raise DataError(
             f"{path} was made with {key} = {theirs!r}, not {ours!r}: choose another run folder or that value"
@@ -127,20 +129,23 @@ def _resume(run: Run, path: Path, settings: dict[str, Any]) -> None:
 
 def _save(path: Path, run: Run, keep: dict[str, Any]) -> None:
     run.read_losses()
+    weights, state = run.weights(), run.state()  # in every process, for they may hold a part each
     if is_first():
-        save_checkpoint(path, model_state=run.model.state_dict(), training_state=run.state(), **keep)
+        save_checkpoint(path, model_state=weights, training_state=state, **keep)
 
 
 def _save_final(path: Path, run: Run, keep: dict[str, Any]) -> Path:
-    state = run.model.state_dict() if run.average is None else run.average
+    weights, state = run.weights(averaged=True), {"step": run.step, "elapsed_s": run.elapsed_s}
     if is_first():
-        save_checkpoint(path, model_state=state, training_state={"step": run.step, "elapsed_s": run.elapsed_s}, **keep)
+        save_checkpoint(path, model_state=weights, training_state=state, **keep)
     return path
 
 
 def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]] | None, log: TrainingLog) -> None:
-    if on_checkpoint is not None and is_first():
-        with run.averaged_weights() as model, torch.no_grad():
+    if on_checkpoint is None:
+        return
+    with run.averaged_weights() as model, torch.no_grad():
+        if is_first():
             log.metrics(run.step, on_checkpoint(run.step, model))
 
 

@@ -1,5 +1,6 @@
 """The only place for the state of a run: model, optimizer, averaged weights and step, and how one step changes them."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,7 +12,18 @@ from torch import Tensor, nn
 
 from core.errors import DataError
 from distill.acceleration import autocast, moved, parts_of
-from distill.processes import keeping_gradients, mean_over_processes, n_processes, process_index, sharing_gradients
+from distill.processes import (
+    gathered,
+    is_first,
+    is_sharded,
+    keeping_gradients,
+    mean_over_processes,
+    n_processes,
+    own_part,
+    process_index,
+    sharded_like,
+    sharing_gradients,
+)
 from distill.training_log import LossMeans
 from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
 
@@ -24,14 +36,16 @@ class Run:
     def __init__(self, model: nn.Module, settings: TrainingSettings, draws_per_clip: int = 0) -> None:
         self.model, self.settings, self._draws_per_clip = model, settings, draws_per_clip
         self.device = next(model.parameters()).device
+        to_lend = settings.sharding != "none" and n_processes() > 1 and is_first()
+        self._whole = copy.deepcopy(model).cpu() if to_lend else None
+        if settings.compile:
+            model.compile()
+        self._learner = sharing_gradients(model, settings.sharding)
         self.optimizer = _optimizer(model, settings, self.device)
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()} if settings.ema_decay else None
         self.step, self.elapsed_s = 0, 0.0
         self.means = LossMeans()
         self._unread: tuple[int, list[str], Tensor] | None = None
-        if settings.compile:
-            model.compile()
-        self._learner = sharing_gradients(model)
 
     def take_step(self, batch: Any, loss_of: LossOf) -> None:
         """Learn from one batch. The random state is set from the step, so that `loss_of` may draw from it.
@@ -87,37 +101,60 @@ class Run:
             return
         weight = 1.0 - ema_decay_at(self.step, self.settings.ema_decay)
         for name, value in self.model.state_dict().items():
+            average, value = own_part(self.average[name]), own_part(value)
             if value.is_floating_point():
-                self.average[name].lerp_(value, weight)
+                average.lerp_(value, weight)
             else:
-                self.average[name].copy_(value)
+                average.copy_(value)
+
+    def weights(self, *, averaged: bool = False) -> dict[str, Tensor]:
+        """Return the weights, or their averages where there are any; whole in the first process, which saves them."""
+        return gathered(self.average if averaged and self.average is not None else self.model.state_dict())
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside the weights; `read_losses` must have been called."""
-        return {
+        state = {
             "step": self.step,
             "elapsed_s": self.elapsed_s,
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
             "means": self.means.state(),
         }
+        return gathered(state)
 
     def restore(self, model_state: dict[str, Tensor], state: dict[str, Any], path: Path) -> None:
         """Go back to what `path` held; `DataError` where it does not fit."""
         try:
-            self.model.load_state_dict(model_state)
-            self.optimizer.load_state_dict(state["optimizer"])
+            own = self.model.state_dict()
+            self.model.load_state_dict({k: sharded_like(v, own.get(k, v)) for k, v in model_state.items()})
+            self.optimizer.load_state_dict(self._own_part_of(state["optimizer"]))
             if self.average is not None:
                 for name, value in self.average.items():
-                    value.copy_(state["average"][name])
+                    value.copy_(sharded_like(state["average"][name], value))
             self.means = LossMeans(**state["means"])
             self.step, self.elapsed_s = state["step"], state["elapsed_s"]
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
             raise DataError(f"{path} does not fit this model: {str(error).splitlines()[0]}") from error
+
+    def _own_part_of(self, optimizer_state: dict[str, Any]) -> dict[str, Any]:
+        """This process's part of an optimizer's state; the moments are sharded as their parameters are."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments = {
+            number: {name: sharded_like(value, parameters[number]) for name, value in of_parameter.items()}
+            for number, of_parameter in optimizer_state["state"].items()
+        }
+        return {**optimizer_state, "state": moments}
 
     @contextmanager
     def averaged_weights(self) -> Iterator[nn.Module]:
-        """Lend the model in evaluation mode, with the averaged weights where there are any."""
+        """Lend the model in evaluation mode, with the averaged weights where there are any.
+
+        Every process must enter; where weights are sharded, only the first is lent the whole model.
+        """
+        if is_sharded(self.model):
+            with self._gathered_model() as model:
+                yield model
+            return
         own = {k: v.detach().clone() for k, v in self.model.state_dict().items()} if self.average else None
         was_training = self.model.training
         try:
@@ -129,6 +166,16 @@ class Run:
             if own:
                 self.model.load_state_dict(own)
             self.model.train(was_training)
+
+    @contextmanager
+    def _gathered_model(self) -> Iterator[nn.Module]:
+        weights = self.weights(averaged=True)
+        if self._whole is None:
+            yield self.model
+            return
+        self._whole.load_state_dict(weights)
+        yield self._whole.to(self.device).eval()
+        self._whole.cpu()
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings, device: torch.device) -> torch.optim.AdamW:

@@ -9,7 +9,15 @@ from distill.settings import Settings
 
 # A run may be resumed with other values of these: they do not change what is learnt.
 FREE_SETTINGS = frozenset(
-    {"threads", "loading_threads", "checkpoint_every_steps", "log_every_steps", "peak_tflops", "recompute_activations"}
+    {
+        "threads",
+        "loading_threads",
+        "checkpoint_every_steps",
+        "log_every_steps",
+        "peak_tflops",
+        "recompute_activations",
+        "sharding",
+    }
 )
 
 
@@ -21,7 +29,10 @@ class TrainingSettings(Settings):
     ``precision`` bfloat16 is autocast; weights, optimizer and averages stay float32. ``peak_tflops`` is what the device
     could do at most at that precision, from its data sheet: with it the log tells which part is used (MFU).
     ``loading_threads`` make batches ahead of time: about 600 augmented clips a second each.
-    ``ema_decay`` None keeps no average of the weights.
+    ``ema_decay`` None keeps no average of the weights. Of several processes each keeps all weights and optimizer state
+    ("none", which is DDP), or with ``sharding`` "fsdp" its share of them, and fetches a block's weights when it is due.
+
+    A setting that is added later needs a default that leaves earlier runs what they were: they are resumed with it.
     """
 
     steps: int = Field(gt=0)
@@ -40,6 +51,7 @@ class TrainingSettings(Settings):
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    sharding: Literal["none", "fsdp"] = "none"
     peak_tflops: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
