@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
+from distill.acceleration import autocast, training_device
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.labels import positives
 from distill.losses import embedding_regression, relational, weighted_bce
@@ -46,12 +47,20 @@ class DistillSettings(Settings):
 
 
 class DistilledStudent(nn.Module):
-    """The student and the head that maps its embedding to the teacher's, used in training only."""
+    """The student and the head that maps its embedding to the teacher's, used in training only.
+
+    Under autocast the body learns in bfloat16; the front end, whose energies span more than that resolves, and the
+    losses are computed in float32.
+    """
 
     def __init__(self, settings: StudentSettings, teacher_size: int):
         super().__init__()
         self.student = Student(settings)
         self.teacher_head = nn.Linear(EMBEDDING_SIZE, teacher_size)
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Compile the body, where the time goes; `losses` and validation both call it."""
+        self.student.body.compile(*arguments, **options)
 
     def losses(self, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
         """Return the weighted sum as "loss", and each loss apart."""
@@ -59,21 +68,22 @@ class DistilledStudent(nn.Module):
 
     def outputs(self, batch: Batch) -> StudentOutputs:
         """What the student says of a batch; the front end has nothing to learn."""
-        with torch.no_grad():
+        with torch.no_grad(), autocast(batch.waveform.device, "float32"):
             features = self.student.front_end(batch.waveform).contiguous(memory_format=torch.channels_last)
         return self.student.body(features)
 
     def losses_of(self, outputs: StudentOutputs, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
         """Return the losses of what the student said of `batch`; see `losses`."""
         activity_weights = batch.activity_weight[:, None].expand_as(batch.activity)
-        parts = {
-            "events": weighted_bce(outputs.event_logits, batch.events, batch.event_weights),
-            "activity": weighted_bce(outputs.activity_logits, batch.activity, activity_weights),
-            "embedding": embedding_regression(
-                self.teacher_head(outputs.embedding), batch.teacher, batch.teacher_weight
-            ),
-            "relational": relational(outputs.embedding, batch.teacher, batch.teacher_weight),
-        }
+        with autocast(batch.waveform.device, "float32"):
+            embedding, event_logits, activity_logits = (output.float() for output in outputs)
+            projected = self.teacher_head(embedding)
+            parts = {
+                "events": weighted_bce(event_logits, batch.events, batch.event_weights),
+                "activity": weighted_bce(activity_logits, batch.activity, activity_weights),
+                "embedding": embedding_regression(projected, batch.teacher, batch.teacher_weight),
+                "relational": relational(embedding, batch.teacher, batch.teacher_weight),
+            }
         return {"loss": sum(getattr(weights, name) * value for name, value in parts.items()), **parts}
 
 
@@ -109,11 +119,12 @@ def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[s
         if store.rows[row].role == "validation" and store.rows[row].labelled
     ]
     best: dict[int, float] = {}
+    device = next(student.parameters()).device
     for start in range(0, len(crops), _BATCH):
         chosen = crops[start : start + _BATCH]
         waveforms = [cut_crop(store.waveform(int(targets.row[c])), int(targets.offset[c])) for c in chosen]
         with torch.inference_mode():
-            logits = student(torch.from_numpy(np.stack(waveforms))).event_logits[:, COUGH]
+            logits = student(torch.from_numpy(np.stack(waveforms)).to(device)).event_logits[:, COUGH]
         for crop, logit in zip(chosen, logits.tolist(), strict=True):
             row = int(targets.row[crop])
             best[row] = max(best.get(row, -np.inf), logit)
@@ -142,7 +153,7 @@ def distill(
     time_limit_s: float | None,
     qat: Path | None = None,
 ) -> Path:
-    """Train a student on `store` and the targets; returns the final checkpoint.
+    """Train a student on `store` and the targets, on a CUDA device where there is one; returns the final checkpoint.
 
     With `qat`, the student of that checkpoint is tuned to int8 and final.pt holds weights on its grid.
     """
@@ -159,7 +170,7 @@ def distill(
     if qat is not None:
         model = QuantizationAware(start_from(model, qat), settings.quantization)
     final = train(
-        model.to(memory_format=torch.channels_last),
+        model.to(training_device(), memory_format=torch.channels_last),
         lambda module, batch: module.losses(batch, settings.losses),
         soundscapes.batch_at,
         settings.training,

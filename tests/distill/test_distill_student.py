@@ -8,11 +8,13 @@ from typer.testing import CliRunner
 from core.audio import write_wav
 from core.errors import DataError
 from distill import distill_student
+from distill.acceleration import autocast
 from distill.checkpoints import load_checkpoint, save_checkpoint
-from distill.distill_student import LossWeights, load_student, validate
+from distill.distill_student import DistilledStudent, LossWeights, load_student, validate
 from distill.losses import embedding_regression, relational, weighted_bce
 from distill.manifests import ManifestRow
 from distill.provenance import packs_used, source_commit
+from distill.soundscapes import Batch
 from distill.student import EVENT_LABELS, Student, StudentSettings
 from distill.targets import Targets, all_crops, save_values
 from distill.waveform_store import WaveformStore
@@ -110,6 +112,57 @@ def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_
     student = load_student(tmp_path / "run" / "final.pt")
     store = WaveformStore.open(corpus / "store")
     assert validate(student, store, Targets.load(corpus / "targets"))["cough_auroc"] == 1.0
+
+
+def four_clips() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    waveform, teacher = 0.1 * torch.randn(4, 32_000, generator=generator), torch.randn(4, 5, generator=generator)
+    events, activity = torch.rand(4, len(EVENT_LABELS), generator=generator), torch.rand(4, 50, generator=generator)
+    return Batch(waveform, events, torch.ones_like(events), activity, torch.ones(4), teacher, torch.ones(4))
+
+
+def test_in_bfloat16_only_the_body_learns_in_it() -> None:
+    model, batch, seen = DistilledStudent(SMALL, 5), four_clips(), []
+    model.student.body.register_forward_hook(lambda _, inputs, outputs: seen.append((inputs[0], outputs.embedding)))
+    with autocast(torch.device("cpu"), "bfloat16"):
+        losses = model.losses(batch, LossWeights())
+    ((features, embedding),) = seen
+    assert torch.equal(features, model.student.front_end(batch.waveform))
+    assert embedding.dtype == torch.bfloat16
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    expected = relational(embedding.float(), batch.teacher, batch.teacher_weight)
+    assert losses["relational"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_compiled_it_is_the_body_that_is_compiled_and_the_losses_are_the_same() -> None:
+    graphs = []
+
+    def counting(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    torch.manual_seed(0)
+    model, batch = DistilledStudent(SMALL, 5), four_clips()
+    plain = {name: loss.item() for name, loss in model.losses(batch, LossWeights()).items()}
+    names = list(model.state_dict())
+    model.compile(backend=counting)
+    compiled = {name: loss.item() for name, loss in model.losses(batch, LossWeights()).items()}
+    assert len(graphs) == 1
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    assert list(model.state_dict()) == names
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_command_learns_in_bfloat16_and_is_validated_there(corpus, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.cuda.reset_peak_memory_stats()
+    result = run_command(corpus, tmp_path / "run", "training.precision=bfloat16")
+    assert result.exit_code == 0, result.output
+    assert torch.cuda.max_memory_allocated() > 0
+    student = load_student(tmp_path / "run" / "final.pt")
+    store, targets = WaveformStore.open(corpus / "store"), Targets.load(corpus / "targets")
+    assert validate(student.cuda(), store, targets)["cough_auroc"] == 1.0
 
 
 def test_the_command_refuses_an_unknown_setting_and_targets_of_another_store(corpus, tmp_path):
