@@ -84,10 +84,18 @@ def ridge_path(features: Array, targets: Array, regularizers: Array) -> tuple[Ar
     weights (n_regularizers, n_features), intercepts (n_regularizers,)
     """
     center = features.mean(axis=0)
-    left, singular, right = np.linalg.svd(features - center, full_matrices=False)
-    shrunk = singular / (singular**2 + regularizers[:, None]) * (left.T @ (targets - targets.mean()))
-    weights = shrunk @ right
+    centred, errors = features - center, targets - targets.mean()
+    if len(centred) >= centred.shape[1]:
+        eigenvalues, basis = np.linalg.eigh(centred.T @ centred)
+        weights = _shrunk(eigenvalues, basis.T @ (centred.T @ errors), regularizers) @ basis.T
+    else:
+        eigenvalues, basis = np.linalg.eigh(centred @ centred.T)
+        weights = _shrunk(eigenvalues, basis.T @ errors, regularizers) @ (centred.T @ basis).T
     return weights, targets.mean() - weights @ center
+
+
+def _shrunk(eigenvalues: Array, values: Array, regularizers: Array) -> Array:
+    return values / (np.maximum(eigenvalues, 0.0) + regularizers[:, None])
 
 
 def logistic_path(features: Array, targets: Array, regularizers: Array) -> tuple[Array, Array]:

@@ -77,6 +77,24 @@ def auroc_with_interval(
     )
 
 
+def auroc_difference_with_interval(
+    scores: ArrayLike,
+    others: ArrayLike,
+    positives: ArrayLike,
+    subjects: Sequence[str],
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """AUROC of `scores` minus that of `others`, both of the same items, with its interval over resampled subjects."""
+    scores, positives = _checked(scores, positives)
+    others, _ = _checked(others, positives)
+
+    def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _weighted_aurocs(scores, positives, weights) - _weighted_aurocs(others, positives, weights)
+
+    return _with_interval(difference, subjects, len(scores), n_draws, seed)
+
+
 def mean_with_interval(values: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0) -> Estimate:
     """Mean of ``values`` (n,), such as errors, with its interval over resampled subjects."""
     values = np.asarray(values, dtype=np.float64)

@@ -150,8 +150,12 @@ def _principal(block: np.ndarray) -> np.ndarray:
     n_components = min(MAX_BLOCK_SIZE, len(block))
     if block.shape[1] <= MAX_BLOCK_SIZE:
         return block
-    left, singular, _ = randomized_svd(block, n_components, random_state=0)
-    return left * singular
+    return block @ principal_axes(block, n_components)
+
+
+def principal_axes(values: np.ndarray, n_axes: int) -> np.ndarray:
+    """First axes of centred values (n, d), strongest first, shape (d, n_axes); the same for the same values."""
+    return randomized_svd(values, n_axes, random_state=0)[2].T
 
 
 def _mean_square_norm(block: np.ndarray) -> float:

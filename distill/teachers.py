@@ -41,7 +41,7 @@ class Teacher(Protocol):
 
 
 class EncoderTeacher(nn.Module):
-    """An encoder behind HeAR's front end: HeAR's pooler output, or the mean of our own encoder's patch tokens."""
+    """An encoder behind HeAR's front end: HeAR's pooler output, or what our own encoder's patch tokens come to."""
 
     def __init__(self, encoder: Encoder, name: str, fingerprint: str) -> None:
         super().__init__()

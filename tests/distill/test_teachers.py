@@ -27,7 +27,7 @@ def test_the_teacher_is_the_checkpoints_encoder_behind_hears_front_end(tmp_path:
     teacher = load_teacher(f"mae:{tmp_path / 'final.pt'}")
     waveform = 0.1 * torch.randn(2, 32_000)
     embedding = teacher.embed(waveform)
-    assert embedding.shape == (2, teacher.embedding_size) == (2, 8 * 192)
+    assert embedding.shape == (2, teacher.embedding_size) == (2, 16 * 192)
     assert not embedding.requires_grad
     assert torch.allclose(embedding, autoencoder.encoder(HearFrontEnd()(waveform)), atol=1e-6)
 
@@ -52,7 +52,7 @@ def test_teachers_joined_by_plus_embed_side_by_side(tmp_path: Path) -> None:
     teacher = load_teacher(f"{ours}+{shipped}")
     waveform = 0.1 * torch.randn(2, 32_000, generator=torch.Generator().manual_seed(0))
     assert isinstance(teacher, CombinedTeacher)
-    assert (teacher.block_sizes, teacher.embedding_size) == ((1536, 512), 2048)
+    assert (teacher.block_sizes, teacher.embedding_size) == ((3072, 512), 3584)
     assert teacher.name == f"{ours}+{shipped}"
     alone = [load_teacher(spec).embed(waveform) for spec in (ours, shipped)]
     assert torch.equal(teacher.embed(waveform), torch.cat(alone, dim=1))
