@@ -1,128 +1,89 @@
-"""The only place where a bundle is written, whole or not at all, and shown (tussis-bundle)."""
+"""The only place where a bundle is written, whole or not at all, signed and shown (tussis-bundle)."""
 
+import getpass
 import hashlib
 import json
 import os
 import shutil
-import subprocess
+import sys
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from core.audio import SAMPLE_RATE_HZ
-from core.bundle import BUNDLE_FILE, FORMAT_VERSION, Bundle, load_bundle
-from core.clips import CLIP_SAMPLES
-from core.errors import DataError, OutputError, exit_on_error
-from core.interpreter import SIGNATURE, LiteRtInterpreter
-from distill.checkpoints import Checkpoint
-from distill.provenance import source_commit
-from distill.student import ACTIVITY_FRAME_STEP_S, EMBEDDING_SIZE, EVENT_LABELS, N_ACTIVITY_FRAMES
+from core.bundle import Bundle, load_bundle, open_files
+from core.bundle_archive import ARCHIVE_SUFFIX, archive_content
+from core.bundle_files import BUNDLE_FILE, SIGNATURE_FILE
+from core.errors import BundleError, OutputError, SigningError, exit_on_error
+from core.files import write_atomically
+from core.interpreter import LiteRtInterpreter
+from core.signing import read_trust
+from quantize.bundle_fields import MODEL_FILE, bundle_fields
 from quantize.bundle_parts import BundleParts, PartPaths, read_parts
 from quantize.model_card import render_model_card
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators
+from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
 from quantize.synthesized_clips import synthesized_clips
 
-MODEL_FILE = "model.tflite"
 CARD_FILE = "model_card.md"
-UNKNOWN_TIME = "1970-01-01T00:00:00Z"
-TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy")
+PASSPHRASE_VARIABLE = "TUSSIS_KEY_PASSPHRASE"
 
 
 def build_bundle(parts: BundleParts, name: str, out: Path) -> Bundle:
-    """Write a bundle folder: model, probes, model card and, last, bundle.json; the same parts give the same bytes.
+    """Write a bundle of parts; the same parts give the same bytes.
 
-    It is written and opened beside `out` and then renamed. A bundle that stands there is replaced.
+    Parameters
+    ----------
+    parts : BundleParts
+    name : str
+        For people.
+    out : Path
+        A folder, or one file where its name ends in .tussis. A bundle that stands there is replaced.
 
     Raises
     ------
     OutputError
         If `out` is something else than a bundle, or cannot be written.
     """
-    _check_replaceable(out)
     files = {MODEL_FILE: parts.int8_model, **{f"probes/{name}": its for name, its in parts.probes.items()}}
     fields = bundle_fields(parts, name)
     files[CARD_FILE] = render_model_card(fields, parts).encode()
     fields["files"] = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())}
+    return write_bundle({**files, BUNDLE_FILE: (json.dumps(fields, indent=1) + "\n").encode()}, out)
+
+
+def write_bundle(files: dict[str, bytes], out: Path) -> Bundle:
+    """Write a bundle's files as a folder or as one .tussis file, checked beside `out` and then renamed."""
+    _check_replaceable(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
-            folder = Path(beside) / "new"
-            _write_files(folder, {**files, BUNDLE_FILE: (json.dumps(fields, indent=1) + "\n").encode()})
-            check_bundle(load_bundle(folder))
-            _replace_folder(folder, out, Path(beside) / "old")
+            draft = Path(beside) / f"new{out.suffix}"
+            _write_draft(draft, files)
+            check_bundle(load_bundle(draft))
+            _replace(draft, out, Path(beside) / "old")
     except OSError as error:
-        raise OutputError(f"the bundle {out} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"the bundle {out} cannot be written: {error.strerror or error}.") from error
     return load_bundle(out)
 
 
-def bundle_fields(parts: BundleParts, name: str) -> dict[str, Any]:
-    """Everything of bundle.json but the files' hashes."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "created_utc": created_utc(parts.checkpoint),
-        "model": {
-            "file": MODEL_FILE,
-            "sha256": hashlib.sha256(parts.int8_model).hexdigest(),
-            "signature": SIGNATURE,
-            "sample_rate_hz": SAMPLE_RATE_HZ,
-            "clip_samples": CLIP_SAMPLES,
-            "embedding_size": EMBEDDING_SIZE,
-            "event_labels": list(EVENT_LABELS),
-            "n_activity_frames": N_ACTIVITY_FRAMES,
-            "activity_frame_step_s": ACTIVITY_FRAME_STEP_S,
-        },
-        "screening": parts.thresholds["screening"],
-        "files": {},
-        "provenance": provenance(parts),
-    }
+def pack_bundle(bundle: Path, out: Path) -> Bundle:
+    """Write the files of a bundle, folder or .tussis file, as the other form; the signature stays as it is."""
+    return write_bundle(load_bundle(bundle).read_files(), out)
 
 
-def provenance(parts: BundleParts) -> dict[str, Any]:
-    """What the bundle was made from: hashes, resolved settings, packs and licences, commits, versions; no names."""
-    trained = parts.checkpoint.provenance
-    return {
-        "student": {
-            "checkpoint_sha256": parts.checkpoint_sha256,
-            "settings": parts.checkpoint.settings,
-            "training": {key: value for key, value in trained.items() if key != "packs"},
-            "steps": parts.checkpoint.training_state.get("step"),
-        },
-        "packs": trained.get("packs", []),
-        "float_model_sha256": parts.export["float_model"]["sha256"],
-        "quantization": {key: parts.agreement[key] for key in ("recipe", "calibration")},
-        "agreement": {key: parts.agreement[key] for key in ("n_clips", "embedding_cosine", "events", "activity")},
-        "thresholds": {key: value for key, value in parts.thresholds.items() if key not in ("schema", "screening")},
-        "commit": source_commit(),
-        "tools": {tool: _version(tool) for tool in TOOLS},
-    }
-
-
-def created_utc(checkpoint: Checkpoint) -> str:
-    """When the model came to be, so that the same checkpoint always gives the same bundle.
-
-    SOURCE_DATE_EPOCH where it is set (reproducible-builds.org); else the time in the checkpoint's provenance; else
-    that of the commit it was trained at; else 1970, as "unknown".
-    """
-    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-        if not epoch.isdecimal():
-            raise DataError(f"SOURCE_DATE_EPOCH is {epoch!r}; expected whole seconds since 1970")
-        return _iso(int(epoch))
-    if recorded := checkpoint.provenance.get("created_utc"):
-        return str(recorded)
-    commit = str(checkpoint.provenance.get("commit", "")).partition("+")[0]
-    root = str(Path(__file__).parents[1])
-    command = ["git", "-C", root, "show", "--no-patch", "--format=%ct", f"{commit or 'none'}^{{commit}}"]
-    try:
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return UNKNOWN_TIME
-    return _iso(int(shown))
+def sign_bundle(path: Path, key: Path) -> Bundle:
+    """Put a signature over bundle.json into a bundle that is whole and, where it is signed already, rightly so."""
+    bundle = load_bundle(path)
+    files = bundle.read_files()
+    signature = sign(files[BUNDLE_FILE], key, _ask_passphrase)
+    if path.is_dir():
+        write_atomically(path / SIGNATURE_FILE, signature)
+    else:
+        write_atomically(path, archive_content({**files, SIGNATURE_FILE: signature}))
+    return load_bundle(path)
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -132,44 +93,70 @@ def check_bundle(bundle: Bundle) -> None:
     LiteRtInterpreter(model, 1, bundle.model_shape).run(synthesized_clips(2)[1])
 
 
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _version(tool: str) -> str:
-    try:
-        return version(tool)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _check_replaceable(out: Path) -> None:
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise OutputError(f"{out} is not a folder; a bundle folder to write or replace is expected")
-    if out.is_dir() and any(out.iterdir()) and not (out / BUNDLE_FILE).is_file():
-        raise OutputError(f"{out} holds something else than a bundle; it is left as it is")
+    if out.is_symlink() or (out.exists() and out.is_dir() == _is_archive(out)):
+        kind = f"file whose name ends in {ARCHIVE_SUFFIX}" if _is_archive(out) else "folder"
+        raise OutputError(f"{out} is no {kind}; a bundle to write or replace is expected.")
+    if out.exists() and not _holds_bundle(out):
+        raise OutputError(f"{out} holds something else than a bundle; it is left as it is.")
 
 
-def _write_files(folder: Path, files: dict[str, bytes]) -> None:
-    for relative, content in files.items():
-        path = folder / relative
+def _is_archive(out: Path) -> bool:
+    return out.suffix == ARCHIVE_SUFFIX
+
+
+def _holds_bundle(out: Path) -> bool:
+    if out.is_dir() and not any(out.iterdir()):
+        return True
+    try:
+        with open_files(out) as files:
+            return files.holds(BUNDLE_FILE)
+    except BundleError:
+        return False
+
+
+def _write_draft(draft: Path, files: dict[str, bytes]) -> None:
+    contents = (
+        {draft: archive_content(files)} if _is_archive(draft) else {draft / path: its for path, its in files.items()}
+    )
+    for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _replace_folder(new: Path, out: Path, old: Path) -> None:
-    if out.exists():
-        out.rename(old)
+def _replace(new: Path, out: Path, old: Path) -> None:
+    """Put `new` where `out` is; a file is replaced at once, a folder is set aside first and back where that fails."""
+    if not out.is_dir():
+        new.replace(out)
+        return
+    out.rename(old)
     try:
         new.rename(out)
     except OSError:
-        if old.exists():
-            old.rename(out)
+        old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-app = typer.Typer(add_completion=False, help="Write, show and verify bundles.")
+def _ask_passphrase(prompt: str = "Passphrase of the key: ") -> str:
+    if given := os.environ.get(PASSPHRASE_VARIABLE):
+        return given
+    if not sys.stdin.isatty():
+        raise SigningError(f"the key needs a passphrase; give it in {PASSPHRASE_VARIABLE} or at a terminal.")
+    return getpass.getpass(prompt)
+
+
+def _new_passphrase() -> str:
+    first = _ask_passphrase("Passphrase for the new key: ")
+    if not first or first != _ask_passphrase("The same again: "):
+        raise SigningError("the passphrase is empty, or the second differs from the first; no key was made.")
+    return first
+
+
+app = typer.Typer(add_completion=False, help="Write, sign, show and verify bundles.")
 
 
 @app.command()
@@ -180,7 +167,7 @@ def build(
     probes: Annotated[Path, typer.Option(help="Folder of NAME.json, fitted on this int8 model.")],
     agreement: Annotated[Path, typer.Option(help="agreement.json of tussis-quantize.")],
     export: Annotated[Path, typer.Option(help="export.json of tussis-export.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to write or replace.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write or replace: one file where it ends in .tussis.")],
     thresholds: Annotated[Path | None, typer.Option(help="thresholds.json; defaults of 0.5 if omitted.")] = None,
     evaluation: Annotated[Path | None, typer.Option(help="evaluation.json of tussis-evaluate, for the card.")] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.")] = "tussis-small",
@@ -193,17 +180,64 @@ def build(
     """
     with exit_on_error("tussis-bundle"):
         paths = PartPaths(float_model, int8, checkpoint, probes, agreement, export, thresholds, evaluation)
-        bundle = build_bundle(read_parts(paths), name, out)
-        Console(soft_wrap=True).print(f"{out}: {bundle.name}, bundle.json {bundle.sha256[:12]}")
+        _say(build_bundle(read_parts(paths), name, out))
+
+
+Given = Annotated[Path, typer.Argument(help="Bundle folder or .tussis file.")]
+Trusted = Annotated[list[Path] | None, typer.Option(help="File of public keys, one a line; may be repeated.")]
 
 
 @app.command()
-def show(path: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None:
-    """Print what a bundle is and what it was made from, after checking its files."""
+def pack(
+    bundle: Given,
+    out: Annotated[Path, typer.Option(help="Bundle to write or replace: one file where it ends in .tussis.")],
+) -> None:
+    """Write a bundle folder as one .tussis file, or the other way round; the same files give the same bytes.
+
+    Example: tussis-bundle pack runs/bundle --out small.tussis
+    """
+    with exit_on_error("tussis-bundle"):
+        _say(pack_bundle(bundle, out))
+
+
+@app.command(name="sign")
+def sign_command(
+    bundle: Given,
+    key: Annotated[Path, typer.Option(help="Private key that tussis-bundle keygen wrote.")],
+) -> None:
+    """Sign a bundle's bundle.json, which holds the SHA-256 of every other file; an earlier signature is replaced.
+
+    The passphrase of an encrypted key is read from TUSSIS_KEY_PASSPHRASE or asked for.
+    Example: tussis-bundle sign small.tussis --key ~/tussis.key
+    """
+    with exit_on_error("tussis-bundle"):
+        _say(sign_bundle(bundle, key))
+
+
+@app.command()
+def keygen(
+    key: Annotated[Path, typer.Argument(help="Private key to write, PEM; the public key goes beside it, as KEY.pub.")],
+    passphrase: Annotated[bool, typer.Option(help="Encrypt the private key with a passphrase.")] = False,
+) -> None:
+    """Make an Ed25519 key. Whoever holds the private key can sign bundles; give others the one line of KEY.pub.
+
+    Example: tussis-bundle keygen ~/tussis.key --passphrase
+    """
+    with exit_on_error("tussis-bundle"):
+        public_key = generate_key(key, _new_passphrase() if passphrase else None)
+        console = Console(soft_wrap=True)
+        console.print(f"{key}: private key, keep it to yourself")
+        console.print(f"{key}{PUBLIC_SUFFIX}: {public_key.fingerprint}")
+
+
+@app.command()
+def show(path: Given) -> None:
+    """Print what a bundle is, who signed it and what it was made from, after checking its files."""
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path)
         console = Console(soft_wrap=True)
         console.print(f"{bundle.name}, created {bundle.created_utc}, bundle.json {bundle.sha256}")
+        console.print(bundle.signature.words)
         console.print(f"model {bundle.model_sha256}, events {', '.join(bundle.event_labels)}")
         for probe in bundle.probes:
             console.print(f"probe {probe.name}: {probe.status}, {probe.title}")
@@ -211,12 +245,26 @@ def show(path: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None:
 
 
 @app.command()
-def verify(path: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None:
-    """Check a bundle's format and every file's hash, and run its model once."""
+def verify(
+    path: Given,
+    trusted: Trusted = None,
+    require_signature: Annotated[bool, typer.Option("--require-signature", help="Refuse an unsigned bundle.")] = False,
+) -> None:
+    """Check a bundle's format, signature and every file's hash, and run its model once.
+
+    With --trusted, only a bundle that one of these keys signed is accepted.
+    Example: tussis-bundle verify small.tussis --trusted tussis.key.pub
+    """
     with exit_on_error("tussis-bundle"):
-        bundle = load_bundle(path)
+        bundle = load_bundle(path, read_trust(require_signature, trusted or []))
         check_bundle(bundle)
-        Console(soft_wrap=True).print(f"{path}: {bundle.name} is complete and unaltered, and its model runs")
+        words = f"{bundle.name} is complete and unaltered, {bundle.signature.words}, and its model runs"
+        Console(soft_wrap=True).print(f"{path}: {words}")
+
+
+def _say(bundle: Bundle) -> None:
+    words = f"{bundle.path}: {bundle.name}, bundle.json {bundle.sha256[:12]}, {bundle.signature.words}"
+    Console(soft_wrap=True).print(words)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from core.files import sha256_of_file
 from core.screener import Screener
 from distill.checkpoints import Checkpoint
 from quantize import package
-from quantize.package import UNKNOWN_TIME, created_utc
+from quantize.bundle_fields import UNKNOWN_TIME, created_utc
 
 
 @pytest.fixture(scope="session")
