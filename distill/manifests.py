@@ -1,6 +1,7 @@
 """The only place that decides which recording plays which role, so that no subject crosses a split."""
 
 import csv
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -103,6 +104,19 @@ def _keep_splits_disjoint(rows: list[ManifestRow]) -> list[ManifestRow]:
     return [row for row in rows if not {row.subject_id, row.source_id} & held_out.get(row.role, set())]
 
 
+def with_fewer_train_subjects(rows: list[ManifestRow], fraction: float) -> list[ManifestRow]:
+    """Keep about `fraction` (0 to 1) of the training subjects, all of their recordings, and every other role.
+
+    The subjects of a smaller fraction are among those of a larger one, so that a curve over corpus size only adds.
+    """
+    return [row for row in rows if row.role != "train" or _place(row.subject_id) < fraction]
+
+
+def _place(subject_id: str) -> float:
+    """A subject's place in [0, 1), the same in every run and as good as random."""
+    return int.from_bytes(hashlib.sha256(subject_id.encode()).digest()[:6]) / 2**48
+
+
 def write_manifest(rows: list[ManifestRow], path: Path) -> None:
     """Write `rows` as CSV; labels are joined by ``;``."""
     text = StringIO()
@@ -157,6 +171,9 @@ def build(
     data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     unlabelled: Annotated[bool, typer.Option(help="Whether unlabelled recordings take part.")] = True,
+    train_fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the training subjects to keep, for curves over corpus size.")
+    ] = 1.0,
 ) -> None:
     """Read the packs' manifests, split them by subject and write one manifest.
 
@@ -164,6 +181,7 @@ def build(
     """
     with exit_on_error("manifests"):
         rows = [row for row in build_manifest(data) if unlabelled or row.labelled]
+        rows = with_fewer_train_subjects(rows, train_fraction)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(rows, out)
         print(summarize(rows))

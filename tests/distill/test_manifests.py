@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError
-from distill.manifests import build_manifest, read_manifest, summarize, write_manifest
+from distill.manifests import build_manifest, read_manifest, summarize, with_fewer_train_subjects, write_manifest
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 COLUMNS = ["path", "dataset", "source_id", "subject_id", "duration_s", "labels", "group_fold", "licence", "flags"]
@@ -85,3 +85,14 @@ def test_in_the_real_packs_no_subject_and_no_source_crosses_a_split():
         assert not (of_role["train"] | of_role["validation"]) & of_role["test"]
     assert {row.pack for row in rows if row.role == "test"} == {"esc50_part"}
     assert "validation: " in summarize(rows)
+
+
+def test_a_part_of_the_training_subjects_is_kept_with_all_their_recordings_and_smaller_parts_lie_in_larger(tmp_path):
+    write_pack(tmp_path, "coughs", [recording(n, f"subject{n // 2}", 5 if n < 20 else 1) for n in range(600)])
+    rows = build_manifest(tmp_path)
+    tenth, third = (with_fewer_train_subjects(rows, fraction) for fraction in (0.1, 0.33))
+    assert set(tenth) < set(third) < set(rows) == set(with_fewer_train_subjects(rows, 1.0))
+    assert sum(row.role == "validation" for row in tenth) == 20
+    kept = {row.subject_id for row in tenth if row.role == "train"}
+    assert {row for row in rows if row.subject_id in kept} <= set(tenth)
+    assert 10 < len(kept) < 60
