@@ -38,6 +38,7 @@ def train(
     run_settings: BaseModel | None = None,
     flops_per_clip: float | None = None,
     draws_per_clip: int = 0,
+    position_at: Callable[[int], dict[str, Any]] | None = None,
 ) -> Path:
     """Train `model` on the device that its weights lie on, or go on with the run that `run_dir` holds.
 
@@ -59,6 +60,8 @@ def train(
     flops_per_clip : what learning from a clip costs; with `settings.peak_tflops` the log tells the MFU.
     draws_per_clip : how many numbers `loss_of` draws on the CPU for a clip. With it, several processes draw what one
         would; otherwise all draw the same.
+    position_at : where in its data a step begins and how they are divided, for data whose order depends on that; it is
+        kept in latest.pt, and a run that would not go on at that very place is refused.
 
     Returns
     -------
@@ -66,14 +69,14 @@ def train(
 
     Raises
     ------
-    DataError : the run was begun with other settings or another model, or the loss is no longer finite.
+    DataError : the run was begun with other settings, data or another model, or the loss is no longer finite.
     SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
     """
     _make_folder(run_dir)
     torch.set_num_threads(settings.threads)
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
-    run = Run(model, settings, draws_per_clip)
+    run = Run(model, settings, draws_per_clip, position_at)
     _resume(run, run_dir / "latest.pt", run_settings)
     if is_first():
         write_settings(run_settings, run_dir / "settings.json")
@@ -119,12 +122,19 @@ def _resume(run: Run, path: Path, settings: BaseModel) -> None:
         return
     checkpoint = load_checkpoint(path)
     begun_with = with_defaults(type(settings), checkpoint.settings)
-    if difference := first_difference(settings.model_dump(mode="json"), begun_with, FREE_SETTINGS):
-        key, ours, theirs = difference
-        raise DataError(
-            f"{path} was made with {key} = {theirs!r}, not {ours!r}: choose another run folder or that value"
-        )
+    _refuse_other(path, settings.model_dump(mode="json"), begun_with, FREE_SETTINGS)
     run.restore(checkpoint.model_state, checkpoint.training_state, path)
+    _refuse_other(path, run.position(), checkpoint.training_state.get("position", run.position()))
+
+
+def _refuse_other(
+    path: Path, ours: dict[str, Any], theirs: dict[str, Any], ignored: frozenset[str] = frozenset()
+) -> None:
+    if difference := first_difference(ours, theirs, ignored):
+        key, our_value, their_value = difference
+        raise DataError(
+            f"{path} was made with {key} = {their_value!r}, not {our_value!r}: choose another run folder or that value"
+        )
 
 
 def _save(path: Path, run: Run, keep: dict[str, Any]) -> None:

@@ -33,8 +33,15 @@ LossOf = Callable[[nn.Module, Any], dict[str, Tensor]]
 class Run:
     """Everything that changes from step to step and that a checkpoint holds. It runs where the model's weights lie."""
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, draws_per_clip: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainingSettings,
+        draws_per_clip: int = 0,
+        position_at: Callable[[int], dict[str, Any]] | None = None,
+    ) -> None:
         self.model, self.settings, self._draws_per_clip = model, settings, draws_per_clip
+        self._position_at = position_at
         self.device = next(model.parameters()).device
         to_lend = settings.sharding != "none" and n_processes() > 1 and is_first()
         self._whole = copy.deepcopy(model).cpu() if to_lend else None
@@ -111,6 +118,10 @@ class Run:
         """Return the weights, or their averages where there are any; whole in the first process, which saves them."""
         return gathered(self.average if averaged and self.average is not None else self.model.state_dict())
 
+    def position(self) -> dict[str, Any]:
+        """Where in its data the next step begins; empty where that follows from the step alone."""
+        return self._position_at(self.step) if self._position_at is not None else {}
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside the weights; `read_losses` must have been called."""
         state = {
@@ -119,6 +130,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
             "means": self.means.state(),
+            "position": self.position(),
         }
         return gathered(state)
 

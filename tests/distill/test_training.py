@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import DataError, OutputError
-from distill.checkpoints import load_checkpoint
+from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
 from distill.training import train
 from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
@@ -163,6 +163,35 @@ def test_resuming_with_another_setting_is_refused_by_its_name(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"latest\.pt was made with weight_decay = 0\.05, not 0\.1"):
         run(tmp_path, SETTINGS.model_copy(update={"weight_decay": 0.1}))
     assert json.loads((tmp_path / "settings.json").read_text())["weight_decay"] == 0.05
+
+
+def test_a_run_begun_before_settings_were_added_goes_on_with_their_defaults(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    run(tmp_path / "old", time_limit_s=1e-9)
+    path = tmp_path / "old" / "latest.pt"
+    old = load_checkpoint(path)
+    settings = {key: value for key, value in old.settings.items() if key not in ("clip_norm", "compile", "sharding")}
+    save_checkpoint(path, **{**vars(old), "settings": settings})
+    with pytest.raises(DataError, match=r"was made with clip_norm = 1\.0, not 2\.0"):
+        run(tmp_path / "old", SETTINGS.model_copy(update={"clip_norm": 2.0}))
+    run(tmp_path / "old")
+    ours, theirs = (load_checkpoint(tmp_path / name / "final.pt").model_state for name in ("old", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_setting_that_was_removed_since_is_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    old = load_checkpoint(tmp_path / "latest.pt")
+    save_checkpoint(tmp_path / "latest.pt", **{**vars(old), "settings": {**old.settings, "momentum": 0.9}})
+    with pytest.raises(DataError, match=r"latest\.pt was made with momentum = 0\.9, not None"):
+        run(tmp_path)
+
+
+def test_a_run_that_would_go_on_elsewhere_in_its_data_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, position_at=lambda step: {"world_size": 2, "clip": 4 * step})
+    assert load_checkpoint(tmp_path / "latest.pt").training_state["position"] == {"world_size": 2, "clip": 80}
+    with pytest.raises(DataError, match=r"latest\.pt was made with world_size = 2, not 1: choose another run folder"):
+        run(tmp_path, position_at=lambda step: {"world_size": 1, "clip": 8 * step})
 
 
 def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
