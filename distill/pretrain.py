@@ -19,6 +19,7 @@ from distill.provenance import packs_used, source_commit
 from distill.reconstruction_picture import draw_reconstructions
 from distill.settings import Settings, load_settings
 from distill.training import TrainingSettings, train
+from distill.training_run import LossOf
 from distill.waveform_store import WaveformStore
 
 _UNCHANGED_CLIPS = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
@@ -48,9 +49,11 @@ class Validation:
         """Return the validation loss; leaves ``reconstructions_STEP.png`` in the run folder."""
         device = model.encoder.class_token.device
         masks = Generator().manual_seed(_VALIDATION_SEED)
-        losses = [model(self._front_end(batch.to(device)), masks).loss.item() for batch in self._batches]
-        pictured = self._batches[0][:_PICTURED_CLIPS].to(device)
-        draw_reconstructions(model, self._front_end, pictured, self._run_dir / f"reconstructions_{step:07d}.png")
+        # Other sizes and another precision than in training would have compiled blocks compiled again, for minutes.
+        with torch.compiler.set_stance("force_eager"):
+            losses = [model(self._front_end(batch.to(device)), masks).loss.item() for batch in self._batches]
+            pictured = self._batches[0][:_PICTURED_CLIPS].to(device)
+            draw_reconstructions(model, self._front_end, pictured, self._run_dir / f"reconstructions_{step:07d}.png")
         return {"validation_loss": sum(losses) / len(losses)}
 
 
@@ -61,16 +64,13 @@ def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, ti
     """
     training = settings.training
     check_shares(training.batch_size, training.accumulate_steps)
-    torch.manual_seed(training.seed)
     device = training_device()
-    model, front_end = MaskedAutoencoder(settings.model).to(device), HearFrontEnd().to(device)
-    share = training.batch_size // n_processes()
-    first_clip = process_index() * share
-    sampler = ClipSampler(store, "train", settings.clips, share, training.seed, first_clip)
+    front_end = HearFrontEnd().to(device)
+    model, loss_of, batch_at = learning_parts(settings, store, front_end)
     return train(
         model,
-        reconstruction_loss(front_end),
-        sampler.batch_at,
+        loss_of,
+        batch_at,
         training,
         run_dir,
         on_checkpoint=_validation(store, front_end, run_dir),
@@ -82,12 +82,34 @@ def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, ti
     )
 
 
-def reconstruction_loss(front_end: HearFrontEnd) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
-    """Make the loss of a batch of waveforms (batch, 32000): that of the removed patches of their images."""
+def learning_parts(
+    settings: PretrainSettings, store: WaveformStore, front_end: HearFrontEnd
+) -> tuple[MaskedAutoencoder, LossOf, Callable[[int], Tensor]]:
+    """Make the model, its loss, and the batches of this process, for the device that the front end is on.
 
-    def loss_of(model: nn.Module, waveforms: Tensor) -> dict[str, Tensor]:
-        with torch.no_grad(), autocast(waveforms.device, "float32"):  # PCEN's range is too wide for bfloat16
-            images = front_end(waveforms)
+    A CPU makes its clips ahead of time, in the loading threads. A GPU that would eat more than these can make gets
+    what chance drew for each clip, and makes the clips itself, within the step.
+    """
+    torch.manual_seed(settings.training.seed)
+    device = front_end.window.device
+    model = MaskedAutoencoder(settings.model).to(device)
+    share = settings.training.batch_size // n_processes()
+    first_clip = process_index() * share
+    sampler = ClipSampler(store, "train", settings.clips, share, settings.training.seed, first_clip)
+    if device.type == "cpu":
+        return model, reconstruction_loss(front_end), sampler.batch_at
+    return model, reconstruction_loss(front_end, sampler.to(device).clips), sampler.draws_at
+
+
+def reconstruction_loss(front_end: HearFrontEnd, clips_of: Callable[[Tensor], Tensor] = lambda clips: clips) -> LossOf:
+    """Make the loss of a batch: that of the removed patches of the images of its clips.
+
+    A batch is waveforms (batch, 32000), or what `clips_of` makes these from on the device.
+    """
+
+    def loss_of(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad(), autocast(batch.device, "float32"):  # PCEN's range is too wide for bfloat16
+            images = front_end(clips_of(batch))
         return {"loss": model(images).loss}
 
     return loss_of

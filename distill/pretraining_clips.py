@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from core.errors import DataError
-from distill.augment import Channel
+from distill.augment import N_CHANNEL_DRAWS, Channel
 from distill.front_end import CLIP_SAMPLES, SAMPLE_RATE_HZ
 from distill.labels import is_cough_free
 from distill.settings import Settings
@@ -45,49 +47,136 @@ class ClipSettings(Settings):
         return self
 
 
+class ClipDraws(NamedTuple):
+    """What chance decides of a clip before its channel: uniform in [0, 1), (n,), the starts (n, 4)."""
+
+    recording: Tensor
+    starts: Tensor
+    shift: Tensor
+    background: Tensor
+    background_recording: Tensor
+    background_starts: Tensor
+    background_shift: Tensor
+    background_level: Tensor
+
+
+_DRAWS = ClipDraws(1, _CROP_TRIES, 1, 1, 1, _CROP_TRIES, 1, 1)
+_N_CLIP_DRAWS = sum(_DRAWS)
+
+
 class ClipSampler:
     """Batches of 2-s clips of the recordings of one role, each clip a pure function of the seed, step and position.
 
     A batch's first position is `first_clip`: a process of several draws from there, and all together draw what one
-    process would.
+    process would. Chance is drawn as numbers (`draws_at`), and clips are made from these (`clips`) on the device that
+    the sampler was moved to: a GPU makes its own from a few kilobytes, where a core of a CPU makes about 2000 a second.
     """
 
     def __init__(
         self, store: WaveformStore, role: str, settings: ClipSettings, batch_size: int, seed: int, first_clip: int = 0
     ) -> None:
-        self._store, self._settings = store, settings
-        self._positions, self._seed = range(first_clip, first_clip + batch_size), seed
-        self._rows = store.indices(role)
-        if not self._rows:
+        self._settings, self._seed = settings, seed
+        self._positions = slice(first_clip, first_clip + batch_size)
+        rows = store.indices(role)
+        if not rows:
             raise DataError(f"the waveform store holds no recording with the role {role!r}")
-        packs = [store.rows[index].pack for index in self._rows]
-        durations_s = [store.rows[index].duration_s for index in self._rows]
-        self._cumulative = np.cumsum(recording_weights(packs, durations_s, settings.pack_exponent))
-        self._backgrounds = [index for index in self._rows if is_cough_free(store.rows[index].labels)]
+        packs = [store.rows[index].pack for index in rows]
+        durations_s = [store.rows[index].duration_s for index in rows]
+        cumulative = np.cumsum(recording_weights(packs, durations_s, settings.pack_exponent))
+        backgrounds = [index for index in rows if is_cough_free(store.rows[index].labels)]
+        self._rows, self._backgrounds = torch.tensor(rows), torch.tensor(backgrounds, dtype=torch.int64)
+        self._cumulative = torch.from_numpy(cumulative / cumulative[-1])
+        samples, self._offsets = store.tensors()
+        self._samples = F.pad(samples, (0, max(0, CLIP_SAMPLES - len(samples))))
         rooms = [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
         self._channel = Channel(rooms) if settings.random_channel else None
 
+    def to(self, device: torch.device) -> Self:
+        """Move the recordings, 115 MB an hour, and all else that clips are made from to a device; returns itself."""
+        for name in ("_rows", "_backgrounds", "_cumulative", "_samples", "_offsets"):
+            setattr(self, name, getattr(self, name).to(device))
+        if self._channel is not None:
+            self._channel.to(device)
+        return self
+
     def batch_at(self, step: int) -> Tensor:
-        """Draw the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
-        return torch.from_numpy(np.stack([self._clip(step, position) for position in self._positions]))
+        """Make the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
+        return self.clips(self.draws_at(step))
 
-    def _clip(self, step: int, position: int) -> np.ndarray:
-        generator = np.random.default_rng((self._seed, step, position))
-        drawn = np.searchsorted(self._cumulative, generator.random() * self._cumulative[-1], side="right")
-        clip = self._crop(self._rows[min(int(drawn), len(self._rows) - 1)], generator)
-        if self._backgrounds and generator.random() < self._settings.background_probability:
-            background = self._crop(int(generator.choice(self._backgrounds)), generator)
-            snr_db = generator.uniform(self._settings.background_snr_min_db, self._settings.background_snr_max_db)
-            clip = mixed(clip, background, snr_db)
-        return clip if self._channel is None else self._channel(clip[np.newaxis], generator)[0]
+    def draws_at(self, step: int) -> Tensor:
+        """Draw what the clips of a step are made from, on the CPU: shape (batch_size, 30), float64 in [0, 1)."""
+        generator = np.random.default_rng((self._seed, step))
+        draws = generator.random((self._positions.stop, _N_CLIP_DRAWS + N_CHANNEL_DRAWS))
+        return torch.from_numpy(draws[self._positions])
 
-    def _crop(self, index: int, generator: np.random.Generator) -> np.ndarray:
-        recording = self._store.waveform(index)
-        shift = round(self._settings.time_shift_max_s * SAMPLE_RATE_HZ)
-        clip = _audible_crop(recording, generator)
-        if CLIP_SAMPLES <= len(recording) < CLIP_SAMPLES + shift:
-            clip = np.roll(clip, generator.integers(-shift, shift + 1))
-        return clip
+    def clips(self, draws: Tensor) -> Tensor:
+        """Make the clips of `draws`, any rows of `draws_at`, where the sampler is: (n, 32000), float32 in [-1, 1]."""
+        chosen = ClipDraws(
+            *(part if part.shape[1] > 1 else part[:, 0] for part in draws[:, :_N_CLIP_DRAWS].split(_DRAWS, dim=1))
+        )
+        drawn = torch.searchsorted(self._cumulative, chosen.recording.contiguous(), right=True)
+        clips = self._crops(self._rows[drawn.clamp(max=len(self._rows) - 1)], chosen.starts, chosen.shift)
+        if len(self._backgrounds) and self._settings.background_probability:
+            clips = self._with_backgrounds(clips, chosen)
+        return clips if self._channel is None else self._channel.apply(clips, draws[:, _N_CLIP_DRAWS:])
+
+    def _with_backgrounds(self, clips: Tensor, chosen: ClipDraws) -> Tensor:
+        settings = self._settings
+        has_background = chosen.background < settings.background_probability
+        changed = _rows_where(has_background)
+        number = (chosen.background_recording[changed] * len(self._backgrounds)).long()
+        starts, shift = chosen.background_starts[changed], chosen.background_shift[changed]
+        backgrounds = self._crops(self._backgrounds[number], starts, shift)
+        range_db = settings.background_snr_max_db - settings.background_snr_min_db
+        snr_db = (settings.background_snr_min_db + range_db * chosen.background_level[changed]).float()
+        mixtures = mixed(clips[changed], backgrounds, snr_db)
+        clips[changed] = mixtures.where(has_background[changed, None], clips[changed])
+        return clips
+
+    def _crops(self, rows: Tensor, starts: Tensor, shift: Tensor) -> Tensor:
+        """Cut a random crop of each recording; a silent one is drawn again, a few times."""
+        first, length = self._offsets[rows], self._offsets[rows + 1] - self._offsets[rows]
+        n_starts = torch.where(length < CLIP_SAMPLES, length.clamp(min=1), length - CLIP_SAMPLES + 1)
+        tries = (starts * n_starts[:, None]).long()
+        most = round(self._settings.time_shift_max_s * SAMPLE_RATE_HZ)
+        is_shifted = (length >= CLIP_SAMPLES) & (length < CLIP_SAMPLES + most)
+        moved = ((shift * (2 * most + 1)).long() - most).where(is_shifted, 0)
+        clips = crops(self._samples, first, length, tries[:, 0], moved)
+        for again in range(1, _CROP_TRIES):
+            is_quiet = clips.abs().amax(dim=1) <= _QUIET_PEAK
+            quiet = _rows_where(is_quiet)
+            others = crops(self._samples, first[quiet], length[quiet], tries[quiet, again], moved[quiet])
+            clips[quiet] = others.where(is_quiet[quiet, None], clips[quiet])
+        return clips
+
+
+def _rows_where(chosen: Tensor) -> Tensor | slice:
+    """Number the rows in which `chosen` (n,) is true; all rows on a GPU, which would have to be waited for."""
+    return chosen.nonzero()[:, 0] if chosen.device.type == "cpu" else slice(None)
+
+
+def crops(samples: Tensor, first: Tensor, length: Tensor, start: Tensor, shift: Tensor) -> Tensor:
+    """Cut 2 s from each of n recordings; one that is shorter is repeated.
+
+    Parameters
+    ----------
+    samples : Tensor, shape (n_samples,), int16, all recordings one after the other; at least 32000
+    first, length : Tensors, shape (n,), int64, where a recording begins and how long it is
+    start, shift : Tensors, shape (n,), int64, of the crop in its recording, and by how much it is then turned round
+
+    Returns
+    -------
+    Tensor, shape (n, 32000), float32 in [-1, 1]
+    """
+    is_short = length < CLIP_SAMPLES
+    base = (first + start.where(~is_short, 0)).clamp(max=len(samples) - CLIP_SAMPLES)
+    clips = samples.unfold(0, CLIP_SAMPLES, 1)[base].float() / 32768.0
+    turned = _rows_where(is_short | (shift != 0))
+    period = length[turned, None].clamp(min=1, max=CLIP_SAMPLES).float()
+    time = torch.arange(CLIP_SAMPLES, device=samples.device) + start.where(is_short, -shift)[turned, None].float()
+    place = (time - (time / period).floor() * period).long() + (first - base).where(is_short, 0)[turned, None]
+    clips[turned] = clips[turned].gather(1, place)
+    return clips
 
 
 def recording_weights(packs: Sequence[str], durations_s: Sequence[float], pack_exponent: float) -> np.ndarray:
@@ -104,30 +193,13 @@ def recording_weights(packs: Sequence[str], durations_s: Sequence[float], pack_e
     return weights / weights.sum()
 
 
-def crop(recording: np.ndarray, start: int) -> np.ndarray:
-    """Cut 2 s from an int16 recording as float32 in [-1, 1], shape (32000,); one that is shorter is repeated."""
-    if len(recording) >= CLIP_SAMPLES:
-        return recording[start : start + CLIP_SAMPLES].astype(np.float32) / 32768.0
-    return np.resize(np.roll(recording, -start), CLIP_SAMPLES).astype(np.float32) / 32768.0
-
-
-def mixed(clip: np.ndarray, background: np.ndarray, snr_db: float) -> np.ndarray:
-    """Add a background so that the clip's RMS lies `snr_db` above its; the sum is brought to full scale where above.
+def mixed(clips: Tensor, backgrounds: Tensor, snr_db: Tensor) -> Tensor:
+    """Add backgrounds so that a clip's RMS lies `snr_db` (n,) above its; a sum is brought to full scale where above.
 
     Silence has no level to stand out by: as a clip it becomes the background, as a background it adds nothing.
     """
-    clip_rms, background_rms = (float(np.sqrt(np.mean(sound**2))) for sound in (clip, background))
-    if clip_rms == 0.0 or background_rms == 0.0:
-        return clip + background
-    total = clip + np.float32(clip_rms / background_rms * 10.0 ** (-snr_db / 20.0)) * background
-    return total / max(1.0, np.abs(total).max())
-
-
-def _audible_crop(recording: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Cut a random crop; a silent one is drawn again, a few times."""
-    n_starts = len(recording) - CLIP_SAMPLES + 1 if len(recording) >= CLIP_SAMPLES else max(len(recording), 1)
-    for _ in range(_CROP_TRIES):
-        clip = crop(recording, int(generator.integers(n_starts)))
-        if np.abs(clip).max() > _QUIET_PEAK:
-            break
-    return clip
+    clip_rms, background_rms = (sounds.square().mean(dim=1).sqrt() for sounds in (clips, backgrounds))
+    gain = clip_rms / background_rms * 10.0 ** (-snr_db / 20.0)
+    gain = gain.where((clip_rms > 0) & (background_rms > 0), 1.0)
+    total = clips + gain[:, None] * backgrounds
+    return total / total.abs().amax(dim=1, keepdim=True).clamp(min=1.0)

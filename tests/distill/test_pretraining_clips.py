@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import DataError
 from distill.manifests import ManifestRow
-from distill.pretraining_clips import ClipSampler, ClipSettings, crop, mixed, recording_weights
+from distill.pretraining_clips import ClipSampler, ClipSettings, crops, mixed, recording_weights
 from distill.waveform_store import WaveformStore
 
 PLAIN = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
@@ -65,11 +66,45 @@ def test_a_recording_shorter_than_a_clip_counts_as_one_clip() -> None:
 
 
 def test_a_long_recording_is_cut_and_a_short_one_repeated_from_any_start() -> None:
-    ramp = np.arange(-20_000, 20_000).astype(np.int16)
-    assert np.array_equal(crop(ramp, 5), ramp[5:32_005].astype(np.float32) / 32768)
-    short = np.array([1, 2, 3], np.int16)
-    assert (crop(short, 1)[:5] * 32768).tolist() == [2, 3, 1, 2, 3]
-    assert crop(short, 1).shape == (32_000,)
+    ramp, short = np.arange(-20_000, 20_000).astype(np.int16), np.array([1, 2, 3], np.int16)
+    samples = torch.from_numpy(np.concatenate([ramp, short]))
+    first, length, start, shift = torch.tensor([[0, 40_000, 0], [40_000, 3, 32_000], [5, 1, 0], [0, 0, 2]]).unbind(0)
+    cut = crops(samples, first, length, start, shift).numpy()
+    assert np.array_equal(cut[0], ramp[5:32_005].astype(np.float32) / 32768)
+    assert np.array_equal(cut[1] * 32768, np.resize([2, 3, 1], 32_000))
+    assert np.array_equal(cut[2] * 32768, np.roll(ramp[:32_000], 2))
+
+
+def test_every_short_recording_is_repeated_exactly() -> None:
+    generator = np.random.default_rng(0)
+    samples = torch.from_numpy(generator.integers(-32768, 32768, 70_000).astype(np.int16))
+    length = torch.tensor([1, 2, 7, 640, 12_345, 31_999])
+    start = torch.tensor([0, 1, 6, 600, 12_344, 31_998])
+    first = torch.tensor([69_999, 0, 40_000, 33, 57_000, 38_001])
+    cut = crops(samples, first, length, start, torch.zeros_like(start)).numpy()
+    for row, (at, n, begin) in enumerate(zip(first.tolist(), length.tolist(), start.tolist(), strict=True)):
+        expected = np.resize(np.roll(samples[at : at + n].numpy(), -begin), 32_000)
+        assert np.array_equal(cut[row] * 32768, expected)
+
+
+def test_a_clip_does_not_depend_on_how_many_are_drawn_or_which_process_draws_it() -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, 90_000).astype(np.int16)
+    store = store_of([("train", noise), ("train", noise[:20_000]), ("augment", noise[:3000])])
+    whole = ClipSampler(store, "train", ClipSettings(), 12, seed=3).batch_at(5)
+    part = ClipSampler(store, "train", ClipSettings(), 4, seed=3, first_clip=6).batch_at(5)
+    assert torch.allclose(whole[6:10], part, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_clips_of_the_cpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    noise = np.random.default_rng(0).integers(-9000, 9000, 90_000).astype(np.int16)
+    store = store_of([("train", noise), ("train", noise[:20_000]), ("augment", noise[:3000])])
+    sampler = ClipSampler(store, "train", ClipSettings(), 64, seed=3)
+    draws, expected = sampler.draws_at(2), sampler.batch_at(2)
+    made = sampler.to(torch.device("cuda")).clips(draws.cuda()).cpu()
+    assert torch.allclose(made, expected, atol=2e-4)
 
 
 def test_silence_is_passed_over_where_the_recording_holds_sound() -> None:
@@ -94,17 +129,18 @@ def test_a_recording_of_one_clip_is_shifted_and_a_long_one_is_only_cut() -> None
 
 def test_a_background_lies_at_its_level_below_the_clip() -> None:
     generator = np.random.default_rng(0)
-    clip, background = (generator.normal(0, level, 32_000).astype(np.float32) for level in (0.05, 0.01))
-    added = mixed(clip, background, 12.0) - clip
-    assert 20 * np.log10(np.std(clip) / np.std(added)) == pytest.approx(12.0, abs=0.01)
-    assert np.corrcoef(added, background)[0, 1] == pytest.approx(1.0, abs=1e-5)
+    clip, background = (torch.from_numpy(generator.normal(0, s, (1, 32_000))).float() for s in (0.05, 0.01))
+    added = mixed(clip, background, torch.tensor([12.0])) - clip
+    assert (20 * torch.log10(clip.std() / added.std())).item() == pytest.approx(12.0, abs=0.01)
+    assert np.corrcoef(added[0], background[0])[0, 1] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_mixture_never_passes_full_scale_and_silence_takes_the_background() -> None:
-    loud, silent = np.full(32_000, 0.9, np.float32), np.zeros(32_000, np.float32)
-    assert mixed(loud, loud, 0.0).max() == pytest.approx(1.0)
-    assert np.array_equal(mixed(silent, loud, 10.0), loud)
-    assert np.array_equal(mixed(loud, silent, 10.0), loud)
+    loud, silent = torch.full((32_000,), 0.9), torch.zeros(32_000)
+    snr_db = torch.tensor([0.0, 10.0, 10.0])
+    mixtures = mixed(torch.stack([loud, silent, loud]), torch.stack([loud, loud, silent]), snr_db)
+    assert mixtures[0].max() == pytest.approx(1.0)
+    assert torch.equal(mixtures[1:], torch.stack([loud, loud]))
 
 
 def test_backgrounds_are_recordings_of_the_role_that_are_known_to_hold_no_cough() -> None:
@@ -116,7 +152,7 @@ def test_backgrounds_are_recordings_of_the_role_that_are_known_to_hold_no_cough(
     ]
     store = WaveformStore(rows, constant(1000, 160_000), 40_000 * np.arange(5))
     sampler = ClipSampler(store, "train", PLAIN.model_copy(update={"background_probability": 1.0}), 64, seed=0)
-    assert [store.rows[index].labels for index in sampler._backgrounds] == [("noise",)]
+    assert [store.rows[index].labels for index in sampler._backgrounds.tolist()] == [("noise",)]
 
 
 def test_some_clips_have_a_background_and_the_others_none() -> None:
@@ -151,7 +187,7 @@ def test_rooms_are_the_recordings_kept_for_augmentation() -> None:
         2,
         seed=0,
     )
-    assert len(sampler._channel.rooms) == 2
+    assert sampler._channel.n_rooms == 2
 
 
 def test_snr_limits_in_the_wrong_order_are_refused() -> None:
