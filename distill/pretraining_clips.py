@@ -87,7 +87,8 @@ class ClipSampler:
         self._rows, self._backgrounds = torch.tensor(rows), torch.tensor(backgrounds, dtype=torch.int64)
         self._cumulative = torch.from_numpy(cumulative / cumulative[-1])
         samples, self._offsets = store.tensors()
-        self._samples = F.pad(samples, (0, max(0, CLIP_SAMPLES - len(samples))))
+        # Padding copies, and a store may be larger than memory.
+        self._samples = samples if len(samples) >= CLIP_SAMPLES else F.pad(samples, (0, CLIP_SAMPLES - len(samples)))
         rooms = [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
         self._channel = Channel(rooms) if settings.random_channel else None
 
