@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
-from sklearn.utils.extmath import randomized_svd
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
@@ -155,6 +154,8 @@ def _principal(block: np.ndarray) -> np.ndarray:
 
 def principal_axes(values: np.ndarray, n_axes: int) -> np.ndarray:
     """First axes of centred values (n, d), strongest first, shape (d, n_axes); the same for the same values."""
+    from sklearn.utils.extmath import randomized_svd  # absent where only crops are cut, on a GPU machine
+
     return randomized_svd(values, n_axes, random_state=0)[2].T
 
 
