@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -18,29 +19,36 @@ _MASK_SEED = 0
 def draw_reconstructions(model: MaskedAutoencoder, front_end: HearFrontEnd, waveforms: Tensor, path: Path) -> None:
     """Write a PNG with one row per clip: PCEN image, visible patches, reconstruction; mel upwards, time rightwards.
 
-    Without matplotlib there is no picture and a warning says so; training does not depend on it.
+    Without matplotlib a warning says so, and the images are kept as an npz of the same name, for `draw` elsewhere.
 
     Parameters
     ----------
     waveforms : Tensor, shape (n_clips, 32000), float32 at 16 kHz; the masks are the same at each call
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        warnings.warn("matplotlib is not installed: no pictures of reconstructions", stacklevel=2)
-        return
     images = front_end(waveforms)
     result = model(images, Generator().manual_seed(_MASK_SEED))
     visible = unpatchify(patchify(images).masked_fill(result.mask[..., None].bool(), float("nan")))
-    columns = (images, visible, model.fill_in(images, result))
-    figure = Figure(figsize=(9, 2.2 * len(images)), layout="constrained")
+    columns = torch.stack([images, visible, model.fill_in(images, result)]).float().cpu().numpy()
+    try:
+        draw(columns, path)
+    except ImportError:
+        warnings.warn("matplotlib is not installed: reconstructions are kept as npz", stacklevel=2)
+        np.savez_compressed(path.with_suffix(".npz"), columns=columns.astype(np.float16))
+
+
+def draw(columns: np.ndarray, path: Path) -> None:
+    """Draw images, visible patches and reconstructions, shape (3, n_clips, 192, 128); needs matplotlib."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    n_clips = columns.shape[1]
+    figure = Figure(figsize=(9, 2.2 * n_clips), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(images), 3, squeeze=False)
-    for row in range(len(images)):
-        top = images[row].max().item()
+    axes = figure.subplots(n_clips, 3, squeeze=False)
+    for row in range(n_clips):
+        top = columns[0, row].max()
         for axis, pictures in zip(axes[row], columns, strict=True):
-            axis.imshow(pictures[row].T.cpu().numpy(), origin="lower", aspect="auto", vmin=0.0, vmax=top)
+            axis.imshow(pictures[row].T, origin="lower", aspect="auto", vmin=0.0, vmax=top)
             axis.set_axis_off()
     for axis, title in zip(axes[0], ("PCEN of 2 s", "visible patches", "reconstruction"), strict=True):
         axis.set_title(title)

@@ -33,6 +33,8 @@ WRITE_AGAIN = "copy it again from where it was written, or write the corpus agai
 Codec = Literal["flac", "opus"]
 _SOUND_FILE = {"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}
 CODECS = tuple(_SOUND_FILE)
+OPUS_KBIT_S = (6, 256)  # what libsndfile can ask of Opus for one channel, as its compression level 1 to 0
+ROOM_KBIT_S = 96.0  # a room is heard in every clip that passes through it, and lasts less than a second
 _KEY_DIGITS = 9
 _BIT_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -56,6 +58,7 @@ class ShardIndex(Settings):
 
     format: Literal["tussis.shards/1"] = FORMAT
     codec: Codec
+    opus_kbit_s: float | None = Field(default=None, ge=OPUS_KBIT_S[0], le=OPUS_KBIT_S[1])
     sample_rate_hz: Literal[16_000] = SAMPLE_RATE_HZ
     roles: tuple[str, ...]
     shard_mib: float
@@ -129,11 +132,16 @@ def read_samples(path: Path) -> np.ndarray:
     return samples
 
 
-def encode_clip(samples: np.ndarray, codec: Codec) -> bytes:
-    """Encode int16 samples (n,) at 16 kHz; the same samples give the same bytes."""
+def encode_clip(samples: np.ndarray, codec: Codec, opus_kbit_s: float | None = None) -> bytes:
+    """Encode int16 samples (n,) at 16 kHz; the same samples give the same bytes.
+
+    `opus_kbit_s` is about what Opus takes, pages of Ogg left out (2 kbit/s more); None leaves it to Opus, about 28.
+    """
     container, subtype = _SOUND_FILE[codec]
+    least, most = OPUS_KBIT_S
+    level = None if opus_kbit_s is None or codec != "opus" else (most - opus_kbit_s) / (most - least)
     encoded = BytesIO()
-    soundfile.write(encoded, samples, SAMPLE_RATE_HZ, format=container, subtype=subtype)
+    soundfile.write(encoded, samples, SAMPLE_RATE_HZ, format=container, subtype=subtype, compression_level=level)
     return encoded.getvalue() if codec == "flac" else with_fixed_serial(encoded.getvalue())
 
 

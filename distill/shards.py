@@ -25,6 +25,7 @@ from distill.shard_corpus import check_corpus, unpack_corpus
 from distill.shard_files import (
     CODECS,
     INDEX_FILE,
+    ROOM_KBIT_S,
     SHARD_PATTERN,
     ClipRecord,
     Codec,
@@ -54,13 +55,15 @@ def write_shards(
     roles: Sequence[str] = ("train",),
     shard_mib: float = 64.0,
     codec: Codec = "flac",
+    opus_kbit_s: float | None = None,
     seed: int = 0,
     threads: int = 2,
 ) -> ShardIndex:
     """Write the manifest's recordings with one of `roles` as shards; a write that was stopped goes on where it was.
 
     The recordings are written in an order shuffled by `seed`, so that neighbours in a shard are of different packs; a
-    key is the recording's position in the manifest. A shard ends before it would pass `shard_mib`. The same
+    key is the recording's position in the manifest. A shard ends before it would pass `shard_mib`. `opus_kbit_s` is
+    Opus' rate for all but rooms, which have a better one; None is its own choice. The same
     recordings, settings and versions of the codecs give the same bytes, stopped or not.
 
     Raises
@@ -72,7 +75,8 @@ def write_shards(
     if not rows:
         raise DataError(f"the manifest holds no recording with the role {' or '.join(map(repr, roles))}")
     digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
-    asked = ShardIndex(codec=codec, roles=tuple(roles), shard_mib=shard_mib, seed=seed, manifest_sha256=digest)
+    made_from = {"roles": tuple(roles), "shard_mib": shard_mib, "seed": seed, "manifest_sha256": digest}
+    asked = ShardIndex(codec=codec, opus_kbit_s=opus_kbit_s, **made_from)
     with _locked(folder):
         if (folder / INDEX_FILE).exists():
             return _finished(folder, asked)
@@ -81,7 +85,7 @@ def write_shards(
         order = np.random.default_rng(seed).permutation(len(rows))[n_written:].tolist()
         with (
             (folder / JOURNAL_FILE).open("a", encoding="utf-8") as journal,
-            closing(_samples(rows, order, data_root, codec, threads)) as samples,
+            closing(_samples(rows, order, data_root, asked, threads)) as samples,
         ):
             for group in _by_size(samples, shard_mib * 2**20):
                 shards.append(_write_shard(folder, len(shards), group))
@@ -134,7 +138,7 @@ def _check_begun(path: Path, asked: ShardIndex, begun: ShardIndex, shards: Itera
     """DataError where a corpus was begun with other settings, or a shard is gone."""
     if difference := first_difference(asked.model_dump(), begun.model_dump(), _SHARD_FIELDS):
         name, ours, theirs = difference
-        raise DataError(f"{path} was begun with {name} {theirs!r}, not {ours!r}; choose another folder for --out.")
+        raise DataError(f"{path} was begun with {name} {theirs!r}, not {ours!r}; choose another folder to write to.")
     for shard in shards:
         file = path.parent / shard.file
         if not file.is_file() or file.stat().st_size != shard.bytes:
@@ -160,7 +164,7 @@ def _append(journal: TextIO, shard: ShardEntry) -> None:
 
 
 def _samples(
-    rows: Sequence[ManifestRow], order: Sequence[int], data_root: Path, codec: Codec, threads: int
+    rows: Sequence[ManifestRow], order: Sequence[int], data_root: Path, asked: ShardIndex, threads: int
 ) -> Generator[Sample]:
     """Decode and encode the recordings, in order, a few ahead of the writing."""
 
@@ -170,7 +174,8 @@ def _samples(
         source_sha256 = sha256_of_file(data_root / row.path)
         duration_s = len(samples) / SAMPLE_RATE_HZ
         record = ClipRecord(row=row, samples=len(samples), duration_s=duration_s, source_sha256=source_sha256)
-        fields = {"json": record_json(record), codec: encode_clip(samples, codec)}
+        rate = ROOM_KBIT_S if row.role == "augment" and asked.opus_kbit_s else asked.opus_kbit_s
+        fields = {"json": record_json(record), asked.codec: encode_clip(samples, asked.codec, rate)}
         return record, {"__key__": clip_key(order[step]), **fields}
 
     return prefetch(sample_at, 0, len(order), depth=4 * threads, threads=threads)
