@@ -7,7 +7,10 @@ from distill.student import EVENT_LABELS
 from quantize.bundle_parts import BundleParts
 
 TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"
+TAUGHT_BY_LABELS_ONLY = "people's labels only"
 TAUGHT_BY_TEACHER = "YAMNet's scores only: no training recording was labelled with it"
+NOT_TAUGHT = "nothing: no training recording was labelled with it, and there were no scores of a teacher"
+EVENT_TARGETS, EMBEDDING_TARGETS = "events.npz", "embeddings.npz"
 NON_COMMERCIAL_NOTE = """
 Some packs are licensed for non-commercial use only: whoever uses these weights commercially has to judge whether that
 reaches weights trained on them."""
@@ -19,17 +22,25 @@ microphone; computing an embedding for research probes; measuring latency.
 **Out of scope.** This is not a medical device and was not evaluated as one. An event score is not a risk of any
 disease. No decision about a person's care may rest on it. It was not made to monitor people without their consent.
 """
+NOT_EVALUATED = (
+    "any telephone's microphone, processor or operating system",
+    "any clinical use; how scores differ by disease, age, sex or language",
+    "days of wear: everything above is from recordings of seconds, and false coughs per hour from composed ones",
+    "how much of the score is due to band, codec and microphone, which are tied to class in several packs",
+)
 LIMITS = """## Limits
 
-- The recordings come from people who volunteered on the web, a call centre, acted vocal bursts and sound archives.
-  Coswara's day has healthy people only; there is no recording of a person with tuberculosis and no spirometry with
-  reference values. Nothing is known about how scores differ by disease, age, sex or language.
-- Much of the data has the 8 kHz band of a telephone line, and band and codec are tied to class. Training re-coded
-  and filtered at random; what is left of that bias was not measured on a separate corpus.
 - Labels are per recording, not per cough. Cough times for training were derived from loudness.
-- Measured on recordings of seconds, not over days of wear; the false coughs per hour above are from composed
-  recordings.
+- Where band, codec and microphone are tied to class, training re-coded and filtered at random against it.
+- Nothing was trained on a diagnosis or on a spirometer's reading.
 """
+PACK_LIMITS = {
+    "coswara": "People who volunteered on the web; the day that was taken has healthy people only.",
+    "covid19_cough": "People who volunteered on the web; nobody checked what they said of themselves.",
+    "custom_keywords": "A call centre: the band of a telephone line.",
+    "emogator": "Acted vocal bursts, not spontaneous ones.",
+    "sfx_cc": "A sound archive: sounds chosen for being typical.",
+}
 PROBE_NOTE = {
     "demonstration": "a demonstration fitted on synthetic sound; it never gives a score or says anything of a person",
     "research": "for research; not validated on an external cohort",
@@ -41,14 +52,15 @@ def render_model_card(fields: dict[str, Any], parts: BundleParts) -> str:
     """Write the card as Markdown; a pure function of bundle.json's content and the parts."""
     sections = [
         _header(fields, parts),
-        _events(parts.thresholds),
+        _events(parts),
         INTENDED_USE,
         _packs(fields["provenance"]["packs"]),
         _evaluation(parts.evaluation),
         _agreement(parts.agreement),
         _cough_events(parts.thresholds),
         _probes(parts.parsed_probes),
-        LIMITS,
+        _not_evaluated(fields, parts),
+        _limits(fields["provenance"]["packs"]),
         _origin(fields),
     ]
     return "\n".join(section.rstrip() + "\n" for section in sections if section)
@@ -58,10 +70,11 @@ def _header(fields: dict[str, Any], parts: BundleParts) -> str:
     model = fields["model"]
     step = f"{1000 * model['activity_frame_step_s']:g} ms"
     file = f"`{model['file']}`, {len(parts.int8_model) / 1e6:.2f} MB, TFLite with built-in operators only"
+    others = len(model["event_labels"]) - 1
     return f"""# Model card: {fields["name"]}
 
-A small convolution net that hears coughs and seven other events in 2 s of sound and gives an embedding, distilled from
-larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not a medical device.**
+A small convolution net that hears coughs and {others} other events in 2 s of sound and gives an embedding, distilled
+from larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not a medical device.**
 
 | | |
 |---|---|
@@ -73,15 +86,34 @@ larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not a med
 """
 
 
-def _events(thresholds: dict[str, Any]) -> str:
+def _events(parts: BundleParts) -> str:
+    thresholds, targets = parts.thresholds, parts.checkpoint.provenance.get("targets_sha256", {EVENT_TARGETS: ""})
     counts = thresholds.get("n_training_recordings", {})
-    lines = ["## Events", "", "| event | learnt from | labelled training recordings | threshold |", "|---|---|---|---|"]
+    lines = ["## How it learnt", "", "| event | learnt from | labelled training recordings | threshold | chosen on |"]
+    lines.append("|---|---|---|---|---|")
     for event in EVENT_LABELS:
-        count = counts.get(event)
-        taught = "not counted" if count is None else TAUGHT_BY_LABELS if count else TAUGHT_BY_TEACHER
-        threshold = thresholds["screening"]["event_thresholds"][event]
-        lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} |")
-    return "\n".join([*lines, "", f"Thresholds: {thresholds['rule']}."])
+        count, threshold = counts.get(event), thresholds["screening"]["event_thresholds"][event]
+        taught = "not counted" if count is None else _taught(bool(count), EVENT_TARGETS in targets)
+        chosen = _chosen_on(thresholds["events"].get(event))
+        lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
+    lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
+    if EMBEDDING_TARGETS in targets:
+        lines.append(f"Embedding: that of a teacher, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
+    return "\n".join(lines)
+
+
+def _taught(by_people: bool, by_teacher: bool) -> str:
+    if by_people:
+        return TAUGHT_BY_LABELS if by_teacher else TAUGHT_BY_LABELS_ONLY
+    return TAUGHT_BY_TEACHER if by_teacher else NOT_TAUGHT
+
+
+def _chosen_on(point: dict[str, Any] | None) -> str:
+    if point is None:
+        return "nothing"
+    if "n_positive" not in point:
+        return f"nothing: {point['reason']}"
+    return f"{point['n_positive']} with and {point['n_negative']} without it, validation"
 
 
 def _packs(packs: list[dict[str, Any]]) -> str:
@@ -123,8 +155,13 @@ def _evaluation(evaluation: dict[str, Any] | None) -> str:
     for event, its in evaluation["labels"].items():
         aurocs = [_estimate(its[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
         lines.append(f"| {event} | {its['n_positive']} of {its['n']} | {aurocs[0]} | {aurocs[1]} |")
-    rates = [_estimate(evaluation[key]) for key in ("cough_sensitivity", "cough_false_alarm_rate")]
+    rates = [_rate(evaluation[key]) for key in ("cough_sensitivity", "cough_false_alarm_rate")]
     lines += ["", f"Cough at the shipped threshold: sensitivity {rates[0]}, false alarms {rates[1]}."]
+    if alarms := {
+        name: its for name, its in evaluation.get("false_alarms_by_class", {}).items() if its["n_false_alarms"]
+    }:
+        words = (f"{name} {its['n_false_alarms']} of {its['n']}" for name, its in alarms.items())
+        lines.append(f"False alarms by what it was instead: {', '.join(words)}.")
     beside = evaluation.get("float_model")
     if beside and beside["cough_auroc_loss"] is not None:
         lines.append(
@@ -144,6 +181,10 @@ def _estimate(estimate: dict[str, Any] | None) -> str:
     return f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"
 
 
+def _rate(estimate: dict[str, Any] | None) -> str:
+    return "-" if estimate is None else f"{_estimate(estimate)} of {estimate['n']} recordings"
+
+
 def _agreement(agreement: dict[str, Any]) -> str:
     cosine, recipe = agreement["embedding_cosine"], agreement["recipe"]
     limits = recipe["limits"]["min_embedding_cosine_median"], recipe["limits"]["min_embedding_cosine_p1"]
@@ -157,14 +198,19 @@ def _agreement(agreement: dict[str, Any]) -> str:
         f"lowest {cosine['min']:.5f} (limits {limits[0]:g} and {limits[1]:g}). "
         f"Activity frames whose decision at 0.5 flips: {100 * agreement['activity']['decision_flips']:.2f} %.",
         "",
-        "| event | AUROC torch | AUROC float | AUROC int8 | decisions at 0.5 that flip |",
-        "|---|---|---|---|---|",
+        "| event | recordings with it | AUROC torch | AUROC float | AUROC int8 | decisions at 0.5 that flip |",
+        "|---|---|---|---|---|---|",
     ]
     for event, its in agreement["events"].items():
         aurocs = [f"{its['auroc'][name]:.4f}" if its["auroc"] else "-" for name in ("torch", "float", "int8")]
-        lines.append(f"| {event} | {' | '.join(aurocs)} | {100 * its['decision_flips']:.2f} % |")
+        known = f"{its['auroc']['n_positive']} of {_n_known(its['auroc'])}" if its["auroc"] else "too few"
+        lines.append(f"| {event} | {known} | {' | '.join(aurocs)} | {100 * its['decision_flips']:.2f} % |")
     sizes = [agreement[model]["bytes"] / 1e6 for model in ("float_model", "int8_model")]
     return "\n".join([*lines, "", f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
+
+
+def _n_known(auroc: dict[str, Any]) -> int:
+    return auroc["n_positive"] + auroc["n_negative"]
 
 
 def _cough_events(thresholds: dict[str, Any]) -> str:
@@ -178,7 +224,7 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
 A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {its["n_coughs"]} coughs in
 {its["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
 and {its["false_positives_per_hour"]:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
-the same recordings, these numbers are optimistic.
+the same recordings, these numbers are optimistic; they have no interval.
 """
 
 
@@ -186,8 +232,38 @@ def _probes(probes: tuple[Probe, ...]) -> str:
     if not probes:
         return ""
     lines = ["## Probes", ""]
-    lines += [f"- **{probe.title}** (`{probe.name}`): {PROBE_NOTE[probe.status]}." for probe in probes]
+    for probe in probes:
+        lines.append(f"- **{probe.title}** (`{probe.name}`): {PROBE_NOTE[probe.status]}.")
+        lines.append(f"  Intended use: {probe.intended_use}")
+        counts = [f"{probe.training[key]} {key[2:]}" for key in ("n_subjects", "n_recordings") if key in probe.training]
+        if counts:
+            lines.append(f"  Fitted on {' and '.join(counts).replace('_', ' ')}.")
+        auroc = probe.metrics.get("auroc")
+        if probe.status != "demonstration" and isinstance(auroc, dict):
+            lines.append(
+                f"  AUROC {_estimate(auroc)} over {auroc['n']}; {probe.metrics.get('how', 'how is not said')}."
+            )
     return "\n".join(lines)
+
+
+def _not_evaluated(fields: dict[str, Any], parts: BundleParts) -> str:
+    measured = set() if parts.evaluation is None else set(parts.evaluation["labels"])
+    compared = {event for event, its in parts.agreement["events"].items() if its["auroc"]}
+    unmeasured = [event for event in fields["model"]["event_labels"] if event not in measured]
+    uncompared = [event for event in fields["model"]["event_labels"] if event not in compared]
+    lines = ["## Not evaluated", ""]
+    if unmeasured:
+        lines.append(f"- on unseen recordings: {', '.join(unmeasured)}")
+    if uncompared:
+        lines.append(f"- AUROC of int8 against float, for want of validation recordings: {', '.join(uncompared)}")
+    lines += [f"- the probe {probe.name} on people" for probe in parts.parsed_probes if probe.status == "demonstration"]
+    return "\n".join([*lines, *(f"- {what}" for what in NOT_EVALUATED)])
+
+
+def _limits(packs: list[dict[str, Any]]) -> str:
+    names = [pack["name"] for pack in packs]
+    known = [(name, words) for name in names for key, words in PACK_LIMITS.items() if name.startswith(key)]
+    return LIMITS + "".join(f"- {name}: {words}\n" for name, words in known)
 
 
 def _origin(fields: dict[str, Any]) -> str:

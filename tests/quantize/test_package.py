@@ -162,8 +162,11 @@ def test_the_card_says_what_the_model_learnt_from_and_cannot_do(bundle):
     assert "| synthetic | 16 | 0.01 | CC BY-NC 3.0 | non-commercial |" in card
     assert "for non-commercial use only" in card
     assert "| snore | YAMNet's scores only" in card and "| cough | people's labels" in card
-    assert "Not a medical device" in card and "tuberculosis" in card
+    assert "Not a medical device" in card and "Nothing was trained on a diagnosis" in card
     assert "a demonstration fitted on synthetic sound" in card
+    assert "- on unseen recordings: cough, snore," in card and "- the probe tb on people" in card
+    assert "- AUROC of int8 against float, for want of validation recordings: snore, breathing" in card
+    assert "| cough | 8 of 16 |" in card and "| snore | too few | - |" in card
 
 
 def test_the_card_shows_an_evaluation_of_this_model_with_its_intervals(world, made, build, tmp_path):
@@ -180,5 +183,7 @@ def test_the_card_shows_an_evaluation_of_this_model_with_its_intervals(world, ma
     card = (tmp_path / "bundle" / "model_card.md").read_text(encoding="utf-8")
     assert "| cough | 12 of 30 | 0.9876 (0.9512 to 0.9987) | - |" in card
     assert "esc50_part" in card and "Not in this pack, so not measured: snore." in card
+    assert "sensitivity 0.9876 (0.9512 to 0.9987) of 30 recordings, false alarms 0.9876 of 30 recordings" in card
+    assert "- on unseen recordings: snore, breathing" in card
     edited(tmp_path / "evaluation.json", tmp_path / "other.json", model_sha256="2" * 64)
     assert build(world, made, tmp_path / "bundle", evaluation=tmp_path / "other.json").exit_code == 2
