@@ -1,14 +1,14 @@
-"""The only place that pretrains the teacher: a masked autoencoder on clips of a waveform store (tussis-pretrain)."""
+"""The only place that pretrains the teacher: a masked autoencoder on clips of recordings (tussis-pretrain)."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Generator, Tensor, nn
 
-from core.errors import DataError, exit_on_error
+from core.errors import DataError, SettingsError, exit_on_error
 from distill.acceleration import autocast, training_device
 from distill.front_end import HearFrontEnd
 from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
@@ -18,6 +18,7 @@ from distill.processes import check_shares, is_first, joined, n_processes, proce
 from distill.provenance import packs_used, source_commit
 from distill.reconstruction_picture import draw_reconstructions
 from distill.settings import Settings, load_settings
+from distill.shard_clips import ShardSampler
 from distill.training import TrainingSettings, train
 from distill.training_run import LossOf
 from distill.waveform_store import WaveformStore
@@ -57,42 +58,68 @@ class Validation:
         return {"validation_loss": sum(losses) / len(losses)}
 
 
-def pretrain(settings: PretrainSettings, store: WaveformStore, run_dir: Path, time_limit_s: float | None) -> Path:
+def pretrain(
+    settings: PretrainSettings,
+    store: WaveformStore | None,
+    run_dir: Path,
+    time_limit_s: float | None,
+    shards: Path | None = None,
+) -> Path:
     """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt.
 
     Within `processes.joined` each process draws its share of a batch: the same clips as one process would in all.
+    With `shards`, the recordings of that corpus are trained on instead; then the store, where there is one, is what
+    validation, rooms and backgrounds come from, and the clips depend on the number of processes.
     """
     training = settings.training
     check_shares(training.batch_size, training.accumulate_steps)
     device = training_device()
     front_end = HearFrontEnd().to(device)
-    model, loss_of, batch_at = learning_parts(settings, store, front_end)
+    stream = _stream(settings, shards, store) if shards is not None else None
+    model, loss_of, batch_at = learning_parts(settings, store, front_end, stream)
     return train(
         model,
         loss_of,
         batch_at,
         training,
         run_dir,
-        on_checkpoint=_validation(store, front_end, run_dir),
+        on_checkpoint=_validation(store, front_end, run_dir) if store is not None else None,
         time_limit_s=time_limit_s,
-        provenance={"commit": source_commit(), "packs": packs_used(store.rows, role="train")},
+        provenance={"commit": source_commit(), **_origin(store, stream)},
         run_settings=settings,
         flops_per_clip=model.training_flops,
         draws_per_clip=N_PATCHES,
+        position_at=stream.position_at if stream is not None else None,
     )
 
 
+def _stream(settings: PretrainSettings, shards: Path, store: WaveformStore | None) -> ShardSampler:
+    share, place = settings.training.batch_size // n_processes(), (process_index(), n_processes())
+    return ShardSampler(shards, settings.clips, share, settings.training.seed, *place, store=store)
+
+
+def _origin(store: WaveformStore | None, stream: ShardSampler | None) -> dict[str, Any]:
+    """What a checkpoint says of the recordings that it was trained on."""
+    return stream.origin() if stream is not None else {"packs": packs_used(store.rows, role="train")}
+
+
 def learning_parts(
-    settings: PretrainSettings, store: WaveformStore, front_end: HearFrontEnd
+    settings: PretrainSettings,
+    store: WaveformStore | None,
+    front_end: HearFrontEnd,
+    stream: ShardSampler | None = None,
 ) -> tuple[MaskedAutoencoder, LossOf, Callable[[int], Tensor]]:
     """Make the model, its loss, and the batches of this process, for the device that the front end is on.
 
     A CPU makes its clips ahead of time, in the loading threads. A GPU that would eat more than these can make gets
-    what chance drew for each clip, and makes the clips itself, within the step.
+    what chance drew for each clip, and makes the clips itself, within the step. Clips of a `stream` of shards are
+    always made in the threads.
     """
     torch.manual_seed(settings.training.seed)
     device = front_end.window.device
     model = MaskedAutoencoder(settings.model).to(device)
+    if stream is not None:
+        return model, reconstruction_loss(front_end), stream.batch_at
     share = settings.training.batch_size // n_processes()
     first_clip = process_index() * share
     sampler = ClipSampler(store, "train", settings.clips, share, settings.training.seed, first_clip)
@@ -126,10 +153,13 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/pretrain_tiny.toml.")],
-    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")],
     out: Annotated[Path, typer.Option(help="Run folder: settings, log, pictures, latest.pt to resume, final.pt.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Settings as key.sub=value, e.g. training.steps=100.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder written by python -m distill.waveform_store.")] = None,
+    shards: Annotated[
+        Path | None, typer.Option(help="Corpus of shards to train on; --store is then for validation and rooms.")
     ] = None,
     time_limit_s: Annotated[
         float | None, typer.Option(min=0.001, help="End after this many seconds of training; unlimited when left out.")
@@ -139,19 +169,23 @@ def run(
 
     Example: tussis-pretrain --config distill/configs/pretrain_tiny.toml --store cache/store --out runs/pretrain_tiny
 
+    From a corpus too large for a store: --shards corpus --store small_store.
+
     On eight GPUs: torchrun --standalone --nproc-per-node 8 -m distill.pretrain, with the same options.
     """
     with exit_on_error("tussis-pretrain"):
         settings = load_settings(PretrainSettings, config, overrides or [])
+        if store is None and shards is None:
+            raise SettingsError("there is nothing to train on: give --store, --shards or both")
         with joined():
-            final = pretrain(settings, _open_store(store), out, time_limit_s)
+            final = pretrain(settings, _open_store(store), out, time_limit_s, shards)
             if is_first():
                 print(final)
 
 
-def _open_store(folder: Path) -> WaveformStore:
+def _open_store(folder: Path | None) -> WaveformStore | None:
     try:
-        return WaveformStore.open(folder)
+        return WaveformStore.open(folder) if folder is not None else None
     except OSError as error:
         raise DataError(f"cannot open the waveform store {folder}: {error}") from error
 

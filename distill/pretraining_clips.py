@@ -64,7 +64,85 @@ _DRAWS = ClipDraws(1, _CROP_TRIES, 1, 1, 1, _CROP_TRIES, 1, 1)
 _N_CLIP_DRAWS = sum(_DRAWS)
 
 
-class ClipSampler:
+class Recordings(NamedTuple):
+    """Recordings one after the other: ``samples`` (n_samples,), int16, at least 32000; ``offsets`` (n + 1,), int64."""
+
+    samples: Tensor
+    offsets: Tensor
+
+    def to(self, device: torch.device) -> "Recordings":
+        return Recordings(self.samples.to(device), self.offsets.to(device))
+
+
+def recordings_of(samples: Tensor, offsets: Tensor) -> Recordings:
+    """Take samples (n,), int16, as recordings that begin at `offsets`; too few for a clip are followed by zeros."""
+    missing = CLIP_SAMPLES - len(samples)
+    return Recordings(F.pad(samples, (0, missing)) if missing > 0 else samples, offsets)
+
+
+class ClipMaker:
+    """Makes clips from recordings and from what chance drew: the crop, its background and its channel.
+
+    The numbers of a step are drawn for all its clips; those of `positions` are this maker's own.
+    """
+
+    def __init__(self, settings: ClipSettings, rooms: list[np.ndarray], seed: int, positions: slice) -> None:
+        self._settings, self._seed, self._positions = settings, seed, positions
+        self._channel = Channel(rooms) if settings.random_channel else None
+
+    def draws_at(self, step: int) -> Tensor:
+        """Draw what the clips of a step are made from, on the CPU: shape (batch_size, 30), float64 in [0, 1)."""
+        generator = np.random.default_rng((self._seed, step))
+        draws = generator.random((self._positions.stop, _N_CLIP_DRAWS + N_CHANNEL_DRAWS))
+        return torch.from_numpy(draws[self._positions])
+
+    def made(
+        self, draws: Tensor, recordings: Recordings, rows: Tensor, others: Recordings, backgrounds: Tensor
+    ) -> Tensor:
+        """Make a clip of each of the recordings `rows` (n,), some over one of the `backgrounds` among `others`."""
+        chosen = _clip_draws(draws)
+        clips = self._crops(recordings, rows, chosen.starts, chosen.shift)
+        if len(backgrounds) and self._settings.background_probability:
+            clips = self._with_backgrounds(clips, others, backgrounds, chosen)
+        return clips if self._channel is None else self._channel.apply(clips, draws[:, _N_CLIP_DRAWS:])
+
+    def _with_backgrounds(self, clips: Tensor, others: Recordings, rows: Tensor, chosen: ClipDraws) -> Tensor:
+        settings = self._settings
+        has_background = chosen.background < settings.background_probability
+        changed = _rows_where(has_background)
+        number = (chosen.background_recording[changed] * len(rows)).long()
+        starts, shift = chosen.background_starts[changed], chosen.background_shift[changed]
+        backgrounds = self._crops(others, rows[number], starts, shift)
+        range_db = settings.background_snr_max_db - settings.background_snr_min_db
+        snr_db = (settings.background_snr_min_db + range_db * chosen.background_level[changed]).float()
+        mixtures = mixed(clips[changed], backgrounds, snr_db)
+        clips[changed] = mixtures.where(has_background[changed, None], clips[changed])
+        return clips
+
+    def _crops(self, recordings: Recordings, rows: Tensor, starts: Tensor, shift: Tensor) -> Tensor:
+        """Cut a random crop of each recording; a silent one is drawn again, a few times."""
+        samples, offsets = recordings
+        first, length = offsets[rows], offsets[rows + 1] - offsets[rows]
+        n_starts = torch.where(length < CLIP_SAMPLES, length.clamp(min=1), length - CLIP_SAMPLES + 1)
+        tries = (starts * n_starts[:, None]).long()
+        most = round(self._settings.time_shift_max_s * SAMPLE_RATE_HZ)
+        is_shifted = (length >= CLIP_SAMPLES) & (length < CLIP_SAMPLES + most)
+        moved = ((shift * (2 * most + 1)).long() - most).where(is_shifted, 0)
+        clips = crops(samples, first, length, tries[:, 0], moved)
+        for again in range(1, _CROP_TRIES):
+            is_quiet = clips.abs().amax(dim=1) <= _QUIET_PEAK
+            quiet = _rows_where(is_quiet)
+            others = crops(samples, first[quiet], length[quiet], tries[quiet, again], moved[quiet])
+            clips[quiet] = others.where(is_quiet[quiet, None], clips[quiet])
+        return clips
+
+
+def _clip_draws(draws: Tensor) -> ClipDraws:
+    parts = draws[:, :_N_CLIP_DRAWS].split(_DRAWS, dim=1)
+    return ClipDraws(*(part if part.shape[1] > 1 else part[:, 0] for part in parts))
+
+
+class ClipSampler(ClipMaker):
     """Batches of 2-s clips of the recordings of one role, each clip a pure function of the seed, step and position.
 
     A batch's first position is `first_clip`: a process of several draws from there, and all together draw what one
@@ -75,26 +153,20 @@ class ClipSampler:
     def __init__(
         self, store: WaveformStore, role: str, settings: ClipSettings, batch_size: int, seed: int, first_clip: int = 0
     ) -> None:
-        self._settings, self._seed = settings, seed
-        self._positions = slice(first_clip, first_clip + batch_size)
+        super().__init__(settings, rooms_of(store), seed, slice(first_clip, first_clip + batch_size))
         rows = store.indices(role)
         if not rows:
             raise DataError(f"the waveform store holds no recording with the role {role!r}")
         packs = [store.rows[index].pack for index in rows]
         durations_s = [store.rows[index].duration_s for index in rows]
         cumulative = np.cumsum(recording_weights(packs, durations_s, settings.pack_exponent))
-        backgrounds = [index for index in rows if is_cough_free(store.rows[index].labels)]
-        self._rows, self._backgrounds = torch.tensor(rows), torch.tensor(backgrounds, dtype=torch.int64)
+        self._rows, self._backgrounds = torch.tensor(rows), backgrounds_of(store, role)
         self._cumulative = torch.from_numpy(cumulative / cumulative[-1])
-        samples, self._offsets = store.tensors()
-        # Padding copies, and a store may be larger than memory.
-        self._samples = samples if len(samples) >= CLIP_SAMPLES else F.pad(samples, (0, CLIP_SAMPLES - len(samples)))
-        rooms = [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
-        self._channel = Channel(rooms) if settings.random_channel else None
+        self._recordings = recordings_of(*store.tensors())
 
     def to(self, device: torch.device) -> Self:
         """Move the recordings, 115 MB an hour, and all else that clips are made from to a device; returns itself."""
-        for name in ("_rows", "_backgrounds", "_cumulative", "_samples", "_offsets"):
+        for name in ("_rows", "_backgrounds", "_cumulative", "_recordings"):
             setattr(self, name, getattr(self, name).to(device))
         if self._channel is not None:
             self._channel.to(device)
@@ -104,51 +176,11 @@ class ClipSampler:
         """Make the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
         return self.clips(self.draws_at(step))
 
-    def draws_at(self, step: int) -> Tensor:
-        """Draw what the clips of a step are made from, on the CPU: shape (batch_size, 30), float64 in [0, 1)."""
-        generator = np.random.default_rng((self._seed, step))
-        draws = generator.random((self._positions.stop, _N_CLIP_DRAWS + N_CHANNEL_DRAWS))
-        return torch.from_numpy(draws[self._positions])
-
     def clips(self, draws: Tensor) -> Tensor:
         """Make the clips of `draws`, any rows of `draws_at`, where the sampler is: (n, 32000), float32 in [-1, 1]."""
-        chosen = ClipDraws(
-            *(part if part.shape[1] > 1 else part[:, 0] for part in draws[:, :_N_CLIP_DRAWS].split(_DRAWS, dim=1))
-        )
-        drawn = torch.searchsorted(self._cumulative, chosen.recording.contiguous(), right=True)
-        clips = self._crops(self._rows[drawn.clamp(max=len(self._rows) - 1)], chosen.starts, chosen.shift)
-        if len(self._backgrounds) and self._settings.background_probability:
-            clips = self._with_backgrounds(clips, chosen)
-        return clips if self._channel is None else self._channel.apply(clips, draws[:, _N_CLIP_DRAWS:])
-
-    def _with_backgrounds(self, clips: Tensor, chosen: ClipDraws) -> Tensor:
-        settings = self._settings
-        has_background = chosen.background < settings.background_probability
-        changed = _rows_where(has_background)
-        number = (chosen.background_recording[changed] * len(self._backgrounds)).long()
-        starts, shift = chosen.background_starts[changed], chosen.background_shift[changed]
-        backgrounds = self._crops(self._backgrounds[number], starts, shift)
-        range_db = settings.background_snr_max_db - settings.background_snr_min_db
-        snr_db = (settings.background_snr_min_db + range_db * chosen.background_level[changed]).float()
-        mixtures = mixed(clips[changed], backgrounds, snr_db)
-        clips[changed] = mixtures.where(has_background[changed, None], clips[changed])
-        return clips
-
-    def _crops(self, rows: Tensor, starts: Tensor, shift: Tensor) -> Tensor:
-        """Cut a random crop of each recording; a silent one is drawn again, a few times."""
-        first, length = self._offsets[rows], self._offsets[rows + 1] - self._offsets[rows]
-        n_starts = torch.where(length < CLIP_SAMPLES, length.clamp(min=1), length - CLIP_SAMPLES + 1)
-        tries = (starts * n_starts[:, None]).long()
-        most = round(self._settings.time_shift_max_s * SAMPLE_RATE_HZ)
-        is_shifted = (length >= CLIP_SAMPLES) & (length < CLIP_SAMPLES + most)
-        moved = ((shift * (2 * most + 1)).long() - most).where(is_shifted, 0)
-        clips = crops(self._samples, first, length, tries[:, 0], moved)
-        for again in range(1, _CROP_TRIES):
-            is_quiet = clips.abs().amax(dim=1) <= _QUIET_PEAK
-            quiet = _rows_where(is_quiet)
-            others = crops(self._samples, first[quiet], length[quiet], tries[quiet, again], moved[quiet])
-            clips[quiet] = others.where(is_quiet[quiet, None], clips[quiet])
-        return clips
+        drawn = torch.searchsorted(self._cumulative, _clip_draws(draws).recording.contiguous(), right=True)
+        rows = self._rows[drawn.clamp(max=len(self._rows) - 1)]
+        return self.made(draws, self._recordings, rows, self._recordings, self._backgrounds)
 
 
 def _rows_where(chosen: Tensor) -> Tensor | slice:
@@ -178,6 +210,17 @@ def crops(samples: Tensor, first: Tensor, length: Tensor, start: Tensor, shift: 
     place = (time - (time / period).floor() * period).long() + (first - base).where(is_short, 0)[turned, None]
     clips[turned] = clips[turned].gather(1, place)
     return clips
+
+
+def rooms_of(store: WaveformStore) -> list[np.ndarray]:
+    """Impulse responses for the channel: the recordings with the role "augment", float32."""
+    return [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
+
+
+def backgrounds_of(store: WaveformStore, role: str) -> Tensor:
+    """Number the recordings with the role that are known to hold no cough, (n,), int64."""
+    rows = [index for index in store.indices(role) if is_cough_free(store.rows[index].labels)]
+    return torch.tensor(rows, dtype=torch.int64)
 
 
 def recording_weights(packs: Sequence[str], durations_s: Sequence[float], pack_exponent: float) -> np.ndarray:

@@ -18,9 +18,10 @@ from distill.processes import agreed, check_shares, mean_over_processes, n_proce
 ROOT = Path(__file__).parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
-# A model without zero gradients, which Adam would turn into rounding noise as large as the learning rate.
-SMALL_RUN = """
-import os, signal, sys
+# A model without zero gradients, which Adam would turn into rounding noise as large as the learning rate; its blocks
+# have seven rows, which two processes cannot share equally.
+SMALL_RUN = '''
+import json, os, signal, socket, sys
 from pathlib import Path
 import torch
 from torch import nn
@@ -29,31 +30,64 @@ from distill.training import train
 from distill.training_settings import TrainingSettings
 
 def batch_at(step):
-    inputs = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
+    inputs = torch.randn(8, 7, generator=torch.Generator().manual_seed(step))
     share = 8 // n_processes()
     inputs = inputs[process_index() * share : (process_index() + 1) * share]
     return inputs, inputs.sum(1, keepdim=True)
 
-taken = []
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(7, 7), nn.Tanh()) for _ in range(2))
+        self.head = nn.Linear(7, 1)
+        self.register_buffer("scale", torch.tensor([2.0]))
+
+    def forward(self, inputs):
+        for block in self.blocks:
+            inputs = inputs + block(inputs)
+        return self.scale * self.head(inputs)
+
+taken, probe = [], torch.ones(1, 7)
 
 def loss_of(model, batch):
     taken.append(1)
     if "stop" in sys.argv and len(taken) == 7 and process_index() == 1:
         os.kill(os.getpid(), signal.SIGTERM)
-    noise = 0.1 * torch.rand(len(batch[0]), 20)[:, :6]
+    noise = 0.1 * torch.rand(len(batch[0]), 20)[:, :7]
     return {"loss": (model(batch[0] + noise) - batch[1]).square().mean()}
 
-settings = TrainingSettings(steps=20, batch_size=8, accumulate_steps=int(sys.argv[2]), learning_rate=0.01,
-    warmup_steps=4, checkpoint_every_steps=5, log_every_steps=3, seed=1, threads=1, ema_decay=0.9)
-with joined():
-    torch.manual_seed(process_index())
-    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
-    if process_index() == 0:
-        torch.manual_seed(0)
-        nn.init.normal_(model[0].weight)
-    limit_s = 1e-9 if "limit" in sys.argv else None
-    train(model, loss_of, batch_at, settings, Path(sys.argv[1]), provenance={}, draws_per_clip=20, time_limit_s=limit_s)
-"""
+def small_run(folder, *words):
+    settings = TrainingSettings(steps=20, batch_size=8, accumulate_steps=2 if "parts" in words else 1,
+        learning_rate=0.01, warmup_steps=4, checkpoint_every_steps=5, log_every_steps=3, seed=1, threads=1,
+        ema_decay=0.9, clip_norm=0.5, sharding="fsdp" if "fsdp" in words else "none",
+        precision="bfloat16" if "bfloat16" in words else "float32")
+    with joined():
+        torch.manual_seed(process_index())
+        train(Net(), loss_of, batch_at, settings, Path(folder), provenance={}, draws_per_clip=20,
+            time_limit_s=1e-9 if "limit" in words else None,
+            on_checkpoint=lambda step, averaged: {"probe": averaged(probe).item()})
+
+def forked(n_processes, *words):
+    """Run in new processes that need not import torch again, as torchrun would set them up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    children = []
+    for rank in range(n_processes):
+        if (child := os.fork()) == 0:
+            os.environ |= address | {"WORLD_SIZE": str(n_processes), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            small_run(*words)
+            os._exit(0)
+        children.append(child)
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        sys.exit(f"{words} over {n_processes} processes failed")
+
+if sys.argv[1] == "forked":
+    for run in json.loads(sys.argv[2]):
+        forked(*run)
+else:
+    small_run(*sys.argv[1:])
+'''
 
 
 def run(*command: str | Path | int, succeeds: bool = True) -> None:
@@ -66,6 +100,11 @@ def run(*command: str | Path | int, succeeds: bool = True) -> None:
 def losses(folder: Path) -> list[float]:
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [record["loss"] for record in records if "loss" in record]
+
+
+def probes(folder: Path) -> list[float]:
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [record["probe"] for record in records if "probe" in record]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -84,27 +123,75 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch: pytest.
         check_shares(8, 2)
 
 
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "small_run.py"
+    path.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + SMALL_RUN)
+    return path
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    ours, theirs = weights(a), weights(b)
+    assert list(ours) == list(theirs)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
+    assert losses(a) == pytest.approx(losses(b), rel=1e-4)
+    assert probes(a) == pytest.approx(probes(b), rel=1e-4) and len(probes(b)) >= 4
+    latest, other = (load_checkpoint(folder / "latest.pt").training_state for folder in (a, b))
+    for number, moments in other["optimizer"]["state"].items():
+        ours = latest["optimizer"]["state"][number]
+        assert all(torch.allclose(ours[name], value, atol=1e-5) for name, value in moments.items())
+
+
+def small_runs(script: Path, *runs: tuple[object, ...]) -> None:
+    """Make small runs one after the other, each (number of processes, folder, words)."""
+    run(sys.executable, script, "forked", json.dumps(runs, default=str))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_two_processes_give_the_weights_of_one_with_the_same_batch(tmp_path: Path, accumulate_steps: int) -> None:
-    script = tmp_path / "small_run.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + SMALL_RUN)
-    run(sys.executable, script, tmp_path / "one", 1)
-    run(*TORCHRUN, script, tmp_path / "two", accumulate_steps)
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+def test_processes_that_hold_all_weights_or_a_share_give_the_weights_of_one_process(
+    script: Path, tmp_path: Path
+) -> None:
+    ways = {"replicas": (), "replicas-parts": ("parts",), "shares": ("fsdp",), "shares-parts": ("fsdp", "parts")}
+    small_runs(script, (1, tmp_path / "one"), *((2, tmp_path / name, *words) for name, words in ways.items()))
+    for name in ways:
+        assert_same_run(tmp_path / name, tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_in_bfloat16_shares_give_the_weights_of_replicas(script: Path, tmp_path: Path) -> None:
+    words = ("bfloat16", "parts")
+    small_runs(script, (2, tmp_path / "replicas", *words), (2, tmp_path / "shares", *words, "fsdp"))
+    assert_same_run(tmp_path / "shares", tmp_path / "replicas")
+    assert {value.dtype for value in weights(tmp_path / "shares").values()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_over_other_processes_and_otherwise_shared(script: Path, tmp_path: Path) -> None:
+    ways = {
+        "shares-one": ((2, "fsdp"), (1,)),
+        "one-shares": ((1,), (2, "fsdp")),
+        "shares-replicas": ((2, "fsdp"), (2,)),
+        "replicas-four-shares": ((2,), (4, "fsdp")),
+        "same": ((2, "fsdp"), (2, "fsdp")),
+        "whole": ((1,), (1,)),
+    }
+    runs = []
+    for name, ((n_first, *first), (n_then, *then)) in ways.items():
+        runs += [(n_first, tmp_path / name, *first, "limit"), (n_then, tmp_path / name, *then)]
+    small_runs(script, *runs)
+    for name in ways:
+        assert_same_run(tmp_path / name, tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("end", "step"), [("limit", 1), ("stop", 7)])
-def test_two_processes_end_at_the_same_step_and_go_on_to_the_same_end(tmp_path: Path, end: str, step: int) -> None:
-    script = tmp_path / "small_run.py"
-    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + SMALL_RUN)
-    run(*TORCHRUN, script, tmp_path / "whole", 1)
-    run(*TORCHRUN, script, tmp_path / "parts", 1, end, succeeds=end == "limit")
+def test_two_processes_end_at_the_same_step_and_go_on_to_the_same_end(
+    script: Path, tmp_path: Path, end: str, step: int
+) -> None:
+    run(*TORCHRUN, script, tmp_path / "whole")
+    run(*TORCHRUN, script, tmp_path / "parts", end, succeeds=end == "limit")
     assert load_checkpoint(tmp_path / "parts" / "latest.pt").training_state["step"] == step
-    run(*TORCHRUN, script, tmp_path / "parts", 1)
+    run(*TORCHRUN, script, tmp_path / "parts")
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
