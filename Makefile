@@ -21,6 +21,7 @@ KEY := $(shell { cat pyproject.toml constraints.txt; pwd; } | cksum | cut -d ' '
 PHONE_READY := $(PHONE)/ready-phone-$(KEY)
 APP_READY := $(PHONE)/ready-app-$(KEY)
 DEV_READY := $(DEV)/ready-dev-$(KEY)
+CLUSTER_READY := $(DEV)/ready-cluster-$(KEY)
 NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
 
 define new_environment
@@ -37,7 +38,7 @@ help: ## list the targets
 
 $(PHONE_READY):
 	$(call new_environment,$(PHONE),ready-phone)
-	@echo "Setting up $(PHONE) (once): numpy and ai-edge-litert"
+	@echo "Setting up $(PHONE) (once): numpy, ai-edge-litert and cryptography"
 	@$(PHONE)/bin/python $(INSTALL) .
 	@touch $@
 
@@ -51,6 +52,12 @@ $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
 	@$(DEV)/bin/python $(INSTALL) '.[app,train,quantize,bench,dev]'
+	@touch $@
+
+$(CLUSTER_READY): $(DEV_READY)
+	@echo "Adding Ray to $(DEV) (once, half a gigabyte)"
+	@$(DEV)/bin/python $(INSTALL) '.[cluster]'
+	@rm -f $(DEV)/ready-cluster-*
 	@touch $@
 
 # ---- For the user ----------------------------------------------------------------------------------------------
@@ -73,8 +80,10 @@ app: $(APP_READY) ## open the window: record or open a file, see the same result
 # ---- For the developer -----------------------------------------------------------------------------------------
 RUFF_ON := core distill quantize app benchmarks tests
 
-.PHONY: dev debian-packages test test-all lint format
+.PHONY: dev dev-cluster debian-packages test test-all lint format
 dev: $(DEV_READY) ## set up .venv-dev with every extra
+
+dev-cluster: $(CLUSTER_READY) ## add Ray to .venv-dev: tussis-mine --ray-address
 
 debian-packages: ## install the Debian packages of the window and sound tests, where allowed; else name them
 	@.ci/debian_packages
@@ -82,7 +91,7 @@ debian-packages: ## install the Debian packages of the window and sound tests, w
 test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs)
 	@$(DEV)/bin/python -m pytest -rs
 
-test-all: debian-packages lint ## the same with the slow tests, which need the network
+test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests, which need the network
 	@$(DEV)/bin/python -m pytest -rs -m "slow or not slow"
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
