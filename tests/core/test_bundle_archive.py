@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.bundle import load_bundle
+from core.audio import write_wav
+from core.bundle import Bundle, load_bundle
 from core.bundle_archive import MAX_ARCHIVE_BYTES, archive_content
 from core.errors import BundleError
+from core.screen_command import main
 
 WriteBundle = Callable[..., Path]
 Member = tuple[str | zipfile.ZipInfo, bytes]
@@ -284,18 +287,26 @@ def test_a_zip_of_any_names_attributes_and_flags_is_read_or_refused_with_a_sente
     check_read_or_refused(archive(changed(content, directory_entry(content, b"model.tflite") + 8, "<H", flags)))
 
 
-def test_a_command_screens_with_a_bundle_in_one_file(
-    tiny_bundle: Path, tmp_path: Path, capsys, coughs_in_noise
+def test_the_model_is_held_once_and_only_when_it_is_run(
+    write_bundle: WriteBundle, archive: Callable[[bytes], Path]
 ) -> None:
-    from core.audio import write_wav
-    from core.screen_command import main
+    n_bytes = 16 * 2**20
+    path = archive(archive_content(contents_of(write_bundle(model=os.urandom(n_bytes)))))
+    with most_memory(4 * 2**20):
+        bundle = load_bundle(path)
+    with most_memory(n_bytes + 2**20):
+        assert len(bundle.read_model()) == n_bytes
 
+
+def test_a_command_screens_the_same_with_a_bundle_in_one_file(
+    default_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], coughs_in_noise: np.ndarray
+) -> None:
     write_wav(tmp_path / "a.wav", coughs_in_noise)
-    (tmp_path / "tiny.tussis").write_bytes(archive_content(contents_of(tiny_bundle)))
-    recording = str(tmp_path / "a.wav")
+    (tmp_path / "small.tussis").write_bytes(archive_content(contents_of(default_bundle.path)))
     results = []
-    for bundle in (tiny_bundle, tmp_path / "tiny.tussis"):
-        assert main([recording, "--bundle", str(bundle), "--json", str(tmp_path / "out.json")]) == 0
+    for bundle in (default_bundle.path, tmp_path / "small.tussis"):
+        options = ["--bundle", str(bundle), "--json", str(tmp_path / "out.json")]
+        assert main([str(tmp_path / "a.wav"), *options]) == 0
         (result,) = json.loads((tmp_path / "out.json").read_text())["recordings"]
         results.append({**result, "timing_ms": None})
     assert results[0] == results[1]
