@@ -34,7 +34,7 @@ INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constr
 .PHONY: help
 help: ## list the targets
 	@echo "Usage: make TARGET [NAME=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(PHONE_READY):
 	$(call new_environment,$(PHONE),ready-phone)
@@ -204,6 +204,12 @@ evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle and its float 
 benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
 	@mkdir -p runs
 	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json
+
+.PHONY: arm64-check
+FLOAT_STUDENT ?= runs/shipped/student_float.tflite
+arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
+	@mkdir -p runs
+	@$(PYSTEP) benchmarks.arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
