@@ -59,7 +59,7 @@ def test_the_command_leaves_a_teacher_a_log_and_pictures(store: Path, tmp_path: 
         assert (tmp_path / "run" / name).read_bytes()[:4] == b"\x89PNG"
     teacher = load_teacher(f"mae:{tmp_path / 'run' / 'final.pt'}")
     embedding = teacher.embed(0.1 * torch.randn(2, 32_000))
-    assert embedding.shape == (2, 192)
+    assert embedding.shape == (2, 2 * 8 * 192)
     assert torch.isfinite(embedding).all()
 
 
@@ -116,7 +116,8 @@ def test_pretraining_in_bfloat16_with_a_known_peak_logs_its_use(store: Path, tmp
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
     gflops_per_clip = MaskedAutoencoder(PretrainSettings.model_fields["model"].default).training_flops / 1e9
-    assert record["mfu"] == pytest.approx(record["clips_per_s"] * gflops_per_clip / 100, rel=0.05, abs=1e-4)
+    rounded_off = 0.05 * gflops_per_clip / 100 + 1e-4  # the log's clips_per_s has one digit after the point
+    assert record["mfu"] == pytest.approx(record["clips_per_s"] * gflops_per_clip / 100, rel=1e-3, abs=rounded_off)
 
 
 @pytest.mark.parametrize(

@@ -181,10 +181,10 @@ def test_two_processes_killed_and_resumed_equal_unbroken_ones_and_one_process_is
         command = [*torchrun, "-m", "distill.pretrain", *arguments(data / "shards", out, *more)]
         return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
 
-    assert begin(tmp_path / "whole").wait(timeout=300) == 0
+    assert begin(tmp_path / "whole").wait(timeout=900) == 0
     broken = begin(tmp_path / "broken")
     log = tmp_path / "broken" / "log.jsonl"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not (log.exists() and '"step": 4' in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     for process in _processes_of(broken.pid):
@@ -194,7 +194,7 @@ def test_two_processes_killed_and_resumed_equal_unbroken_ones_and_one_process_is
     refused = pretrain(data / "shards", tmp_path / "broken", *more)
     assert refused.exit_code == 2
     assert "latest.pt was made with world_size = 2, not 1: choose another run folder or that value" in refused.stderr
-    assert begin(tmp_path / "broken").wait(timeout=300) == 0
+    assert begin(tmp_path / "broken").wait(timeout=900) == 0
     assert_same_end(tmp_path / "broken", tmp_path / "whole")
 
 
