@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from core.errors import InterpreterError
+from quantize.graph import delegate_share, read_operators
 
 FILE_IDENTIFIER = b"TFL3"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
@@ -89,12 +90,13 @@ def count_partitions(model: bytes) -> Partitions:
 
 
 def model_facts(model: bytes, source: str) -> dict[str, Any]:
-    """Size, SHA-256, operators and partitions of a model, for reports."""
+    """Size, SHA-256, operators, partitions and the delegate's share of a model, for reports."""
     return {
         "bytes": len(model),
         "sha256": hashlib.sha256(model).hexdigest(),
         "operators": sorted(set(list_operators(model, source))),
         "n_partitions": count_partitions(model).n_partitions,
+        "delegated": delegate_share(read_operators(model)),
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from core.errors import DataError
-from core.interpreter import LiteRtInterpreter
+from core.interpreter import LiteRtInterpreter, ModelOutputs
 from distill.student import Student
 from quantize.signature import OUTPUTS
 
@@ -22,6 +22,17 @@ def torch_outputs(student: Student, clips: np.ndarray, batch_size: int = 64) -> 
     with torch.inference_mode():
         batches = [student(torch.from_numpy(clips[at : at + batch_size])) for at in range(0, len(clips), batch_size)]
     return {name: torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in OUTPUTS}
+
+
+class TorchInterpreter:
+    """A student in torch behind the protocol of core's interpreter."""
+
+    def __init__(self, student: Student):
+        self._student = student
+
+    def run(self, waveform: np.ndarray) -> ModelOutputs:
+        """Run one clip (32000,)."""
+        return ModelOutputs(**{name: its[0] for name, its in torch_outputs(self._student, waveform[None]).items()})
 
 
 def tflite_outputs(model: Path | bytes, clips: np.ndarray) -> Outputs:

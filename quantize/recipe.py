@@ -1,12 +1,13 @@
 """The only place that says what a quantization recipe may hold: the quantizer's entries and the limits of drift."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from core.errors import SettingsError
-from distill.settings import Settings
+from distill.settings import Settings, merged
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -51,18 +52,42 @@ class Limits(Settings):
     max_cough_decision_flips: float = Field(ge=0, le=1)
     max_event_decision_flips: float = Field(ge=0, le=1)
     max_activity_decision_flips: float = Field(ge=0, le=1)
+    max_frame_f1_loss: float = Field(ge=-1, le=1)
+    max_cough_event_f1_loss: float = Field(ge=-1, le=1)
     max_model_bytes: int = Field(gt=0)
     max_partitions: int = Field(gt=0)
+    min_delegated_macs: float = Field(ge=0, le=1)
+
+
+class Fallback(Settings):
+    """When a layer is left in float: where, alone in int8, it turns embeddings or moves cough logits too far.
+
+    A layer is too bad when with it alone in int8 the 1st percentile of the embedding cosine is below
+    ``min_cosine_p1_alone`` or the mean error of the cough logit above ``max_cough_logit_error_alone``. The worst go
+    first, at most ``max_layers`` of them and ``max_mac_share`` of the whole model's multiply-adds: a limit in measured
+    milliseconds would make the model depend on how busy the machine was.
+    """
+
+    min_cosine_p1_alone: float = Field(ge=-1, le=1)
+    max_cough_logit_error_alone: float = Field(ge=0)
+    max_layers: int = Field(ge=0)
+    max_mac_share: float = Field(ge=0, le=1)
 
 
 class Recipe(Settings):
-    """A named way of quantizing, with the operators that the result may hold and the limits it must keep."""
+    """A named way of quantizing, with the operators that the result may hold and the limits it must keep.
+
+    ``range_percentile``: an activation's upper bound is this percentile, over the calibration clips, of each clip's
+    largest value, its lower bound likewise; 100 is the largest of all.
+    """
 
     name: str
     description: str
+    range_percentile: float = Field(gt=50, le=100)
     quantizer: tuple[QuantizerEntry, ...] = Field(min_length=1)
     operators: tuple[str, ...] = Field(min_length=1)
     limits: Limits
+    fallback: Fallback
 
     def quantizer_entries(self) -> list[dict[str, Any]]:
         """The entries as ai-edge-quantizer reads them."""
@@ -72,25 +97,40 @@ class Recipe(Settings):
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; a bare name such as ``small_int8`` means the one in quantize/recipes.
 
+    A recipe with ``"extends": NAME`` holds only its differences from the recipe NAME: a file beside it, or a bare name.
+
     Raises
     ------
     SettingsError
-        If there is no such file, it is not JSON, or a key is unknown, missing or out of range.
+        If there is no such file, it is not JSON, it extends itself, or a key is unknown, missing or out of range.
     """
     file = path if path.suffix == ".json" else RECIPES / f"{path}.json"
     try:
-        return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the recipe {file} cannot be read: {getattr(error, 'strerror', error)}") from error
+        return Recipe.model_validate(_read_values(file))
     except ValidationError as error:
         raise SettingsError(_sentence(error, file)) from error
+
+
+def _read_values(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if file.resolve() in extended_by:
+        raise SettingsError(f"the recipe {file} extends itself")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the recipe {file} cannot be read: {getattr(error, 'strerror', error)}") from error
+    except ValueError as error:
+        raise SettingsError(f"the recipe {file} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"the recipe {file} is {type(values).__name__}; a JSON object is expected")
+    if (parent := values.pop("extends", None)) is None:
+        return values
+    extended = file.parent / parent if Path(str(parent)).suffix == ".json" else RECIPES / f"{parent}.json"
+    return merged(_read_values(extended, (*extended_by, file.resolve())), values)
 
 
 def _sentence(error: ValidationError, file: Path) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "json_invalid":
-        return f"the recipe {file} is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r} in the recipe {file}"
     if first["type"] == "missing":

@@ -1,17 +1,15 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from core.audio import write_wav
 from core.errors import SettingsError
 from core.interpreter import LiteRtInterpreter
-from distill.waveform_store import WaveformStore
-from quantize.calibration_set import CalibrationId, write_ids
 from quantize.operators import count_partitions
-from quantize.quantize_model import write_accepted
-from quantize.recipe import RECIPES, read_recipe
+from quantize.quantize_model import Quantized, write_accepted
+from quantize.recipe import read_recipe
 from quantize.synthesized_clips import synthesized_clips
 
 
@@ -63,6 +61,13 @@ def test_the_report_names_what_was_compared_and_made(made, world, float_model):
     assert agreement["float_model"]["bytes"] == float_model.stat().st_size
     assert max(agreement["torch_to_float"].values()) < 1e-3
     assert agreement["events"]["cough"]["auroc"]["n_negative"] == 8
+    assert agreement["composed"]["n_coughs"] > 20
+    assert agreement["composed"]["frame_f1"]["torch"] == pytest.approx(
+        agreement["composed"]["frame_f1"]["float"], abs=0.01
+    )
+    assert agreement["int8_model"]["delegated"] == {"operators": 1.0, "macs": 1.0}
+    assert {"body.embedding", "body.widen", "body.blocks.4.project"} <= {its["layer"] for its in agreement["layers"]}
+    assert len(agreement["judged"]) == 11 and agreement["fallback"] == []
 
 
 def test_a_model_past_the_limits_is_refused_and_none_is_left_behind(world, float_model, quantize, tmp_path):
@@ -74,12 +79,15 @@ def test_a_model_past_the_limits_is_refused_and_none_is_left_behind(world, float
     result = quantize(world, float_model, out, recipe=recipe)
     assert result.exit_code == 2
     assert "drifted from the float model and is refused: the median embedding cosine is 0." in result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["agreement.json", "strict.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agreement.html", "agreement.json", "strict.json"]
+    assert "refused" in (tmp_path / "agreement.html").read_text(encoding="utf-8")
     assert len(json.loads((tmp_path / "agreement.json").read_text())["beyond_limits"]) == 1
 
 
 def test_a_model_within_the_limits_is_written_with_its_report(tmp_path):
-    write_accepted(b"model", {"beyond_limits": []}, tmp_path / "int8.tflite", tmp_path / "agreement.json")
+    quantized = Quantized(b"model", {"beyond_limits": []}, "<p>page</p>")
+    write_accepted(quantized, tmp_path / "int8.tflite", tmp_path / "agreement.json")
+    assert (tmp_path / "agreement.html").read_text() == "<p>page</p>"
     assert (tmp_path / "int8.tflite").read_bytes() == b"model"
     assert json.loads((tmp_path / "agreement.json").read_text()) == {"beyond_limits": []}
 
@@ -92,22 +100,6 @@ def test_an_operator_that_the_recipe_does_not_allow_is_refused(world, float_mode
     assert not (tmp_path / "int8.tflite").exists()
 
 
-def test_a_silent_calibration_set_is_refused(world, float_model, quantize, tmp_path):
-    write_wav(tmp_path / "silent.wav", np.zeros(40000, dtype=np.float32))
-    write_ids([CalibrationId("silent.wav", 0, "noise")], tmp_path / "ids.csv")
-    changes = {"data": tmp_path, "calibration-ids": tmp_path / "ids.csv"}
-    result = quantize(world, float_model, tmp_path / "int8.tflite", **changes)
-    assert result.exit_code == 2
-    assert result.stderr.endswith("the calibration clip silent.wav at sample 0 is silent\n")
-
-
-def test_a_store_without_validation_recordings_is_refused(world, rows, float_model, quantize, tmp_path):
-    WaveformStore.build([row for row in rows if row.role == "train"], world.data, tmp_path / "store")
-    result = quantize(world, float_model, tmp_path / "int8.tflite", store=tmp_path / "store")
-    assert result.exit_code == 2
-    assert "the store holds no labelled validation recording" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -117,6 +109,8 @@ def test_a_store_without_validation_recordings_is_refused(world, rows, float_mod
         (lambda its: its["limits"].pop("max_partitions"), "the key 'limits.max_partitions' is missing"),
         (lambda its: its["limits"].update(max_cough_decision_flips=2), "the key 'limits.max_cough_decision_flips'"),
         (lambda its: its.update(quantizer=[]), "the key 'quantizer'"),
+        (lambda its: its["fallback"].update(max_ms=1), "unknown key 'fallback.max_ms'"),
+        (lambda its: its.update(range_percentile=101), "the key 'range_percentile'"),
     ],
 )
 def test_a_recipe_with_a_wrong_key_is_refused_by_name(world, tmp_path, edit, words):
@@ -131,9 +125,24 @@ def test_a_recipe_that_is_absent_or_no_json_is_refused(tmp_path):
     (tmp_path / "r.json").write_text("{")
     with pytest.raises(SettingsError, match="is not valid JSON"):
         read_recipe(tmp_path / "r.json")
+    (tmp_path / "r.json").write_text("[]")
+    with pytest.raises(SettingsError, match="a JSON object is expected"):
+        read_recipe(tmp_path / "r.json")
 
 
-def test_every_shipped_recipe_is_read_by_its_name():
-    names = sorted(path.stem for path in RECIPES.glob("*.json"))
-    assert "small_int8" in names
-    assert [read_recipe(RECIPES / f"{name}.json").name for name in names] == names
+@pytest.mark.parametrize(("name", "bytes_at_most"), [("nano", 400_000), ("small", 1_200_000), ("base", 5_000_000)])
+def test_one_recipe_serves_all_sizes_but_for_their_bytes(name, bytes_at_most):
+    recipe, small = read_recipe(Path(f"{name}_int8")), read_recipe(Path("small_int8"))
+    assert recipe.name == f"{name}_int8"
+    assert recipe.limits == small.limits.model_copy(update={"max_model_bytes": bytes_at_most})
+    assert (recipe.quantizer, recipe.fallback, recipe.operators) == (small.quantizer, small.fallback, small.operators)
+
+
+def test_a_recipe_extends_a_file_beside_it_and_never_itself(tmp_path):
+    (tmp_path / "mine.json").write_text('{"extends": "small_int8", "limits": {"max_partitions": 2}}')
+    (tmp_path / "yours.json").write_text('{"extends": "mine.json", "name": "yours"}')
+    recipe = read_recipe(tmp_path / "yours.json")
+    assert (recipe.name, recipe.limits.max_partitions) == ("yours", 2)
+    (tmp_path / "mine.json").write_text('{"extends": "yours.json"}')
+    with pytest.raises(SettingsError, match="extends itself"):
+        read_recipe(tmp_path / "yours.json")
