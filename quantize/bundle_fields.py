@@ -20,6 +20,7 @@ from quantize.bundle_parts import BundleParts
 
 MODEL_FILE = "model.tflite"
 UNKNOWN_TIME = "1970-01-01T00:00:00Z"
+AGREEMENT = ("n_clips", "embedding_cosine", "events", "activity", "composed", "reference", "fallback")
 TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy")
 
 
@@ -59,7 +60,7 @@ def provenance(parts: BundleParts) -> dict[str, Any]:
         "packs": trained.get("packs", []),
         "float_model_sha256": parts.export["float_model"]["sha256"],
         "quantization": {key: parts.agreement[key] for key in ("recipe", "calibration")},
-        "agreement": {key: parts.agreement[key] for key in ("n_clips", "embedding_cosine", "events", "activity")},
+        "agreement": {key: parts.agreement[key] for key in AGREEMENT if key in parts.agreement},
         "thresholds": {key: value for key, value in parts.thresholds.items() if key not in ("schema", "screening")},
         "commit": source_commit(),
         "tools": {tool: _version(tool) for tool in TOOLS},

@@ -205,8 +205,24 @@ def _agreement(agreement: dict[str, Any]) -> str:
         aurocs = [f"{its['auroc'][name]:.4f}" if its["auroc"] else "-" for name in ("torch", "float", "int8")]
         known = f"{its['auroc']['n_positive']} of {_n_known(its['auroc'])}" if its["auroc"] else "too few"
         lines.append(f"| {event} | {known} | {' | '.join(aurocs)} | {100 * its['decision_flips']:.2f} % |")
+    lines += ["", *_further_agreement(agreement)]
     sizes = [agreement[model]["bytes"] / 1e6 for model in ("float_model", "int8_model")]
-    return "\n".join([*lines, "", f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
+    return "\n".join([*lines, f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
+
+
+def _further_agreement(agreement: dict[str, Any]) -> list[str]:
+    """What a report may hold besides: coughs at known times, layers left in float, the student before it was tuned."""
+    lines = []
+    if counted := agreement.get("composed"):
+        pairs = [f"{counted[key]['float']:.3f} and {counted[key]['int8']:.3f}" for key in ("frame_f1", "event_f1")]
+        where = f"{counted['n_coughs']} coughs in {counted['n_recordings']} composed recordings"
+        lines.append(f"F1, float and int8, on {where}: of frames {pairs[0]}, of counted coughs {pairs[1]}.")
+    if layers := agreement.get("fallback"):
+        lines.append(f"Layers left in float: {', '.join(layers)}.")
+    if before := agreement.get("reference"):
+        cosine = before["embedding_cosine"]["median"]
+        lines.append(f"To the student before it was tuned for int8: median embedding cosine {cosine:.5f}.")
+    return lines
 
 
 def _n_known(auroc: dict[str, Any]) -> int:

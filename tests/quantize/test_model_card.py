@@ -1,0 +1,93 @@
+"""The card says of the shipped bundle what its provenance holds, and of other runs what they hold."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from core.bundle import DEFAULT_BUNDLE, load_bundle
+from distill.checkpoints import Checkpoint
+from quantize.bundle_parts import BundleParts
+from quantize.model_card import render_model_card
+
+
+@pytest.fixture(scope="module")
+def fields() -> dict:
+    return json.loads((DEFAULT_BUNDLE / "bundle.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def parts(fields: dict) -> BundleParts:
+    """What the shipped bundle was made from, as far as its provenance says."""
+    origin = fields["provenance"]
+    agreement = {"n_recordings": 714, "float_model": {"bytes": 2_200_000}, "int8_model": {"bytes": 750_000}}
+    return BundleParts(
+        int8_model=load_bundle().read_model(),
+        checkpoint=Checkpoint({}, provenance=origin["student"]["training"]),
+        checkpoint_sha256=origin["student"]["checkpoint_sha256"],
+        probes={},
+        parsed_probes=load_bundle().probes,
+        agreement={**agreement, **origin["agreement"], **origin["quantization"]},
+        export={},
+        thresholds={**origin["thresholds"], "screening": fields["screening"]},
+        evaluation=None,
+    )
+
+
+def test_each_event_says_how_it_was_learnt_and_what_its_threshold_was_chosen_on(fields, parts) -> None:
+    card = render_model_card(fields, parts)
+    taught = "people's labels, and YAMNet's scores where nobody labelled"
+    assert f"| cough | {taught} | 1086 | 0.3 | 252 with and 462 without it, validation |" in card
+    assert (
+        "| snore | YAMNet's scores only: no training recording was labelled with it | 0 | 0.5 | nothing: too few"
+        in card
+    )
+    assert "Embedding: that of a teacher, by the targets `4d63089c9c067b84`." in card
+
+
+def test_without_a_teacher_of_events_the_card_claims_none(fields, parts) -> None:
+    taught_by_people = Checkpoint({}, provenance={"targets_sha256": {}})
+    card = render_model_card(fields, replace(parts, checkpoint=taught_by_people))
+    assert "YAMNet" not in card and "Embedding: that of a teacher" not in card
+    assert "| cough | people's labels only | 1086 |" in card
+    assert "| snore | nothing: no training recording was labelled with it" in card
+
+
+def test_limits_are_those_of_the_packs_that_were_used(fields, parts) -> None:
+    assert "- coswara_20200413: People who volunteered on the web" in render_model_card(fields, parts)
+    origin = {**fields["provenance"], "packs": [{"name": "clinic", "recordings": 1, "hours": 1.0, "licences": ["CC0"]}]}
+    card = render_model_card({**fields, "provenance": origin}, parts)
+    assert "| clinic | 1 | 1.00 | CC0 |" in card and "volunteered" not in card and "non-commercial" not in card
+
+
+def test_what_was_not_evaluated_is_listed(fields, parts) -> None:
+    card = render_model_card(fields, parts).partition("## Not evaluated")[2]
+    assert "- on unseen recordings: cough, snore, breathing, sneeze, throat_clear, laugh, speech, cry" in card
+    assert "for want of validation recordings: snore, throat_clear" in card
+    assert "- the probe tb on people" in card and "- any clinical use" in card
+
+
+def test_a_demonstration_shows_no_figure_and_a_research_probe_its_own_with_n_and_how(fields, parts) -> None:
+    assert "Fitted on 40 subjects and 120 recordings." in render_model_card(fields, parts)
+    assert "0.8050" not in render_model_card(fields, parts)
+    studied = tuple(replace(probe, status="research") for probe in parts.parsed_probes)
+    card = render_model_card(fields, replace(parts, parsed_probes=studied))
+    assert "AUROC 0.8050 (0.6458 to 0.9489) over 40; measured on synthetic sound" in card
+    assert "- the probe tb on people" not in card
+
+
+def test_agreement_on_coughs_at_known_times_and_layers_left_in_float_are_shown(fields, parts) -> None:
+    counted = {"n_recordings": 120, "n_coughs": 273}
+    counted |= {key: {"float": 0.85, "int8": 0.84, "loss": 0.01} for key in ("frame_f1", "event_f1")}
+    more = {
+        **parts.agreement,
+        "composed": counted,
+        "fallback": ["stem"],
+        "reference": {"embedding_cosine": {"median": 0.99}},
+    }
+    card = render_model_card(fields, replace(parts, agreement=more))
+    assert (
+        "on 273 coughs in 120 composed recordings: of frames 0.850 and 0.840, of counted coughs 0.850 and 0.840."
+        in card
+    )
+    assert "Layers left in float: stem." in card and "median embedding cosine 0.99000" in card
