@@ -21,8 +21,8 @@ def calibrated_ranges(float_model: bytes, recipe: Recipe, clips: np.ndarray) -> 
     """Run the float model on calibration clips (n, 32000) and bound each activation.
 
     A bound is the recipe's percentile over the clips of each clip's largest value, and, mirrored, of its smallest. The
-    quantizer's own rule, a moving average over the clips in their order, cuts off a quarter of the range of a student
-    whose clips differ in kind and makes the last clips of the list count most (EXPERIMENTS.md).
+    quantizer's own rule, a moving average over the clips in their order, makes the last clips of the list count most:
+    most of the others exceeded it (EXPERIMENTS.md).
     """
     from ai_edge_quantizer.calibrator import Calibrator
     from ai_edge_quantizer.recipe_manager import RecipeManager
