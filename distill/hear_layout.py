@@ -95,23 +95,23 @@ def to_vit_state(encoder: Encoder) -> dict[str, Tensor]:
     return theirs
 
 
-def load_vit_folder(folder: Path, *, pooler: bool = True) -> Encoder:
+def load_vit_folder(folder: Path, *, pooler: bool | None = True) -> Encoder:
     """Read an encoder from `config.json` and `model.safetensors`, which can hold no code.
 
     Parameters
     ----------
     pooler : HeAR's path, whose embedding is the pooler's output. False reads an encoder without one, as our own are,
-        whose embedding is the mean of its patch tokens.
+        whose embedding is made of its patch tokens. None goes by the weights: whether they end in a pooler.
 
     Raises
     ------
     DataError : a file is absent or damaged, or describes another architecture.
     """
-    settings = _read_settings(folder / CONFIG_FILE, pooler)
-    with torch.device("meta"):  # a ViT-L is 1.2 GB: its weights are taken over, not copied
-        encoder = Encoder(settings)
     path = folder / WEIGHTS_FILE
     try:
+        settings = _read_settings(folder / CONFIG_FILE, _has_pooler(path) if pooler is None else pooler)
+        with torch.device("meta"):  # a ViT-L is 1.2 GB: its weights are taken over, not copied
+            encoder = Encoder(settings)
         state = _read_state(path, settings)
         encoder.load_state_dict(state, assign=True)
     except FileNotFoundError as error:
@@ -121,6 +121,11 @@ def load_vit_folder(folder: Path, *, pooler: bool = True) -> Encoder:
     except (RuntimeError, ValueError, IndexError) as error:
         raise DataError(f"{path} does not fit {CONFIG_FILE} beside it: {_line(error, -1)}") from error
     return encoder.eval()
+
+
+def _has_pooler(path: Path) -> bool:
+    with safe_open(path, framework="pt") as file:
+        return any(name.startswith("pooler.") for name in file.keys())  # noqa: SIM118  (a file, not a dict)
 
 
 def vit_folder_sha256(folder: Path) -> str:

@@ -116,6 +116,12 @@ def test_the_path_with_a_pooler_and_the_one_without_embed_differently(hear: Path
     assert torch.equal(with_pooler(images()), with_pooler.pooler(tokens[:, 0]))
 
 
+def test_whether_there_is_a_pooler_can_be_read_off_the_weights(hear: Path, tmp_path: Path) -> None:
+    assert load_vit_folder(hear, pooler=None).settings.pooler_size == 512
+    save_vit_folder(Encoder(SIZES["tiny"]), tmp_path / "ours")
+    assert load_vit_folder(tmp_path / "ours", pooler=None).settings == SIZES["tiny"]
+
+
 def test_half_precision_weights_become_float32(hear: Path) -> None:
     weights = {name: value.half() for name, value in load_file(hear / "model.safetensors").items()}
     save_file(weights, hear / "model.safetensors", metadata={"format": "pt"})
