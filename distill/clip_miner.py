@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,15 @@ def _overlap(one: Candidate, other: Candidate) -> bool:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What came of one recording, and the processor time that it took, in seconds."""
+
+    source: Source
+    result: MinedRecording | Skipped
+    core_s: float
+
+
+@dataclass(frozen=True)
 class Miner:
     """Mines one recording after the other with one model.
 
@@ -100,6 +110,12 @@ class Miner:
     interpreter: Interpreter
     settings: MiningSettings
     scratch: Path
+
+    def hear(self, source: Source) -> Heard:
+        """Mine one recording and note what it took."""
+        started_s = time.process_time()
+        result = self.mine(source)
+        return Heard(source, result, time.process_time() - started_s)
 
     def mine(self, source: Source) -> MinedRecording | Skipped:
         """Mine one recording in constant memory; one that cannot be read to its end is skipped as a whole."""

@@ -79,7 +79,8 @@ class MinedPack:
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
         self.folder = folder
-        self.n_clips = self.n_done = 0
+        self.n_clips = self.n_done = self.n_duplicates = 0
+        self.heard_s = self.kept_s = 0.0
         self._header = json.loads(json.dumps({"format": JOURNAL_FORMAT, **header}))
         self._duplicates = NearDuplicates(header["near_duplicate_cosine"], header["n_compared"])
         self._done: set[str] = set()
@@ -166,6 +167,9 @@ class MinedPack:
         self._done.add(entry["key"])
         self.n_done += 1
         self.n_clips += len(entry["clips"])
+        self.n_duplicates += entry["n_duplicates"]
+        self.heard_s += entry["duration_s"]
+        self.kept_s += sum(clip["duration_s"] for clip in entry["clips"])
 
     def _open_journal(self) -> BinaryIO:
         self.folder.mkdir(parents=True, exist_ok=True)

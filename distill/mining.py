@@ -1,16 +1,9 @@
 """The only place that mines folders of recordings for clips with a health sound, as HeAR's corpus was (tussis-mine)."""
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from functools import partial
-from multiprocessing.connection import wait
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,16 +13,24 @@ from rich.progress import track
 
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, SettingsError, exit_on_error
-from core.interpreter import Interpreter, LiteRtInterpreter, ModelShape
-from distill.clip_miner import Miner, MiningSettings
+from core.interpreter import Interpreter, LiteRtInterpreter
+from distill.clip_miner import Heard, Miner, MiningSettings
 from distill.manifests import AUGMENT_PACKS, TEST_PACKS
-from distill.mined_pack import SKIPPED_FILE, MinedPack, MinedRecording, check_pack_folder
+from distill.mined_pack import SKIPPED_FILE, MinedPack, check_pack_folder
+from distill.mining_cluster import check_ray_address, mine_on_cluster, ray_cluster
+from distill.mining_report import REPORT_FILE, MiningReport, RunMeter, add_to_report
+from distill.mining_workers import mine_in_processes
 from distill.recording_folders import Found, Skipped, Source, find_recordings, printable
 
 SPEECH = "speech"  # of all events the one that is no health sound: alone it would fill a pack
-QUEUED_PER_WORKER = 4
 
-Results = Generator[tuple[Source, MinedRecording | Skipped], None, None]
+
+@dataclass(frozen=True)
+class Labour:
+    """Who mines: `workers` of this machine, one per core where it is None, or of the Ray cluster at `ray_address`."""
+
+    workers: int | None = 1
+    ray_address: str | None = None
 
 
 def mine(
@@ -37,76 +38,50 @@ def mine(
     sources: Sequence[Source],
     settings: MiningSettings,
     bundle: Bundle,
-    workers: int = 1,
+    labour: Labour = Labour(),
     interpreter: Interpreter | None = None,
-) -> float:
-    """Mine recordings into a pack, in their order, whatever the number of workers; those it has are passed over.
+) -> MiningReport:
+    """Mine recordings into a pack, in their order, whoever does the work; those it has are passed over.
 
-    `interpreter` replaces the bundle's model where there is one worker. Returns the seconds of sound that were heard.
+    `interpreter` replaces the bundle's model where there is one worker. The report is written also where the run is
+    interrupted.
     """
     waiting = [source for source in sources if not pack.has(source)]
     interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
     miner = Miner(interpreter, settings, pack.scratch)
+    with _labourers(miner, bundle, labour, waiting) as (meter, results):
+        try:
+            _take(pack, results, meter, len(waiting))
+        finally:
+            report = add_to_report(pack, meter.run())
+    return report
+
+
+@contextmanager
+def _labourers(
+    miner: Miner, bundle: Bundle, labour: Labour, waiting: Sequence[Source]
+) -> Generator[tuple[RunMeter, Generator[Heard]]]:
+    """Start those who mine; gives the meter of the run and what they hear, in order."""
+    shared = (waiting, miner.settings, bundle, miner.scratch)
+    if labour.ray_address is not None:
+        with ray_cluster(labour.ray_address, labour.workers) as workers:
+            yield RunMeter("ray", workers), mine_on_cluster(*shared, workers)
+    elif (workers := labour.workers or os.cpu_count() or 1) > 1:
+        yield RunMeter("processes", workers), mine_in_processes(*shared, workers)
+    else:
+        yield RunMeter("processes", 1), (miner.hear(source) for source in waiting)
+
+
+def _take(pack: MinedPack, results: Generator[Heard], meter: RunMeter, n_waiting: int) -> None:
+    """Take what was heard into the pack, one recording after the other."""
     console = Console(stderr=True)
-    heard_s = 0.0
-    results = _in_parallel(waiting, miner, bundle, workers) if workers > 1 else _one_by_one(waiting, miner)
     with closing(results):
-        for source, mined in track(results, "mining", len(waiting), console=console, disable=not console.is_terminal):
-            if isinstance(mined, Skipped):
-                pack.skip(mined)
+        for heard in track(results, "mining", n_waiting, console=console, disable=not console.is_terminal):
+            if isinstance(heard.result, Skipped):
+                pack.skip(heard.result)
             else:
-                pack.commit(source, mined)
-                heard_s += mined.duration_s
-    return heard_s
-
-
-def _one_by_one(sources: Sequence[Source], miner: Miner) -> Results:
-    for source in sources:
-        yield source, miner.mine(source)
-
-
-def _in_parallel(sources: Sequence[Source], miner: Miner, bundle: Bundle, workers: int) -> Results:
-    """Mine in processes, with a bounded number of recordings on their way; the results come in order."""
-    start = partial(_start_worker, bundle.read_model(), bundle.model_shape, miner.settings, miner.scratch)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the workers, each of which has a core to itself
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start)
-    running: deque[tuple[Source, Future]] = deque()
-    try:
-        for source in sources:
-            running.append((source, pool.submit(_mine_in_worker, source)))
-            if len(running) >= QUEUED_PER_WORKER * workers:
-                yield running[0][0], running.popleft()[1].result()
-        while running:
-            yield running[0][0], running.popleft()[1].result()
-    except BrokenProcessPool as error:
-        remedy = "run the command again to go on, with --workers 1 to see which recording it is"
-        raise DataError(f"a worker process ended before its recording was mined; {remedy}.") from error
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()  # rather than wait until hours of sound have been heard
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_miner: Miner | None = None  # of a worker process
-
-
-def _start_worker(model: bytes, shape: ModelShape, settings: MiningSettings, scratch: Path) -> None:
-    global _miner
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a traceback
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _miner = Miner(LiteRtInterpreter(model, 1, shape), settings, scratch)
-
-
-def _end_with_parent() -> None:
-    """A parent killed with SIGKILL can tell nobody; without this its workers would wait for ever."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _mine_in_worker(source: Source) -> MinedRecording | Skipped:
-    return _miner.mine(source)
+                pack.commit(heard.source, heard.result)
+            meter.count(heard)
 
 
 def mining_settings(bundle: Bundle, out: Path, name: str | None, labels: str | None, minimum: float) -> MiningSettings:
@@ -128,7 +103,16 @@ def mining_settings(bundle: Bundle, out: Path, name: str | None, labels: str | N
     )  # fmt: skip
 
 
-def mine_into_pack(settings: MiningSettings, found: Found, bundle: Bundle, out: Path, workers: int) -> str:
+def checked_labour(workers: int | None, ray_address: str | None) -> Labour:
+    """Check who shall mine; raises SettingsError with a sentence."""
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers is {workers}; expected at least 1.")
+    if ray_address is not None:
+        check_ray_address(ray_address)
+    return Labour(workers, ray_address)
+
+
+def mine_into_pack(settings: MiningSettings, found: Found, bundle: Bundle, out: Path, labour: Labour) -> str:
     """Mine into the pack `out` and say what came of it.
 
     Raises
@@ -136,19 +120,37 @@ def mine_into_pack(settings: MiningSettings, found: Found, bundle: Bundle, out: 
     DataError
         If no recording could be read, in this run or before.
     """
-    spent_s = sum(os.times()[:4])
     with MinedPack(out, settings.model_dump(mode="json")) as pack:
         for skipped in found.skipped:
             pack.skip(skipped)
-        heard_s = mine(pack, found.sources, settings, bundle, workers)
-    spent_s = sum(os.times()[:4]) - spent_s
-    if not pack.n_done:
+        report = mine(pack, found.sources, settings, bundle, labour)
+    if not report.recordings:
         raise DataError(f"none of the {len(found.sources)} recordings could be read; {out / SKIPPED_FILE} says why.")
-    rate = f", {heard_s / spent_s:.0f} audio-hours per core-hour" if heard_s else ""
-    lines = [f"{out}: {pack.n_clips} clips of {pack.n_done} recordings; {heard_s / 3600:.2f} h heard in this run{rate}"]
-    if pack.n_skipped:
-        lines.append(f"{pack.n_skipped} skipped, listed with the reason in {out / SKIPPED_FILE}")
+    return summarize_report(report, out)
+
+
+def summarize_report(report: MiningReport, out: Path) -> str:
+    """What the pack holds, what the last run cost, and where the files are that say more."""
+    kept = f"{report.clips} clips ({report.hours_kept:.2f} h) of {report.recordings} recordings"
+    lines = [f"{out}: {kept}, {report.hours_heard:.2f} h heard, {report.duplicates_dropped} duplicates dropped"]
+    if report.runs:
+        run = report.runs[-1]
+        cost = f"{run.wall_s:.1f} s with {run.workers} {'worker' if run.workers == 1 else 'workers'} ({run.engine})"
+        rate = f"{run.audio_hours_per_core_hour:.0f} audio-hours per core-hour"
+        lines.append(f"last run: {run.hours_heard:.2f} h in {cost}, {rate}; all runs in {out / REPORT_FILE}")
+    if report.recordings_skipped:
+        lines.append(f"{report.recordings_skipped} skipped, listed with the reason in {out / SKIPPED_FILE}")
     return "\n".join(lines)
+
+
+def _shard_writer(pack: Path, folder: Path) -> Callable[[], str]:
+    """Check now, and write later, what `mined_shards` writes of a pack; gives a line that says what it was."""
+    # torch comes with these, and each miner's process would pay for it.
+    from distill.mined_shards import check_shards_folder, write_pack_as_shards
+    from distill.shards import summarize
+
+    check_shards_folder(pack, folder)
+    return lambda: f"{folder}: {summarize(write_pack_as_shards(pack, folder))}"
 
 
 app = typer.Typer(add_completion=False)
@@ -163,24 +165,33 @@ def command(
     labels: Annotated[str | None, typer.Option(help="Event labels, with commas; all but speech when left out.")] = None,
     licence: Annotated[str, typer.Option(help="Of recordings of which no pack's manifest.csv says it.")] = "unknown",
     name: Annotated[str | None, typer.Option(help="Name of the data set; the pack folder's when left out.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core when left out.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes or Ray actors; one per core when left out.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Ray cluster: HOST:PORT, auto, or local.")] = None,
+    shards: Annotated[Path | None, typer.Option(help="Folder for the pack's clips as WebDataset tar shards.")] = None,
 ) -> None:
     """Keep the 2-s clips that hold a health sound, as a pack that training takes as unlabelled data.
 
     Clips are 16 kHz FLAC; clips that overlap a better one and near-duplicates are left out. A recording that a pack's
     manifest.csv lists keeps its subject; else the first folder below FOLDER is one subject, and a recording that lies
-    directly in FOLDER another. A run that was stopped goes on when it is started again.
+    directly in FOLDER another. A run that was stopped goes on when it is started again. report.json in the pack says
+    what was heard and kept, and audio-hours per core-hour.
 
-    Example: tussis-mine recordings --out data/mined --licence "CC BY 4.0"
+    With --ray-address the recordings are mined on a Ray cluster, every node of which has Tussis and reads them at the
+    same paths. With --shards the clips are then written as a corpus of shards, with clips.csv: source, offset and
+    scores of each. What a pack in the same folder as OUT holds out of training stays out of the shards.
+
+    Example: tussis-mine recordings --out data/mined --licence "CC BY 4.0" --shards corpus
     """
     with exit_on_error("tussis-mine"):
         opened = load_bundle(bundle)
         settings = mining_settings(opened, out, name, labels, min_probability)
-        if workers is not None and workers < 1:
-            raise SettingsError(f"--workers is {workers}; expected at least 1.")
+        labour = checked_labour(workers, ray_address)
         check_pack_folder(out)
+        write_shards = _shard_writer(out, shards) if shards else None
         found = find_recordings(folders, out, settings.name, licence)
-        print(printable(mine_into_pack(settings, found, opened, out, workers or os.cpu_count() or 1)))
+        print(printable(mine_into_pack(settings, found, opened, out, labour)))
+        if write_shards:
+            print(printable(write_shards()))
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""A model that stands in for the shipped one: a fixed random projection of spectral statistics."""
+"""A model that stands in for the shipped one, a fixed random projection of spectral statistics; recordings to mine."""
 
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.interpreter import ModelOutputs
 from distill.embed import EmbeddingModel
 
@@ -34,3 +35,33 @@ class StandInInterpreter:
 def stand_in():
     """An EmbeddingModel that needs no model file."""
     return EmbeddingModel(StandInInterpreter(), 1.0, EVENT_LABELS, "0" * 64)
+
+
+def write_burst_recording(path, seed, duration_s=6.0):
+    """Faint noise with a burst of its own colour near 1 s and another near the end."""
+    generator = np.random.default_rng(seed)
+    waveform = 0.002 * generator.standard_normal(round(duration_s * 16_000))
+    for at_s in (1.2, duration_s - 0.8):
+        response = np.exp(generator.normal(size=9) * 1.5)
+        spectrum = np.fft.rfft(generator.standard_normal(3200)) * np.interp(
+            np.arange(1601), np.arange(9) * 200, response
+        )
+        burst = np.fft.irfft(spectrum, 3200)
+        waveform[round(at_s * 16_000) :][:3200] += 0.3 * burst / np.abs(burst).max()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, waveform.astype(np.float32))
+    return path
+
+
+@pytest.fixture
+def write_recording():
+    """Writes a recording to mine: its path, a seed, and seconds if not 6."""
+    return write_burst_recording
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A folder with six recordings of three people."""
+    for number in range(6):
+        write_burst_recording(tmp_path / "in" / f"person{number // 2}" / f"{number}.wav", number)
+    return tmp_path / "in"

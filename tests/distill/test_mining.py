@@ -25,29 +25,6 @@ from distill.recording_folders import find_recordings
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def write_recording(path, seed, duration_s=6.0):
-    """Faint noise with a burst of its own colour near 1 s and another near the end."""
-    generator = np.random.default_rng(seed)
-    waveform = 0.002 * generator.standard_normal(round(duration_s * 16_000))
-    for at_s in (1.2, duration_s - 0.8):
-        response = np.exp(generator.normal(size=9) * 1.5)
-        spectrum = np.fft.rfft(generator.standard_normal(3200)) * np.interp(
-            np.arange(1601), np.arange(9) * 200, response
-        )
-        burst = np.fft.irfft(spectrum, 3200)
-        waveform[round(at_s * 16_000) :][:3200] += 0.3 * burst / np.abs(burst).max()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_wav(path, waveform.astype(np.float32))
-    return path
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    for number in range(6):
-        write_recording(tmp_path / "in" / f"person{number // 2}" / f"{number}.wav", number)
-    return tmp_path / "in"
-
-
 @pytest.fixture
 def mine_into(stand_in, write_bundle, tmp_path):
     """Mines a folder into a pack with a stand-in for the model; gives the pack's folder."""
@@ -84,7 +61,8 @@ def rows_of(pack, name="manifest.csv"):
 
 def content_of(pack):
     """Manifest, list of skipped and clips; also checks that nothing unfinished is left."""
-    assert sorted(path.name for path in pack.iterdir()) == ["audio", "journal.jsonl", "manifest.csv", "skipped.csv"]
+    files = ["audio", "journal.jsonl", "manifest.csv", "report.json", "skipped.csv"]
+    assert sorted(path.name for path in pack.iterdir()) == files
     clips = {path.name: path.read_bytes() for path in (pack / "audio").iterdir()}
     assert {row["path"] for row in rows_of(pack)} == {f"audio/{name}" for name in clips}
     return (pack / "manifest.csv").read_text(), (pack / "skipped.csv").read_text(), clips
@@ -111,7 +89,7 @@ def test_a_clip_can_be_traced_to_its_place_in_its_source(corpus, mine_into, stan
         assert len(row["source_sha256"]) == len(row["samples_sha256"]) == 64
 
 
-def test_a_clip_of_a_held_out_subject_never_gets_into_training(tmp_path, mine_into):
+def test_a_clip_of_a_held_out_subject_never_gets_into_training(tmp_path, mine_into, write_recording):
     listed = tmp_path / "data" / "coughs"
     for name, seed in (("1.wav", 1), ("2.wav", 2)):
         write_recording(listed / "audio" / name, seed)
@@ -221,7 +199,9 @@ def start(command):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(tmp_path, tiny_bundle, monkeypatch, capsys, workers):
+def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(
+    tmp_path, tiny_bundle, monkeypatch, capsys, workers, write_recording
+):
     for number, duration_s in enumerate((10.0, 10.0, 240.0, 10.0)):  # it is the long one that the kill falls into
         write_recording(tmp_path / "in" / f"{number}.wav", number, duration_s)
     unbroken, pack = tmp_path / "unbroken" / "mined", tmp_path / "data" / "mined"
@@ -256,7 +236,9 @@ def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(tmp_path, tiny_bundl
         (["broken", "--out", "new", "--workers", "1"], "none of the 1 recordings could be read"),
     ],
 )
-def test_the_command_refuses_with_one_sentence(tmp_path, tiny_bundle, monkeypatch, capsys, arguments, sentence):
+def test_the_command_refuses_with_one_sentence(
+    tmp_path, tiny_bundle, monkeypatch, capsys, arguments, sentence, write_recording
+):
     write_recording(tmp_path / "in" / "1.wav", 1)
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
