@@ -16,6 +16,7 @@ from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.labels import positives
 from distill.losses import embedding_regression, relational, weighted_bce
 from distill.metrics import auroc
+from distill.processes import check_alone
 from distill.provenance import packs_used, source_commit
 from distill.quantization_aware import QuantizationAware, QuantizationAwareSettings, bake_checkpoint, start_from
 from distill.settings import Settings, load_settings
@@ -222,6 +223,7 @@ def run(
     --targets cache/targets --out runs/student
     """
     with exit_on_error("tussis-distill"):
+        check_alone("the training")
         settings = load_settings(DistillSettings, config, overrides or [])
         opened = WaveformStore.open(store)
         if teacher is not None:

@@ -171,7 +171,8 @@ def run(
 
     From a corpus too large for a store: --shards corpus --store small_store.
 
-    On eight GPUs: torchrun --standalone --nproc-per-node 8 -m distill.pretrain, with the same options.
+    On eight GPUs: torchrun --standalone --nproc-per-node 8 -m distill.pretrain, with the same options; for a model
+    that leaves a GPU too little memory, with training.sharding=fsdp.
     """
     with exit_on_error("tussis-pretrain"):
         settings = load_settings(PretrainSettings, config, overrides or [])

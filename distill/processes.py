@@ -25,7 +25,7 @@ def joined() -> Iterator[None]:
     GPU waits for it.
     """
     global _control
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _n_started() == 1:
         yield
         return
     on_gpu = torch.cuda.is_available()
@@ -38,6 +38,16 @@ def joined() -> Iterator[None]:
     finally:
         _control = None
         distributed.destroy_process_group()
+
+
+def _n_started() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def check_alone(what: str) -> None:
+    """Refuse with a `SettingsError` to be one of several processes that torchrun started."""
+    if (n_started := _n_started()) > 1:
+        raise SettingsError(f"{what} runs in one process, not in {n_started}: start it without torchrun")
 
 
 def n_processes() -> int:

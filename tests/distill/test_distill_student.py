@@ -174,6 +174,14 @@ def test_the_command_refuses_an_unknown_setting_and_targets_of_another_store(cor
     assert refused.exit_code == 2
 
 
+def test_several_processes_that_would_write_to_one_folder_are_refused(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    refused = run_command(corpus, tmp_path / "run")
+    assert refused.exit_code == 2
+    assert refused.stderr == "tussis-distill: the training runs in one process, not in 8: start it without torchrun\n"
+    assert not (tmp_path / "run").exists()
+
+
 def save_student(path: Path, student: Student, settings: dict) -> None:
     state = {f"student.{name}": value for name, value in student.state_dict().items()}
     save_checkpoint(path, model_state=state, training_state={}, settings={"student": settings}, provenance={})
