@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.errors import DataError
+from distill.acceleration import autocast
 from distill.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from distill.settings import Settings
 from distill.student import Body, FusedBlock, Student, StudentOutputs
@@ -186,12 +187,16 @@ class QuantizationAware(nn.Module):
         return self
 
     def losses(self, batch: Any, weights: Any) -> dict[str, Tensor]:
-        """The losses of distillation, and how far the outputs are from the reference's; "loss" is the weighted sum."""
-        outputs = self.distilled.outputs(batch)
-        parts = self.distilled.losses_of(outputs, batch, weights)
-        with torch.no_grad():
-            expected = self.reference(batch.waveform)
-        drift = drift_losses(outputs, expected)
+        """The losses of distillation, and how far the outputs are from the reference's; "loss" is the weighted sum.
+
+        In float32 always: bfloat16's own steps are as wide as int8's.
+        """
+        with autocast(batch.waveform.device, "float32"):
+            outputs = self.distilled.outputs(batch)
+            parts = self.distilled.losses_of(outputs, batch, weights)
+            with torch.no_grad():
+                expected = self.reference(batch.waveform)
+            drift = drift_losses(outputs, expected)
         total = parts["loss"] + sum(getattr(self.settings, name) * value for name, value in drift.items())
         return {**parts, **{f"drift_{name}": value for name, value in drift.items()}, "loss": total}
 
