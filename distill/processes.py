@@ -106,7 +106,7 @@ def sharing_gradients(model: nn.Module, sharding: str) -> nn.Module:
         return DistributedDataParallel(model)
     for tensor in (*model.parameters(), *model.buffers()):
         distributed.broadcast(tensor.detach(), 0)
-    for blocks in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+    for blocks in reversed([module for module in model.modules() if isinstance(module, nn.ModuleList)]):
         for block in blocks:
             fully_shard(block)
     return fully_shard(model)

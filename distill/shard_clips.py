@@ -34,8 +34,8 @@ class ShardSampler(ClipMaker):
     settings : as for `ClipSampler`; ``pack_exponent`` says nothing here, for every recording comes once in an epoch
     batch_size : of this process's share
     process, n_processes : which of how many this is
-    store : where a stream cannot give it: rooms ("augment") and backgrounds (its cough-free training recordings).
-        Without one there are no rooms, and backgrounds are the cough-free recordings of the batch itself.
+    store : gives what a stream cannot: rooms ("augment") and backgrounds (its cough-free training recordings). Without
+        rooms there are none; without backgrounds they are the cough-free recordings of the batch itself.
 
     Raises
     ------
@@ -65,7 +65,8 @@ class ShardSampler(ClipMaker):
         positions = slice(process * batch_size, (process + 1) * batch_size)
         super().__init__(settings, rooms_of(store) if store else [], seed, positions)
         self._size = batch_size
-        self._others = (recordings_of(*store.tensors()), backgrounds_of(store, "train")) if store else None
+        backgrounds = backgrounds_of(store, "train") if store else ()
+        self._others = (recordings_of(*store.tensors()), backgrounds) if len(backgrounds) else None
         self._lock, self._read_ahead = threading.Lock(), {}
         self._clips: Iterator[ShardClip] = iter(())
         self._next_step: int | None = None

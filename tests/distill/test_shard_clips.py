@@ -93,6 +93,8 @@ def test_backgrounds_are_the_batchs_cough_free_recordings_and_those_of_a_store_w
     alone = ShardSampler(corpus, settings, N_RECORDINGS, 7).batch_at(0)
     plain = sampler(corpus, batch_size=N_RECORDINGS).batch_at(0)
     assert torch.allclose(alone, 2 * plain, atol=1e-5)  # a constant background at 0 dB doubles a constant clip
+    held_out = WaveformStore([row(0, "validation", "noise")], np.zeros(32_000, np.int16), 32_000 * np.arange(2))
+    assert torch.equal(ShardSampler(corpus, settings, N_RECORDINGS, 7, store=held_out).batch_at(0), alone)
     click = np.zeros(32_000, np.int16)
     click[50] = 20_000
     store = WaveformStore(
