@@ -1,7 +1,8 @@
 """The only place for the student network: raw PCM to embedding, event logits and cough activity."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,13 +16,38 @@ ACTIVITY_FRAME_STEP_S = 2.0 / N_ACTIVITY_FRAMES
 
 
 class StudentSettings(Settings):
-    """Widths and (time, mel) strides of the stages behind the stem, which halves both; the default is `small`."""
+    """Mel bands, and widths and (time, mel) strides of the stages behind the stem, which halves both.
 
-    stem_channels: int = 16
-    channels: tuple[int, ...] = (24, 40, 40, 80, 80)
-    expanded_channels: tuple[int, ...] = (64, 96, 120, 160, 192)
-    strides: tuple[tuple[int, int], ...] = ((1, 2), (2, 2), (1, 1), (1, 2), (1, 1))
-    pooled_channels: int = 192
+    The defaults are those of the first shipped student; `distill/configs` holds the sizes nano, small and base.
+    XNNPACK computes eight int8 channels at a time: widths that are no multiples of eight cost more than they give.
+    """
+
+    n_mels: int = Field(default=N_MELS, ge=16, le=N_MELS, multiple_of=8)
+    stem_channels: PositiveInt = 16
+    channels: tuple[PositiveInt, ...] = Field(default=(24, 40, 40, 80, 80), min_length=1)
+    expanded_channels: tuple[PositiveInt, ...] = (64, 96, 120, 160, 192)
+    strides: tuple[tuple[Literal[1, 2], Literal[1, 2]], ...] = ((1, 2), (2, 2), (1, 1), (1, 2), (1, 1))
+    pooled_channels: PositiveInt = 192
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        n_stages = {len(self.channels), len(self.expanded_channels), len(self.strides)}
+        if len(n_stages) > 1:
+            raise ValueError(
+                f"channels, expanded_channels and strides describe the same stages but have {len(self.channels)}, "
+                f"{len(self.expanded_channels)} and {len(self.strides)} entries"
+            )
+        n_steps, _ = self.final_shape()
+        if N_ACTIVITY_FRAMES % n_steps:
+            raise ValueError(f"{n_steps} time steps are left; they must divide {N_ACTIVITY_FRAMES} activity frames")
+        return self
+
+    def final_shape(self) -> tuple[int, int]:
+        """Time steps and bands that the strides leave."""
+        n_steps, n_bands = -(-N_FRAMES // 2), -(-self.n_mels // 2)
+        for time_stride, mel_stride in self.strides:
+            n_steps, n_bands = -(-n_steps // time_stride), -(-n_bands // mel_stride)
+        return n_steps, n_bands
 
 
 class StudentOutputs(NamedTuple):
@@ -56,7 +82,7 @@ class FusedBlock(nn.Module):
 
 
 class Body(nn.Module):
-    """The part that is quantized: features (batch, 1, 100, 64) to the three outputs."""
+    """The part that is quantized: features (batch, 1, 100, n_mels) to the three outputs."""
 
     def __init__(self, settings: StudentSettings):
         super().__init__()
@@ -66,12 +92,12 @@ class Body(nn.Module):
             *(
                 FusedBlock(n_in, n_expanded, n_out, stride)
                 for n_in, n_expanded, n_out, stride in zip(
-                    widths, settings.expanded_channels, settings.channels, settings.strides, strict=False
+                    widths[:-1], settings.expanded_channels, settings.channels, settings.strides, strict=True
                 )
             )
         )
         self.widen = _convolution(widths[-1], settings.pooled_channels, 1, (1, 1))
-        n_steps, n_bands = _final_shape(settings)
+        n_steps, n_bands = settings.final_shape()
         self.activity = nn.Conv2d(settings.pooled_channels, N_ACTIVITY_FRAMES // n_steps, (1, n_bands))
         self.embedding = nn.Linear(settings.pooled_channels, EMBEDDING_SIZE)
         self.events = nn.Linear(EMBEDDING_SIZE, len(EVENT_LABELS))
@@ -84,20 +110,13 @@ class Body(nn.Module):
         return StudentOutputs(embedding, self.events(embedding), activity)
 
 
-def _final_shape(settings: StudentSettings) -> tuple[int, int]:
-    n_steps, n_bands = -(-N_FRAMES // 2), -(-N_MELS // 2)
-    for time_stride, mel_stride in settings.strides:
-        n_steps, n_bands = -(-n_steps // time_stride), -(-n_bands // mel_stride)
-    return n_steps, n_bands
-
-
 class Student(nn.Module):
     """Raw PCM in; embedding, event logits and cough activity out."""
 
     def __init__(self, settings: StudentSettings | None = None):
         super().__init__()
         self.settings = settings or StudentSettings()
-        self.front_end = PhoneFrontEnd()
+        self.front_end = PhoneFrontEnd(self.settings.n_mels)
         self.body = Body(self.settings)
 
     def forward(self, waveform: Tensor) -> StudentOutputs:

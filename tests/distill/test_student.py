@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import librosa
 import numpy as np
+import pytest
 import torch
+from pydantic import ValidationError
 
+from distill.distill_student import DistillSettings, load_student
 from distill.phone_front_end import (
     FINE_BINS_BELOW_HZ,
     HOP_SAMPLES,
@@ -11,13 +16,28 @@ from distill.phone_front_end import (
     N_MELS,
     RELATIVE_FLOOR,
     SAMPLE_RATE_HZ,
+    SILENCE_POWER,
     WINDOW_SAMPLES,
     PhoneFrontEnd,
     band_weights,
+    folded_bins,
+    hann_window,
     mel_weights,
     used_bins,
 )
-from distill.student import EMBEDDING_SIZE, EVENT_LABELS, N_ACTIVITY_FRAMES, Student
+from distill.settings import load_settings
+from distill.student import (
+    ACTIVITY_FRAME_STEP_S,
+    EMBEDDING_SIZE,
+    EVENT_LABELS,
+    N_ACTIVITY_FRAMES,
+    Student,
+    StudentSettings,
+)
+from quantize.synthesized_clips import synthesized_clips
+
+DISTILL = Path(__file__).parents[2] / "distill"
+PARAMETERS = {"nano": 153_890, "small": 429_498, "small48": 454_906, "base": 3_059_266}
 
 
 def noise(seconds: float = 2.0) -> torch.Tensor:
@@ -40,6 +60,30 @@ def test_the_front_end_is_librosas_stft_in_the_bins_that_it_computes():
     energy = (np.abs(stft[used_bins(), :N_FRAMES]) ** 2).T @ band_weights(used_bins())
     expected = np.log(energy / energy.mean() + RELATIVE_FLOOR)
     assert np.abs(PhoneFrontEnd()(waveform)[0, 0].numpy() - expected).max() < 1e-4
+
+
+def test_folding_changes_no_feature_by_more_than_single_precision_does():
+    clips = synthesized_clips(16)
+    padded = np.pad(clips.astype(np.float64), ((0, 0), (0, WINDOW_SAMPLES)))
+    starts = HOP_SAMPLES * np.arange(N_FRAMES)[:, None] + np.arange(WINDOW_SAMPLES)
+    power = np.abs(np.fft.rfft(padded[:, starts] * hann_window()))[:, :, used_bins()] ** 2
+    energy = power @ band_weights(used_bins())
+    expected = np.log(energy / (energy.mean(axis=(1, 2), keepdims=True) + SILENCE_POWER) + RELATIVE_FLOOR)
+    assert np.abs(PhoneFrontEnd()(torch.from_numpy(clips))[:, 0].numpy() - expected).max() < 1e-4
+
+
+def test_every_used_bin_is_in_one_class_of_the_folded_dft():
+    for n_mels in (48, N_MELS):
+        classes = folded_bins(used_bins(n_mels))
+        assert sorted(np.concatenate(classes)) == used_bins(n_mels).tolist()
+        assert [np.gcd.reduce(np.append(bins, 8)) for bins in classes] == [1, 2, 4, 8]
+
+
+def test_fewer_mel_bands_see_the_same_energy():
+    noise_power = np.ones(len(used_bins(48)))
+    energy = noise_power @ band_weights(used_bins(48), 48)
+    assert PhoneFrontEnd(48)(noise()).shape == (1, 1, N_FRAMES, 48)
+    assert (np.diff(energy) > -0.7).all() and energy.min() > 0.5
 
 
 def test_skipping_every_second_high_bin_keeps_the_energy_of_noise():
@@ -83,3 +127,38 @@ def test_activity_logits_are_in_the_order_of_time():
             change = (student.body(features).activity_logits - before).abs()[0]
             centre = (change * torch.arange(N_ACTIVITY_FRAMES)).sum() / change.sum()
             assert abs(centre - frame) < 4
+
+
+def test_the_shipped_checkpoint_is_a_student_of_the_default_settings():
+    student = load_student(DISTILL / "students" / "small.pt")
+    assert student.settings == StudentSettings()
+    assert torch.isfinite(student(noise()).embedding).all()
+
+
+@pytest.mark.parametrize("size", PARAMETERS)
+def test_each_size_has_its_parameters_and_an_activity_step_of_at_most_40_ms(size):
+    settings = load_settings(DistillSettings, DISTILL / "configs" / f"distil_{size}.toml").student
+    student = Student(settings).eval()
+    assert sum(parameter.numel() for parameter in student.parameters()) == PARAMETERS[size]
+    outputs = student(noise())
+    shapes = [tuple(its.shape) for its in outputs]
+    assert shapes == [(1, EMBEDDING_SIZE), (1, len(EVENT_LABELS)), (1, N_ACTIVITY_FRAMES)]
+    assert ACTIVITY_FRAME_STEP_S <= 0.04
+    assert all(width % 8 == 0 for width in (*settings.channels, *settings.expanded_channels, settings.pooled_channels))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"channels": (24, 40)}, "but have 2, 5 and 5 entries"),
+        ({"strides": ((2, 2),) * 2 + ((1, 1),) * 3}, "13 time steps are left; they must divide 50"),
+        ({"strides": ((1, 3),) + ((1, 1),) * 4}, "Input should be 1 or 2"),
+        ({"channels": (), "expanded_channels": (), "strides": ()}, "at least 1 item"),
+        ({"n_mels": 50}, "multiple of 8"),
+        ({"n_mels": 72}, "less than or equal to 64"),
+        ({"stem_channels": 0}, "greater than 0"),
+    ],
+)
+def test_settings_that_describe_no_student_are_refused(settings, words):
+    with pytest.raises(ValidationError, match=words):
+        StudentSettings(**settings)
