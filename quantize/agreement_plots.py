@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -79,5 +80,6 @@ def _svg(draw: Callable[[Figure], None], height_in: float) -> str:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    with rc_context({"svg.hashsalt": "tussis"}):  # identifiers within the drawing are random without it
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode("ascii")

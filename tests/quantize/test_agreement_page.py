@@ -1,6 +1,9 @@
 import base64
+import json
 import re
 import xml.etree.ElementTree as ElementTree
+
+from quantize.agreement_plots import layers_plot
 
 
 def test_the_page_needs_nothing_beside_itself_and_its_plots_are_drawings(made):
@@ -19,3 +22,11 @@ def test_the_page_says_the_verdict_and_names_every_layer_and_model(made):
     assert '<span class="verdict accepted">' in page
     assert "body.blocks.4.project" in page and "body.embedding" in page
     assert "None is custom, Flex or Select-TF" in page
+
+
+def test_the_same_report_gives_the_same_drawing(made):
+    its = json.loads(made.agreement.read_text(encoding="utf-8"))
+    ours, theirs = (layers_plot(its["layers"], its["recipe"]["fallback"]) for _ in range(2))
+    assert ours == theirs
+    fewer = layers_plot(its["layers"][1:], its["recipe"]["fallback"])
+    assert fewer != ours

@@ -76,11 +76,12 @@ def test_a_model_past_the_limits_is_refused_and_none_is_left_behind(world, float
     )
     out = tmp_path / "int8.tflite"
     out.write_bytes(b"of an earlier run")
-    result = quantize(world, float_model, out, recipe=recipe)
+    result = quantize(world, float_model, out, recipe=recipe, reference=world.checkpoint)
     assert result.exit_code == 2
     assert "drifted from the float model and is refused: the median embedding cosine is 0." in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agreement.html", "agreement.json", "strict.json"]
-    assert "refused" in (tmp_path / "agreement.html").read_text(encoding="utf-8")
+    page = (tmp_path / "agreement.html").read_text(encoding="utf-8")
+    assert "refused" in page and "int8 to the student before tuning" in page
     assert len(json.loads((tmp_path / "agreement.json").read_text())["beyond_limits"]) == 1
 
 
