@@ -211,6 +211,26 @@ arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53
 	@mkdir -p runs
 	@$(PYSTEP) benchmarks.arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
+# ---- One GPU machine -------------------------------------------------------------------------------------------
+# Packed here, run there with nothing but torch and numpy installed, joined here (distill/README.md).
+PACK ?= cache/gpu_pack
+OUT ?= runs/gpu_results
+MINUTES ?= large=8,base=4,small=6
+GPU_RUN ?= runs/gpu
+GPU_PYTHON ?= 3.12
+GPU_OPTIONS ?=
+STORE_OPTION = $(if $(wildcard cache/store/manifest.csv),--store cache/store)
+
+.PHONY: gpu-pack gpu-pretrain gpu-join
+gpu-pack: $(DEV_READY) ## DATA=../shared/data: recordings and libraries for a GPU machine without a network, into PACK
+	@$(PYSTEP) distill.gpu_pack --data "$(DATA)" --out "$(PACK)" --python $(GPU_PYTHON)
+
+gpu-pretrain: ## on the GPU machine: PACK=cache/gpu_pack OUT=folder MINUTES=large=8,small=6; called again, it goes on
+	@python3 -m distill.gpu_pretrain --pack "$(PACK)" --run "$(GPU_RUN)" --out "$(OUT)" --minutes "$(MINUTES)" $(GPU_OPTIONS)
+
+gpu-join: $(DEV_READY) ## OUT=folder that came back: check it, make teachers, targets and curves of it, in GPU_RUN
+	@$(PYSTEP) distill.gpu_results join "$(OUT)" --out "$(GPU_RUN)" $(STORE_OPTION)
+
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
 clean: ## remove the environments and caches; runs/ stays

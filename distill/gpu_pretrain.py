@@ -14,7 +14,7 @@ from core.errors import SettingsError, exit_on_error
 from core.files import write_atomically
 from distill.gpu_libraries import LIBRARIES_FOLDER, lend_libraries
 
-SIZES = ("large", "base", "small", "tiny")
+SIZES = ("large", "base", "small")
 KEPT_BY_STAGE = {"targets": "targets.npz", "probes": "probes.json", "weights": "weights.npz"}
 CHECKPOINTS = ("final.pt", "latest.pt")
 GRACE_S = 40.0  # to write a last checkpoint, 5 GB for a ViT-L
