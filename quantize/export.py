@@ -1,26 +1,25 @@
-"""The only place where a trained student becomes files that run without torch (tussis-export)."""
+"""The only place where a trained model becomes files that run without torch (tussis-export)."""
 
-import io
 import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 
-from core.clips import CLIP_SAMPLES
-from core.errors import OutputError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.errors import OutputError, SettingsError, exit_on_error
+from core.files import check_writable, write_atomically
 from core.interpreter import SIGNATURE
 from distill.checkpoints import checkpoint_sha256
 from distill.distill_student import load_student
 from distill.student import Student
-from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
+from quantize.conversion import TOOLS, file_facts, write_onnx, write_tflite
+from quantize.encoder_recipe import Format
+from quantize.export_encoder import FILES, export_encoder, is_encoder
+from quantize.operators import PHONE_RUNTIME_OPERATORS, model_facts
 from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
-from quantize.quiet import quiet
 from quantize.signature import OUTPUTS, PositionalSignature, ScreenSignature
 from quantize.synthesized_clips import synthesized_clips
 
@@ -29,8 +28,6 @@ FLOAT_FILE = "student_float.tflite"
 ONNX_FILE = "student.onnx"
 REPORT_FILE = "export.json"
 N_PARITY_CLIPS = 32
-ONNX_OPSET = 17
-TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "onnx", "onnxruntime")
 
 
 def export_float_tflite(student: Student, out: Path) -> Path:
@@ -39,40 +36,12 @@ def export_float_tflite(student: Student, out: Path) -> Path:
     The same weights give the same bytes. Raises InterpreterError where the graph needs an operator that a phone's
     runtime may lack.
     """
-    with quiet():
-        import litert_torch
-
-        sample = {"waveform": torch.zeros(1, CLIP_SAMPLES)}
-        converted = litert_torch.signature(SIGNATURE, ScreenSignature(student).eval(), sample_kwargs=sample).convert()
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        try:
-            converted.export(str(unfinished))
-            content = unfinished.read_bytes()
-        finally:
-            unfinished.unlink(missing_ok=True)
-    check_operators(content, PHONE_RUNTIME_OPERATORS, str(out))
-    write_atomically(out, content)
-    return out
+    return write_tflite(ScreenSignature(student), SIGNATURE, PHONE_RUNTIME_OPERATORS, out)
 
 
 def export_onnx(student: Student, out: Path) -> Path:
-    """Write the student as float32 ONNX with the same names; an extra for engineers, no step of the pipeline.
-
-    The exporter through TorchScript is used: the other one writes stack traces with local paths into the file.
-    """
-    content = io.BytesIO()
-    with quiet():
-        torch.onnx.export(
-            PositionalSignature(student).eval(),
-            (torch.zeros(1, CLIP_SAMPLES),),
-            content,
-            input_names=["waveform"],
-            output_names=list(OUTPUTS),
-            opset_version=ONNX_OPSET,
-            dynamo=False,
-        )
-    write_atomically(out, content.getvalue())
-    return out
+    """Write the student as float32 ONNX with the same names; an extra for engineers, no step of the pipeline."""
+    return write_onnx(PositionalSignature(student), OUTPUTS, out)
 
 
 def export_student(checkpoint: Path, out: Path) -> dict[str, Any]:
@@ -104,7 +73,7 @@ def _export_checked(student: Student, folder: Path) -> dict[str, Any]:
     onnx_model = export_onnx(student, folder / ONNX_FILE)
     return {
         "float_model": {"file": FLOAT_FILE, **model_facts(float_model.read_bytes(), FLOAT_FILE)},
-        "onnx": _file_facts(onnx_model),
+        "onnx": file_facts(onnx_model),
         "parity": {
             "clips": f"{N_PARITY_CLIPS} synthesized",
             "torch_to_tflite": check_parity(expected, tflite_outputs(float_model, clips), FLOAT_FILE),
@@ -112,10 +81,6 @@ def _export_checked(student: Student, folder: Path) -> dict[str, Any]:
         },
         "tools": {tool: version(tool) for tool in TOOLS},
     }
-
-
-def _file_facts(path: Path) -> dict[str, Any]:
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
 
 
 def make_folder(folder: Path) -> None:
@@ -132,20 +97,56 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="final.pt of a tussis-distill run.")],
-    out: Annotated[Path, typer.Option(help=f"Folder for {FLOAT_FILE}, {ONNX_FILE} and {REPORT_FILE}.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="final.pt of a tussis-distill run; or an encoder: final.pt of a tussis-pretrain run, a folder in "
+            "google/hear-pytorch's layout, or hear:HUB_ID."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help=f"Folder for the files and {REPORT_FILE}.")],
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option("--format", help="What an encoder is written as; repeatable. int8 if omitted."),
+    ] = None,
 ) -> None:
-    """Export a student as float32 TFLite and ONNX, each checked against torch on synthesized clips.
+    """Export a model to files that take 2 s of raw samples, each checked against torch on synthesized clips.
 
-    Example: tussis-export runs/student/final.pt --out runs/export
+    A student becomes float32 TFLite and ONNX. An encoder becomes TFLite with HeAR's front end inside and its weights
+    as int8, float16 or float32, ONNX, or vit: a folder that transformers reads as ViTModel.
+
+    Examples: tussis-export runs/student/final.pt --out runs/export
+
+    tussis-export runs/pretrain/final.pt --format int8 --format onnx --out runs/encoder
     """
     with exit_on_error("tussis-export"):
-        report = export_student(checkpoint, out)
-        worst = max(its["max_relative"] for its in report["parity"]["torch_to_tflite"].values())
-        Console(soft_wrap=True).print(
-            f"{out / FLOAT_FILE}: {report['float_model']['bytes'] / 1e6:.2f} MB, differs from torch by at most "
-            f"{worst:.1e} of the largest value"
-        )
+        console = Console(soft_wrap=True)
+        if is_encoder(model):
+            make_folder(out)
+            show_encoder(export_encoder(model, formats or [Format.INT8], out, REPORT_FILE), out, console)
+        elif formats:
+            raise SettingsError(f"{model} is a student's checkpoint; --format is for encoders")
+        else:
+            show_student(export_student(Path(model), out), out, console)
+
+
+def show_student(report: dict[str, Any], out: Path, console: Console) -> None:
+    """Print what matters of a student's report."""
+    worst = max(its["max_relative"] for its in report["parity"]["torch_to_tflite"].values())
+    console.print(
+        f"{out / FLOAT_FILE}: {report['float_model']['bytes'] / 1e6:.2f} MB, differs from torch by at most "
+        f"{worst:.1e} of the largest value"
+    )
+
+
+def show_encoder(report: dict[str, Any], out: Path, console: Console) -> None:
+    """Print what matters of an encoder's report: each file's size and its distance to torch."""
+    for its, facts in report["files"].items():
+        n_bytes = facts.get("bytes") or sum(file["bytes"] for file in facts["files"])
+        says = f"{out / FILES[its]}: {n_bytes / 1e6:.1f} MB"
+        if parity := facts.get("parity"):
+            says += f", embedding cosine to torch at least {parity['cosine_min']:.6f}"
+        console.print(says + (f", {facts['n_partitions']} XNNPACK partition(s)" if "n_partitions" in facts else ""))
 
 
 def main() -> None:

@@ -1,10 +1,14 @@
-"""The only place that gives the student the names of the signature: waveform in, three outputs by name."""
+"""The only place that gives student and encoder the names of their signatures: waveform in, outputs by name."""
 
 from torch import Tensor, nn
 
+from distill.encoder import Encoder
+from distill.front_end import ConvertibleFrontEnd
 from distill.student import Student, StudentOutputs
 
 OUTPUTS = StudentOutputs._fields
+EMBED_SIGNATURE = "embed"
+EMBED_OUTPUTS = ("embedding",)
 
 
 class ScreenSignature(nn.Module):
@@ -28,3 +32,24 @@ class PositionalSignature(ScreenSignature):
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Map a waveform (1, 32000) to the three outputs."""
         return tuple(self.student(waveform))
+
+
+class EncoderWithFrontEnd(nn.Module):
+    """An encoder behind HeAR's front end, in the form that converts."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.front_end = ConvertibleFrontEnd()
+        self.encoder = encoder
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Map a waveform (1, 32000) to an embedding (1, embedding_size)."""
+        return self.encoder(self.front_end(waveform))
+
+
+class EmbedSignature(EncoderWithFrontEnd):
+    """The same with its output under the name of the signature ``embed``."""
+
+    def forward(self, waveform: Tensor) -> dict[str, Tensor]:
+        """Map a waveform (1, 32000) to its embedding by name."""
+        return {"embedding": super().forward(waveform)}
