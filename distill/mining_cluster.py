@@ -41,9 +41,18 @@ def check_ray_address(address: str) -> None:
     if not _ADDRESS.fullmatch(address):
         raise SettingsError(f"--ray-address is {address!r}; expected local, auto or HOST:PORT of a running head node.")
     try:
-        import ray.data  # noqa: F401
+        _import_ray()
     except ImportError as error:
         raise SettingsError(f"--ray-address needs Ray: pip install -e '.[cluster]' ({one_line(error)}).") from error
+
+
+def _import_ray() -> Any:
+    """Ray, which reads these variables when it is imported."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # mining tells nobody outside that it runs
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray.data
+
+    return ray
 
 
 @contextmanager
@@ -55,10 +64,7 @@ def ray_cluster(address: str, workers: int | None) -> Iterator[int]:
     SettingsError
         If no cluster of the same version of Ray and Python answers there, or none starts here.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # mining tells nobody outside that it runs
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-
+    ray = _import_ray()
     started_here = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
     options = started_here if address == LOCAL_CLUSTER else {}
     try:
@@ -87,12 +93,11 @@ def mine_on_cluster(
     DataError
         If an actor was lost more than three times over the same recordings, or the cluster is gone.
     """
-    import ray
     from ray.exceptions import RayError
 
     model = (bundle.read_model(), bundle.model_shape, settings)
     try:
-        for row in _mined_pieces(ray.data, sources, model, workers):
+        for row in _mined_pieces(_import_ray().data, sources, model, workers):
             if isinstance(piece := row["piece"], SentClip):
                 _receive(scratch / piece.key, piece)
             else:
