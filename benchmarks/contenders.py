@@ -1,4 +1,4 @@
-"""The only place that loads what is timed: our models, and peers by file."""
+"""The only place that loads what is timed: our models, and peers by file or built from their description."""
 
 import hashlib
 import time
@@ -9,12 +9,15 @@ import numpy as np
 
 from benchmarks.interleaved import Contender
 from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from core.errors import InterpreterError
 from core.interpreter import LiteRtInterpreter
 from quantize.operators import count_partitions, list_operators, read_model
 from quantize.synthesized_clips import synthesized_clips
 
 YAMNET_SAMPLES = 15_600
+YAMNET, DETECTOR = "YAMNet", "MobileNetV3-Small + PCEN"
+N_CALIBRATION_CLIPS = 8
 
 
 def load_student_model(path: Path, threads: int, name: str) -> Contender:
@@ -30,26 +33,48 @@ def load_student_model(path: Path, threads: int, name: str) -> Contender:
 
 def load_yamnet(path: Path, threads: int) -> Contender:
     """YAMNet as TFLite: one frame of 0.975 s to 521 scores, frames not overlapping; no embedding output."""
-    from ai_edge_litert.interpreter import Interpreter
-
     content = read_model(path)
     list_operators(content, str(path))
+    return load_plain(content, YAMNET, threads, YAMNET_SAMPLES)
+
+
+def load_detectors(threads: int) -> list[Contender]:
+    """MobileNetV3-Small with PCEN, built and converted here: float32, dynamic int8 and static int8, 2 s to 8 scores."""
+    import torch
+
+    from benchmarks.conversions import to_float, to_int8
+    from benchmarks.peers import MobileNetV3Detector
+
+    torch.manual_seed(0)
+    float_model = to_float(MobileNetV3Detector(), (1, CLIP_SAMPLES))
+    contents = {
+        "float32": float_model,
+        "dynamic int8": to_int8(float_model, None),
+        "static int8": to_int8(float_model, synthesized_clips(N_CALIBRATION_CLIPS)),
+    }
+    return [load_plain(its, f"{DETECTOR}, {name}", threads, CLIP_SAMPLES) for name, its in contents.items()]
+
+
+def load_plain(content: bytes, name: str, threads: int, n_samples: int | None = None) -> Contender:
+    """A model of one input; its first output is read. `n_samples` is what it must take, None where it is no sound."""
+    from ai_edge_litert.interpreter import Interpreter
+
     start = time.perf_counter()
     runtime = Interpreter(model_content=content, num_threads=threads)
     runtime.allocate_tensors()
     load_s = time.perf_counter() - start
-    its_input = runtime.get_input_details()[0]
-    if int(np.prod(its_input["shape"])) != YAMNET_SAMPLES:
-        raise InterpreterError(f"{path} takes {its_input['shape'].tolist()} values; YAMNet takes {YAMNET_SAMPLES}.")
-    frame = synthesized_clips(2)[1][:YAMNET_SAMPLES].reshape(its_input["shape"])
-    scores = runtime.get_output_details()[0]["index"]
+    its_input, output = runtime.get_input_details()[0], runtime.get_output_details()[0]["index"]
+    n_values = int(np.prod(its_input["shape"]))
+    if n_samples not in (None, n_values):
+        raise InterpreterError(f"{name} takes {its_input['shape'].tolist()} values; expected {n_samples}.")
+    clip = np.resize(synthesized_clips(2)[1], its_input["shape"])
 
     def run() -> None:
-        runtime.set_tensor(its_input["index"], frame)
+        runtime.set_tensor(its_input["index"], clip)
         runtime.invoke()
-        runtime.get_tensor(scores)
+        runtime.get_tensor(output)
 
-    return Contender("YAMNet", run, YAMNET_SAMPLES / SAMPLE_RATE_HZ, load_s, _facts(content, "YAMNet"))
+    return Contender(name, run, n_values / SAMPLE_RATE_HZ, load_s, _facts(content, name))
 
 
 def _facts(content: bytes, source: str) -> dict[str, Any]:

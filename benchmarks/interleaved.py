@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import SettingsError
+
 WARM_UP_RUNS = 5
 MIN_RUNS = 200
 N_DRAWS = 2000
@@ -34,6 +36,12 @@ class Timing:
 
     first_s: float
     runs_s: np.ndarray
+
+
+def check_runs(runs: int) -> None:
+    """Refuse fewer runs than percentiles need with a SettingsError."""
+    if runs < MIN_RUNS:
+        raise SettingsError(f"--runs is {runs}; percentiles need at least {MIN_RUNS} runs")
 
 
 def time_interleaved(
