@@ -39,7 +39,7 @@ SCHEMA = "tussis.agreement/1"
 DEFAULT_RECIPE = Path("small_int8")
 TOOLS = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
 N_ERROR_CLIPS = 128
-N_COMPOSED = 40
+N_COMPOSED = 80
 
 
 @dataclass(frozen=True)
