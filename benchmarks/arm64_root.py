@@ -25,7 +25,7 @@ from benchmarks.arm64_packages import (
     guest_python,
     last_line,
 )
-from core.errors import TussisError
+from core.errors import OutputError, TussisError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COUNTER_SOURCE = Path(__file__).with_name("instruction_counter.c")
@@ -115,21 +115,30 @@ def prepare(folder: Path, cpu: str, say: Callable[[str], None] = lambda sentence
     ------
     EmulationError
         If this is no x86-64 Debian, the packages cannot be had, or the emulator takes no plugin of this kind.
+    OutputError
+        If the folder cannot be written, for instance to a full disk.
     """
     root = Arm64Root(folder.resolve())
     check_this_machine()
-    if root.report() is None:
-        root.folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root.folder.parent, prefix=".arm64-") as unfinished:
-            Preparation(Path(unfinished), say).run(KEY)
-            shutil.rmtree(root.folder, ignore_errors=True)
-            Path(unfinished).rename(root.folder)
+    try:
+        if root.report() is None:
+            _make_folder(root.folder, say)
+    except OSError as reason:
+        raise OutputError(f"{folder} cannot be written: {reason.strerror}.") from reason
     with tempfile.TemporaryDirectory(dir=root.folder) as trial:
         try:
             root.run(["-c", ""], cpu, Path(trial))
         except TussisError as reason:
             raise EmulationError(str(reason)) from reason
     return root
+
+
+def _make_folder(folder: Path, say: Callable[[str], None]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".arm64-") as unfinished:
+        Preparation(Path(unfinished), say).run(KEY)
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(unfinished).rename(folder)
 
 
 def compile_counter(out: Path) -> None:

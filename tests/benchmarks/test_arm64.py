@@ -180,6 +180,14 @@ def test_without_packages_the_check_is_skipped_and_leaves_nothing_behind(monkeyp
     assert list((tmp_path / "made").iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_and_no_skip(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", "exit 100")))
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    done = run_check("--root", tmp_path / "file" / "arm64")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith("arm64-check: ") and "cannot be written: File exists" in done.stderr
+
+
 def test_packages_that_take_too_long_are_given_up(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", "exec /bin/sleep 30")))
     with pytest.raises(EmulationError, match=r"takes longer than 0\.5 s"):
