@@ -92,7 +92,7 @@ else:
 
 def run(*command: str | Path | int, succeeds: bool = True) -> None:
     result = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
     )
     assert (result.returncode == 0) == succeeds, result.stderr[-3000:]
 
@@ -172,7 +172,6 @@ def test_a_run_goes_on_over_other_processes_and_otherwise_shared(script: Path, t
         "one-shares": ((1,), (2, "fsdp")),
         "shares-replicas": ((2, "fsdp"), (2,)),
         "replicas-four-shares": ((2,), (4, "fsdp")),
-        "same": ((2, "fsdp"), (2, "fsdp")),
         "whole": ((1,), (1,)),
     }
     runs = []
