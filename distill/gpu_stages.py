@@ -137,10 +137,11 @@ def measured_speed(settings: PretrainSettings, store: WaveformStore) -> dict[str
 
 
 def newest(folder: Path) -> tuple[Path, Checkpoint]:
-    """The weights of a run: final.pt, or the averages in latest.pt where the run was cut off before its end."""
-    path = next((folder / name for name in ("final.pt", "latest.pt") if (folder / name).exists()), None)
-    if path is None:
+    """The newest weights of a run: final.pt, or the averages in latest.pt where it was cut off before its end."""
+    paths = [folder / name for name in ("latest.pt", "final.pt") if (folder / name).exists()]
+    if not paths:
         raise DataError(f"{folder} holds no checkpoint: its time was over before the first one; allow more minutes")
+    path = max(paths, key=lambda file: file.stat().st_mtime)
     checkpoint = load_checkpoint(path)
     averages = checkpoint.training_state.get("average")
     if averages:

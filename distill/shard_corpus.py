@@ -1,6 +1,8 @@
 """The only place that reads a corpus of shards: split over ranks and workers, whole to check it, or into a store."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -31,6 +33,7 @@ from distill.shard_files import (
 from distill.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore
 
 Remainder = Literal["repeat", "drop", "keep"]
+_DECODED_AT_ONCE = 256
 
 
 class CorpusPosition(Settings):
@@ -214,9 +217,12 @@ def unpack_corpus(folder: Path, out: Path) -> WaveformStore:
         out.mkdir(parents=True, exist_ok=True)
         (out / MANIFEST_FILE).unlink(missing_ok=True)
         samples = np.memmap(out / SAMPLES_FILE, dtype=np.int16, mode="w+", shape=(int(offsets[-1]),))
-        for entry in _progress(index, "unpacking"):
-            for clip in read_shard(folder, entry, index.codec, verify=False):
-                samples[offsets[int(clip.key)] : offsets[int(clip.key) + 1]] = clip.waveform()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for entry in _progress(index, "unpacking"):
+                clips = read_shard(folder, entry, index.codec, verify=False)
+                while window := list(islice(clips, _DECODED_AT_ONCE)):
+                    for clip, waveform in zip(window, pool.map(ShardClip.waveform, window), strict=True):
+                        samples[offsets[int(clip.key)] : offsets[int(clip.key) + 1]] = waveform
         samples.flush()
         np.save(out / OFFSETS_FILE, offsets)
     except OSError as error:
