@@ -243,6 +243,7 @@ def write(
     role: Annotated[list[str] | None, typer.Option(help="Which recordings; may be repeated. [default: train]")] = None,
     shard_mib: Annotated[float, typer.Option(help="Size that a shard does not pass, in MiB.")] = 64.0,
     codec: Annotated[str, typer.Option(help="flac, or opus, which loses a little and takes a fraction.")] = "flac",
+    opus_kbit_s: Annotated[float | None, typer.Option(min=6, max=256, help="Rate of opus; left out, about 28.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order in which recordings are written.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Recordings decoded at the same time.")] = 2,
 ) -> None:
@@ -253,9 +254,8 @@ def write(
     with exit_on_error("shards"):
         roles = _checked(role or ["train"], codec, shard_mib)
         rows = read_manifest(manifest)
-        index = write_shards(
-            rows, data, out, roles=roles, shard_mib=shard_mib, codec=codec, seed=seed, threads=threads
-        )  # fmt: skip
+        options = {"codec": codec, "opus_kbit_s": opus_kbit_s, "shard_mib": shard_mib, "seed": seed, "threads": threads}
+        index = write_shards(rows, data, out, roles=roles, **options)
         print(f"{out}: {summarize(index)}")
 
 
