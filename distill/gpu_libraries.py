@@ -1,8 +1,7 @@
-"""The only place that lends a Python without a network the few libraries that it lacks, from wheels packed for it."""
+"""The only place that lends a Python without a network the few libraries that it may lack, from wheels packed for it."""
 
-import importlib.metadata
+import importlib
 import json
-import re
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -15,46 +14,28 @@ UNPACKED_MARK = "complete.json"
 
 
 def lend_libraries(packed: Path, unpacked: Path) -> list[str]:
-    """Unpack the wheels in `packed` below `unpacked`, once, and let this Python import from them what it lacks.
+    """Unpack the wheels in `packed` below `unpacked`, once, and let this Python import them before its own.
 
-    A library that Python has itself is left alone unless it is older than the packed one, which then comes first.
+    All of them, also where Python has some itself: they were tested with one another, and half of a pair such as
+    pydantic and pydantic-core would not fit another half.
 
     Returns
     -------
     list of str
-        The wheels that are used.
+        The wheels.
 
     Raises
     ------
     DataError
-        If a wheel is damaged, or made for another Python or machine.
+        If a wheel is damaged, or made for another Python.
     """
-    used = []
-    for wheel in sorted(packed.glob("*.whl")):
-        name, version = wheel.name.split("-")[:2]
-        if not _is_older(_installed_version(name), version):
-            continue
+    wheels = sorted(packed.glob("*.whl"))
+    for wheel in wheels:
         folder = unpacked / wheel.stem
         _unpack(wheel, folder)
         sys.path.insert(1, str(folder))
-        used.append(wheel.name)
     importlib.invalidate_caches()
-    return used
-
-
-def _installed_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _is_older(installed: str | None, packed: str) -> bool:
-    return installed is None or _numbers(installed) < _numbers(packed)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version.split("+")[0])]
+    return [wheel.name for wheel in wheels]
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

@@ -82,8 +82,10 @@ def write_wheels(folder: Path) -> None:
 
 
 def bare_site(folder: Path) -> Path:
-    """A folder of links to torch, numpy and what they need, and nothing else."""
+    """A folder of links to torch, numpy and what they need; a Python that starts with it has nothing else."""
     folder.mkdir()
+    hidden = "import sys; sys.path[:] = [path for path in sys.path if not path.endswith('-packages')]"
+    (folder / "sitecustomize.py").write_text(hidden, encoding="utf-8")
     installed = Path(np.__file__).parents[1]
     for name in THERE:
         if (installed / name).exists():

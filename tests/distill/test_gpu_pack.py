@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from core.errors import DataError, SettingsError
@@ -85,16 +84,18 @@ def wheel(folder: Path, name: str, content: str) -> None:
         archive.writestr(name.split("-")[0] + ".py", content)
 
 
-def test_a_library_is_lent_only_where_it_is_absent_or_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_libraries_come_before_those_of_the_machine(tmp_path: Path) -> None:
     wheel(tmp_path / "packed", "quietly_absent-1.0-py3-none-any.whl", "NAME = 'lent'")
-    wheel(tmp_path / "packed", "numpy-0.1-py3-none-any.whl", "raise ImportError")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    used = lend_libraries(tmp_path / "packed", tmp_path / "unpacked")
-    assert used == ["quietly_absent-1.0-py3-none-any.whl"]
-    import quietly_absent
-
-    assert quietly_absent.NAME == "lent"
-    assert np.__version__ != "0.1"
+    wheel(tmp_path / "packed", "colorsys-9.0-py3-none-any.whl", "NAME = 'lent too'")
+    script = (
+        "import sys; from pathlib import Path; from distill.gpu_libraries import lend_libraries;"
+        "print(len(lend_libraries(Path(sys.argv[1]), Path(sys.argv[2]))));"
+        "import colorsys, quietly_absent; print(quietly_absent.NAME, colorsys.NAME)"
+    )
+    command = [sys.executable, "-S", "-c", script, tmp_path / "packed", tmp_path / "unpacked"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout.split("\n") == ["2", "lent lent too", ""], done.stderr
 
 
 def test_a_damaged_wheel_and_one_for_another_python_are_refused(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_the_recipe_runs_where_only_torch_and_numpy_are_installed_and_goes_on_wh
     assert packed.returncode == 0, packed.stderr
     write_wheels(pack / "libraries")
     site = bare_site(tmp_path / "site")
+    assert "No module named" in run_bare(site, "pydantic").stderr
     command = ("distill.gpu_pretrain", "--pack", pack, "--run", made, "--out", out, "--minutes", "base=0.7,small=0.7")
     settings = [word for setting in TINY for word in ("--set", setting)]
     first = run_bare(
