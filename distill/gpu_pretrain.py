@@ -15,7 +15,8 @@ from core.files import write_atomically
 from distill.gpu_libraries import LIBRARIES_FOLDER, lend_libraries
 
 SIZES = ("large", "base", "small")
-KEPT_BY_STAGE = {"targets": "targets.npz", "probes": "probes.json", "weights": "weights.npz"}
+STAGES = ("unpack", "pretrain", "keep")
+LAST_KEPT = "probes.json"
 CHECKPOINTS = ("final.pt", "latest.pt")
 GRACE_S = 40.0  # to write a last checkpoint, 5 GB for a ViT-L
 _ALMOST_S = 20.0  # what is left of a size's time below this is not worth a start
@@ -70,8 +71,7 @@ class Machine:
         self._stage("unpack", self.run_dir / "store" / "manifest.csv", self.end)
         for size, minutes in self.minutes.items() if not self.failures else ():
             self._pretrain(size, 60 * minutes)
-            for stage, name in KEPT_BY_STAGE.items():
-                self._stage(stage, self.run_dir / size / name, self.end, size)
+            self._stage("keep", self.run_dir / size / LAST_KEPT, self.end, size)
             self._write_results()
         for failure in self.failures:
             print(f"gpu_pretrain: {failure}", file=sys.stderr)
@@ -153,7 +153,7 @@ def _run_stage(options: argparse.Namespace) -> None:
     elif options.stage == "pretrain":
         gpu_stages.pretrain_until(options.run, options.size, options.until, options.set)
     else:
-        getattr(gpu_stages, f"save_{options.stage}")(options.run, options.size)
+        gpu_stages.keep(options.run, options.size)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out-mib", type=float, default=60.0, help="what the results may take, in MiB [%(default)s]")
     add("--only", type=lambda text: text.split(","), default=[], help="results to bring back, names joined by commas")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every size; may be repeated")
-    add("--stage", choices=("unpack", "pretrain", *KEPT_BY_STAGE), help=argparse.SUPPRESS)
+    add("--stage", choices=STAGES, help=argparse.SUPPRESS)
     add("--size", default="", help=argparse.SUPPRESS)
     add("--until", type=float, default=0.0, help=argparse.SUPPRESS)
     return parser

@@ -168,6 +168,13 @@ class DeviceEncoder:
             return self._encoder(images).float()
 
 
+def keep(run: Path, size: str) -> None:
+    """Keep what is small of ``run/SIZE``: weights, targets, and last the probes."""
+    save_weights(run, size)
+    save_targets(run, size)
+    save_probes(run, size)
+
+
 def view_draws(row: int, offset: int) -> np.ndarray:
     """Chance of the channels of a crop's augmented views, shape (N_VIEWS, N_CHANNEL_DRAWS)."""
     return np.random.default_rng((VIEW_SEED, row, offset)).random((N_VIEWS, N_CHANNEL_DRAWS))
