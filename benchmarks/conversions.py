@@ -28,8 +28,8 @@ def to_float(module: "nn.Module", shape: tuple[int, ...]) -> bytes:
         return path.read_bytes()
 
 
-def to_int8(float_model: bytes, inputs: np.ndarray | None) -> bytes:
-    """Quantize every operator that can be: statically over `inputs` (n, *shape), or dynamically where there are none.
+def to_int8(float_model: bytes, inputs: np.ndarray | None, layers: str = ".*") -> bytes:
+    """Quantize operators whose layer matches `layers`: statically over `inputs` (n, *shape), or dynamically without.
 
     One scale per output channel of the weights. Dynamic means that activations stay float32 between operators and are
     rounded by their own range inside them.
@@ -41,7 +41,7 @@ def to_int8(float_model: bytes, inputs: np.ndarray | None) -> bytes:
         activation_tensor_config=activations, weight_tensor_config=_WEIGHTS, compute_precision="INTEGER"
     )
     entry = QuantizerEntry(
-        regex=".*", operation="*", algorithm_key="min_max_uniform_quantize", op_config=config
+        regex=layers, operation="*", algorithm_key="min_max_uniform_quantize", op_config=config
     ).model_dump(exclude={"comment"}, exclude_none=True)
     with quiet():
         quantizer = Quantizer(bytearray(float_model), [entry])
