@@ -77,9 +77,7 @@ def train(
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
     run = Run(model, settings, draws_per_clip, position_at)
-    _resume(run, run_dir / "latest.pt", run_settings)
-    if is_first():
-        write_settings(run_settings, run_dir / "settings.json")
+    _begin(run, run_dir, run_settings)
     limit_s = math.inf if time_limit_s is None else time_limit_s
     batches = _batches_ahead(run, batch_at, settings)
     with _stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
@@ -115,6 +113,12 @@ def _timed_step(run: Run, batches: Iterator[Any], loss_of: Callable[[nn.Module, 
     start = time.perf_counter()
     run.take_step(next(batches), loss_of)
     run.elapsed_s += time.perf_counter() - start
+
+
+def _begin(run: Run, run_dir: Path, settings: BaseModel) -> None:
+    _resume(run, run_dir / "latest.pt", settings)
+    if is_first():
+        write_settings(settings, run_dir / "settings.json")
 
 
 def _resume(run: Run, path: Path, settings: BaseModel) -> None:
