@@ -1,7 +1,7 @@
 """The only place that says what each quantized layer costs: its output's error, and what it does to the model alone."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -142,8 +142,3 @@ class _Recorder:
             raw = self._interpreter.get_tensor(index).astype(np.float64).ravel()
             values[name] = (raw - zero_point) * scale if scale else raw
         return values
-
-
-def as_json(errors: list[LayerError]) -> list[dict[str, object]]:
-    """The errors as a report holds them."""
-    return [asdict(error) for error in errors]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,6 @@ from quantize.composed_recordings import compose_recordings
 from quantize.export import make_folder
 from quantize.fallback import Int8Model, quantize_with_fallback
 from quantize.graph import Operator
-from quantize.layer_errors import as_json
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators, model_facts, read_model
 from quantize.outputs import Outputs, TorchInterpreter, check_parity, tflite_outputs, torch_outputs
 from quantize.recipe import read_recipe
@@ -85,7 +84,7 @@ def quantize_model(settings: QuantizeSettings) -> Quantized:
     agreement = compare(outputs["torch"], outputs["float"], outputs["int8"], validation)
     agreement["composed"] = compare_composed(student, float_model, int8.content, store)
     agreement |= reference_part(settings.reference, outputs["int8"], validation)
-    agreement |= {"layers": as_json(int8.errors), "fallback": [its.layer for its in int8.fallback]}
+    agreement |= {"layers": [asdict(its) for its in int8.errors], "fallback": fallback_part(int8)}
     agreement |= provenance(settings, calibration, float_model, int8)
     agreement["judged"] = judge(agreement, recipe.limits)
     agreement["beyond_limits"] = beyond_limits(agreement["judged"])
@@ -95,6 +94,11 @@ def quantize_model(settings: QuantizeSettings) -> Quantized:
 def find_ranges(checkpoint: Path, float_model: bytes, calibrated: Ranges) -> Ranges:
     """The calibrated ranges, or those that the checkpoint's student learnt with int8's rounding in it."""
     return with_learnt_ranges(calibrated, learnt_ranges(load_checkpoint(checkpoint)), float_model)
+
+
+def fallback_part(int8: Int8Model) -> dict[str, Any]:
+    """The layers that were left in float, and each block that was tried."""
+    return {"layers": int8.fallback, "effect": asdict(int8.effect), "trials": [asdict(its) for its in int8.trials]}
 
 
 def error_clips(calibration: CalibrationSet, validation: ValidationClips) -> np.ndarray:
@@ -214,7 +218,7 @@ def show(agreement: dict[str, Any], console: Console) -> None:
     )
     console.print(
         f"  layer that costs most: {worst['layer']}, alone 1st percentile {worst['alone']['embedding_cosine_p1']:.5f};"
-        f" left in float: {', '.join(agreement['fallback']) or 'none'}"
+        f" left in float: {', '.join(agreement['fallback']['layers']) or 'none'}"
     )
 
 

@@ -60,12 +60,12 @@ class Limits(Settings):
 
 
 class Fallback(Settings):
-    """When a layer is left in float: where, alone in int8, it turns embeddings or moves cough logits too far.
+    """When a block is left in float: where a layer of it, alone in int8, drifts too far, and sparing the block helps.
 
     A layer is too bad when with it alone in int8 the 1st percentile of the embedding cosine is below
-    ``min_cosine_p1_alone`` or the mean error of the cough logit above ``max_cough_logit_error_alone``. The worst go
-    first, at most ``max_layers`` of them and ``max_mac_share`` of the whole model's multiply-adds: a limit in measured
-    milliseconds would make the model depend on how busy the machine was.
+    ``min_cosine_p1_alone`` or the mean error of the cough logit above ``max_cough_logit_error_alone``. The worst blocks
+    go first, at most ``max_layers`` layers and ``max_mac_share`` of the whole model's multiply-adds: a limit in
+    measured milliseconds would make the model depend on how busy the machine was.
     """
 
     min_cosine_p1_alone: float = Field(ge=-1, le=1)
