@@ -68,7 +68,8 @@ def load_plain(content: bytes, name: str, threads: int, n_samples: int | None = 
     n_values = int(np.prod(its_input["shape"]))
     if n_samples not in (None, n_values):
         raise InterpreterError(f"{name} takes {its_input['shape'].tolist()} values; expected {n_samples}.")
-    clip = np.resize(synthesized_clips(2)[1], its_input["shape"])
+    scale = 127 if its_input["dtype"] == np.int8 else 1
+    clip = (scale * np.resize(synthesized_clips(2)[1], its_input["shape"])).astype(its_input["dtype"])
 
     def run() -> None:
         runtime.set_tensor(its_input["index"], clip)

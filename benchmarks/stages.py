@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.arm64_parts import BODY, FRONT_END, student_parts
 from benchmarks.contenders import load_plain
-from benchmarks.cut_model import cut_after, front_end_length
 from benchmarks.device import describe_device, load_average
 from benchmarks.interleaved import MIN_RUNS, WARM_UP_RUNS, Timing, check_runs, time_interleaved
 from benchmarks.peak import FLOAT, INT8, PeakModel, count_macs, load_peak_models
@@ -22,32 +22,28 @@ from core.errors import exit_on_error
 from core.files import check_writable, write_atomically
 from core.interpreter import MAX_THREADS
 from distill.provenance import source_commit
-from quantize.graph import read_operators
 from quantize.operators import read_model
 
 SCHEMA = "tussis.stages/1"
+WHOLE = "whole"
 PROTOCOL = (
-    "one run of each in turn, warm-up left out; front end: the same file cut after its features; body: whole less "
-    "front end, median over rounds; peak: the fastest of several large convolutions in the same runtime, by medians"
+    "one run of each in turn, warm-up left out; front end and body: the same file cut at its features; medians; "
+    "peak: the fastest of several large convolutions in the same runtime, by medians"
 )
 
 
 def measure(content: bytes, peaks: list[PeakModel], threads: int, runs: int, console: Console) -> dict[str, Any]:
-    """Time the whole model, its front end and the peak models in turns, and describe all that the times depend on."""
-    n_front = front_end_length(read_operators(content))
-    front_end = cut_after(content, n_front)
-    ours = [
-        load_plain(content, "whole", threads, CLIP_SAMPLES),
-        load_plain(front_end, "front end", threads, CLIP_SAMPLES),
-    ]
+    """Time the whole model, its two parts and the peak models in turns, and describe all that the times depend on."""
+    cut = student_parts(content, "the model")
+    parts = {WHOLE: content, FRONT_END: cut[FRONT_END], BODY: cut[BODY]}
+    ours = [load_plain(its, name, threads, None if name == BODY else CLIP_SAMPLES) for name, its in parts.items()]
     load_before = load_average()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("timing", total=runs)
         contenders = [*ours, *(peak.contender for peak in peaks)]
-        whole, front, *of_peaks = time_interleaved(
-            contenders, runs, on_round=lambda n: progress.update(task, completed=n)
-        )
-    speeds = [peak_speed(peak, timing) for peak, timing in zip(peaks, of_peaks, strict=True)]
+        timings = time_interleaved(contenders, runs, on_round=lambda n: progress.update(task, completed=n))
+    speeds = [peak_speed(peak, timing) for peak, timing in zip(peaks, timings[len(ours) :], strict=True)]
+    macs = {name: count_macs(its) for name, its in parts.items()}
     best = {
         precision: max(its["gmacs_per_s"] for its in speeds if its["precision"] == precision)
         for precision in (FLOAT, INT8)
@@ -63,33 +59,29 @@ def measure(content: bytes, peaks: list[PeakModel], threads: int, runs: int, con
         "warm_up_runs": 1 + WARM_UP_RUNS,
         "commit": source_commit(),
         "model_sha256": ours[0].facts["model_sha256"],
-        "stages": stage_rows(whole, front, count_macs(content), count_macs(front_end), best),
+        "stages": stage_rows(dict(zip(parts, timings, strict=False)), macs, best),
         "peak_gmacs_per_s": best,
         "peaks": speeds,
     }
 
 
-def stage_rows(
-    whole: Timing, front_end: Timing, n_macs: int, n_front_macs: int, best: dict[str, float]
-) -> dict[str, dict[str, float]]:
-    """Median time, share of the whole's time, multiply-accumulates and speed of front end, body and whole.
+def stage_rows(timings: dict[str, Timing], macs: dict[str, int], best: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Median time, share of the whole's time, multiply-accumulates and speed of each stage.
 
-    The front end is compared with the float32 peak, the body with that of int8: a little of it, the stem and the
-    heads, computes in float32 and counts too. Where a stage has no median above zero, the machine was too busy and
-    its speed is 0.
+    The front end is compared with the float32 peak, the others with that of int8: the stem and the heads of a body
+    compute in float32 and count too.
     """
-    seconds = {"front_end": front_end.runs_s, "body": whole.runs_s - front_end.runs_s, "whole": whole.runs_s}
-    macs = {"front_end": n_front_macs, "body": n_macs - n_front_macs, "whole": n_macs}
-    medians = {name: float(np.median(its)) for name, its in seconds.items()}
+    medians = {name: float(np.median(its.runs_s)) for name, its in timings.items()}
     rows = {}
     for name, median_s in medians.items():
-        speed = macs[name] / median_s / 1e9 if median_s > 0 else 0.0
+        speed = macs[name] / median_s / 1e9
         rows[name] = {
             "p50_ms": 1000 * median_s,
-            "share_of_time": median_s / medians["whole"],
+            "min_ms": 1000 * float(timings[name].runs_s.min()),
+            "share_of_time": median_s / medians[WHOLE],
             "macs": macs[name],
             "gmacs_per_s": speed,
-            "share_of_peak": speed / best[FLOAT if name == "front_end" else INT8],
+            "share_of_peak": speed / best[FLOAT if name == FRONT_END else INT8],
         }
     return rows
 
@@ -114,7 +106,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     for name, its in result["stages"].items():
         shares = f"{100 * its['share_of_time']:.0f} %", f"{100 * its['share_of_peak']:.0f} %"
         figures = f"{its['p50_ms']:.3f}", shares[0], f"{its['macs'] / 1e6:.1f}", f"{its['gmacs_per_s']:.1f}", shares[1]
-        table.add_row(name.replace("_", " "), *figures)
+        table.add_row(name, *figures)
     console.print(table)
     for its in result["peaks"]:
         console.print(f"{its['name']}: {its['p50_ms']:.2f} ms, {its['gmacs_per_s']:.1f} GMAC/s")

@@ -2,74 +2,44 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from ai_edge_litert.interpreter import Interpreter
 from typer.testing import CliRunner
 
 from benchmarks import latency, peak, stages
-from benchmarks.cut_model import cut_after, front_end_length
+from benchmarks.arm64_parts import BODY, FRONT_END, student_parts
 from benchmarks.interleaved import Timing
 from benchmarks.peak import PeakShape
 from core.bundle import load_bundle
-from core.errors import InterpreterError
-from distill.phone_front_end import PhoneFrontEnd
-from quantize.graph import read_operators
-from quantize.synthesized_clips import synthesized_clips
 
 SHIPPED = load_bundle(None).model_path
+# Steps, bands, and channels in, expanded and out of each block.
+BLOCKS = (
+    *((50, 16, 16, 64, 24), (25, 8, 24, 96, 40), (25, 8, 40, 120, 40)),
+    *((25, 4, 40, 160, 80), (25, 4, 80, 192, 80)),
+)
 
 
-def test_the_cut_model_gives_the_features_of_the_front_end():
-    content = SHIPPED.read_bytes()
-    operators = read_operators(content)
-    n_front = front_end_length(operators)
-    assert 0 < n_front < len(operators) and "CONV_2D" not in {its.kind for its in operators[:n_front]}
-    runtime = Interpreter(model_content=cut_after(content, n_front), num_threads=1)
-    runtime.allocate_tensors()
-    (output,) = runtime.get_output_details()
-    clip = synthesized_clips(2)[1:]
-    runtime.set_tensor(runtime.get_input_details()[0]["index"], clip)
-    runtime.invoke()
-    features = runtime.get_tensor(output["index"]).reshape(100, 64)
-    expected = PhoneFrontEnd()(torch.from_numpy(clip))[0, 0].numpy()
-    assert np.abs(features - expected).mean() < 0.01  # the shipped matrices are kept as float16
-
-
-def test_a_model_without_a_front_end_is_refused(tiny_bundle):
-    with pytest.raises(InterpreterError, match='no layer named "front_end"'):
-        front_end_length(read_operators((tiny_bundle / "model.tflite").read_bytes()))
-
-
-def test_the_multiply_accumulates_of_the_shipped_body_are_those_of_its_layers():
-    content = SHIPPED.read_bytes()
-    n_front = front_end_length(read_operators(content))
-    body = peak.count_macs(content) - peak.count_macs(cut_after(content, n_front))
-    stem, blocks = 50 * 32 * 16 * 9, 0
-    shapes = (
-        (50, 16, 16, 64, 24),
-        (25, 8, 24, 96, 40),
-        (25, 8, 40, 120, 40),
-        (25, 4, 40, 160, 80),
-        (25, 4, 80, 192, 80),
-    )
-    for steps, bands, n_in, n_expanded, n_out in shapes:
+def test_the_multiply_accumulates_of_the_shipped_parts_are_those_of_its_layers():
+    parts = student_parts(SHIPPED.read_bytes(), "the shipped model")
+    blocks = 0
+    for steps, bands, n_in, n_expanded, n_out in BLOCKS:
         blocks += steps * bands * n_expanded * (9 * n_in + n_out)
-    heads = 25 * 4 * 80 * 192 + 25 * 2 * 4 * 192 + 192 * 512 + 512 * 8
-    assert body == stem + blocks + heads
+    stem, heads = 50 * 32 * 16 * 9, 25 * 4 * 80 * 192 + 25 * 2 * 4 * 192 + 192 * 512 + 512 * 8
+    assert peak.count_macs(parts[BODY]) == stem + blocks + heads
+    assert peak.count_macs(SHIPPED.read_bytes()) == sum(peak.count_macs(parts[name]) for name in (FRONT_END, BODY))
 
 
-def test_the_body_is_the_whole_less_the_front_end_and_stands_against_the_int8_peak():
-    rows = stages.stage_rows(
-        Timing(1.0, np.full(5, 0.003)),
-        Timing(1.0, np.full(5, 0.001)),
-        90_000_000,
-        10_000_000,
-        {"float32": 20.0, "int8": 50.0},
+def test_the_front_end_stands_against_the_float_peak_and_the_body_against_that_of_int8():
+    times_s = {"whole": 0.003, FRONT_END: 0.001, BODY: 0.002}
+    timings = {name: Timing(1.0, np.full(5, its)) for name, its in times_s.items()}
+    macs = {"whole": 90_000_000, FRONT_END: 10_000_000, BODY: 80_000_000}
+    rows = stages.stage_rows(timings, macs, {"float32": 20.0, "int8": 50.0})
+    assert rows[BODY] == pytest.approx(
+        {
+            **{"p50_ms": 2.0, "min_ms": 2.0, "share_of_time": 2 / 3, "macs": 80_000_000},
+            **{"gmacs_per_s": 40.0, "share_of_peak": 0.8},
+        }
     )
-    assert rows["body"] == pytest.approx(
-        {"p50_ms": 2.0, "share_of_time": 2 / 3, "macs": 80_000_000, "gmacs_per_s": 40.0, "share_of_peak": 0.8}
-    )
-    assert rows["front_end"]["share_of_peak"] == pytest.approx(0.5)
+    assert rows[FRONT_END]["share_of_peak"] == pytest.approx(0.5)
     assert rows["whole"]["gmacs_per_s"] == pytest.approx(30.0)
 
 
@@ -84,7 +54,7 @@ def test_the_command_measures_stages_and_peaks_and_writes_them(monkeypatch, tmp_
     assert report["schema"] == "tussis.stages/1" and report["commit"]
     assert [its["macs"] for its in report["peaks"]] == [4 * 64 * 32 * 32] * 2 + [4 * 64 * 16 * 16 * 9] * 2
     assert [its["precision"] for its in report["peaks"]] == ["float32", "int8"] * 2
-    assert report["stages"]["whole"]["macs"] == sum(report["stages"][name]["macs"] for name in ("front_end", "body"))
+    assert report["stages"]["whole"]["macs"] == sum(report["stages"][name]["macs"] for name in (FRONT_END, BODY))
     assert "front end" in result.stdout and "int8" in result.stdout
 
 
