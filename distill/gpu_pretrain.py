@@ -90,7 +90,7 @@ class Machine:
         if left_s < min(_ALMOST_S, 0.1 * seconds) or is_finished(self.run_dir / size):
             return
         started = time.time()
-        self._process("pretrain", started + left_s, size)
+        self._process("pretrain", started + left_s, size, "--seconds", seconds)
         spent["seconds"] += time.time() - started
         write_atomically(spent_file, json.dumps(spent) + "\n") if spent_file.parent.exists() else None
 
@@ -100,10 +100,22 @@ class Machine:
         if not is_made and (made_from or not size) and time.time() < until:
             self._process(stage, until, size)
 
-    def _process(self, stage: str, until: float, size: str = "") -> None:
+    def _process(self, stage: str, until: float, size: str = "", *more: object) -> None:
         """Run a stage; at its time it is asked to stop, and a little later made to."""
         started, what = time.time(), f"{stage} {size}".strip()
-        own = ["--pack", self.options.pack, "--run", self.run_dir, "--stage", stage, "--size", size, "--until", until]
+        own = [
+            "--pack",
+            self.options.pack,
+            "--run",
+            self.run_dir,
+            "--stage",
+            stage,
+            "--size",
+            size,
+            "--until",
+            until,
+            *more,
+        ]
         changes = [word for change in self.options.set for word in ("--set", change)]
         self._child = subprocess.Popen([sys.executable, "-m", "distill.gpu_pretrain", *map(str, own), *changes])
         try:
@@ -151,7 +163,7 @@ def _run_stage(options: argparse.Namespace) -> None:
     if options.stage == "unpack":
         gpu_stages.unpack(options.pack, options.run)
     elif options.stage == "pretrain":
-        gpu_stages.pretrain_until(options.run, options.size, options.until, options.set)
+        gpu_stages.pretrain_until(options.run, options.size, options.until, options.seconds, options.set)
     else:
         gpu_stages.keep(options.run, options.size)
 
@@ -174,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--stage", choices=STAGES, help=argparse.SUPPRESS)
     add("--size", default="", help=argparse.SUPPRESS)
     add("--until", type=float, default=0.0, help=argparse.SUPPRESS)
+    add("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
     return parser
 
 

@@ -59,11 +59,11 @@ def unpack(pack: Path, run: Path) -> None:
     unpack_corpus(shards, store)
 
 
-def pretrain_until(run: Path, size: str, until: float, overrides: Sequence[str]) -> None:
+def pretrain_until(run: Path, size: str, until: float, seconds: float, overrides: Sequence[str]) -> None:
     """Pretrain ``run/SIZE`` until about the time `until`, as of `time.time`; goes on where it stopped.
 
-    The first call measures a step, compilation apart, and plans as many as the time allows, so that the learning rate
-    has come down when the time is over.
+    The first call measures a step, compilation apart, and plans as many as `seconds`, the time of all calls, allow, so
+    that the learning rate has come down when the time is over.
     """
     folder = run / size
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,8 +71,8 @@ def pretrain_until(run: Path, size: str, until: float, overrides: Sequence[str])
     config = CONFIGS / f"{size}_h200.toml"
     if not plan_file.exists():
         plan = _fitting_plan(config, overrides, store)
-        left_s = until - time.time()
-        plan |= {"seconds": left_s, "steps": max(4, int(left_s * (1 - _RESERVE) / plan["step_s"]))}
+        left_s = max(seconds - plan["measured_in_s"], 0.1 * seconds)
+        plan |= {"seconds": seconds, "steps": max(4, int(left_s * (1 - _RESERVE) / plan["step_s"]))}
         write_atomically(plan_file, json.dumps(plan, indent=1) + "\n")
         print(f"{size}: {json.dumps(plan)}", flush=True)
     plan = json.loads(plan_file.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """What is packed for a GPU machine: which recordings, at which rate, and libraries that a bare Python can import."""
 
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from distill.gpu_libraries import check_fits, lend_libraries
 from distill.gpu_pack import compress_shards, fitting_rate, needed_libraries, packed_rows
 from distill.gpu_stages import unpack
 from distill.manifests import ManifestRow, build_manifest
+from distill.shard_files import encode_clip, read_samples
 from distill.shards import write_shards
 from tests.distill.gpu_machine import ROOT, write_packs
 
@@ -45,8 +47,10 @@ def test_the_rate_is_the_highest_that_fits_and_what_never_fits_is_refused(data: 
     rows = packed_rows(build_manifest(data), None)
     seconds = sum(r.duration_s for r in rows)
     rates = [fitting_rate(rows, data, seconds * kbit_s * 125 / 2**20) for kbit_s in (14.0, 24.0)]
-    assert 6 <= rates[0] <= 13
-    assert rates[0] < rates[1] <= 23
+    assert 6 <= rates[0] < rates[1] <= 64
+    for rate, kbit_s in zip(rates, (14.0, 24.0), strict=True):
+        encoded = [encode_clip(read_samples(data / r.path), "opus", rate) for r in rows]
+        assert len(lzma.compress(b"".join(encoded))) < seconds * kbit_s * 125
     with pytest.raises(SettingsError, match=r"do not fit into 0\.002 MiB even at 6 kbit/s"):
         fitting_rate(rows, data, 0.002)
 
