@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from core.errors import DataError, OutputError
 from distill.checkpoints import load_checkpoint, save_checkpoint
-from distill.prefetch import prefetch
 from distill.training import train
 from distill.training_settings import TrainingSettings, ema_decay_at, learning_rate_at
 
@@ -267,36 +265,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     with pytest.raises(DataError, match="the loss is nan at step 7"):
         run(tmp_path, loss=breaking)
     assert load_checkpoint(tmp_path / "latest.pt").training_state["step"] == 5
-
-
-def test_an_error_of_the_data_reaches_the_caller() -> None:
-    def failing(step: int) -> int:
-        if step == 3:
-            raise DataError("clip 3 is damaged")
-        return step
-
-    batches = prefetch(failing, 0, 10)
-    assert [next(batches) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(DataError, match="clip 3 is damaged"):
-        next(batches)
-
-
-def test_batches_come_in_order_and_not_too_far_ahead() -> None:
-    asked: list[int] = []
-    first = threading.Event()
-
-    def slow_first(step: int) -> int:
-        asked.append(step)
-        if step == 0:
-            first.wait(5)
-        else:
-            first.set()
-        return step
-
-    batches = prefetch(slow_first, 0, 50, depth=4, threads=2)
-    assert next(batches) == 0
-    assert max(asked) <= 4
-    assert [*batches] == [*range(1, 50)]
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
