@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from core.errors import DataError
 from distill.prefetch import prefetch
 
 
