@@ -27,7 +27,7 @@ from distill.pretrain import PretrainSettings, learning_parts, pretrain
 from distill.settings import load_settings
 from distill.shard_corpus import unpack_corpus
 from distill.shard_files import INDEX_FILE
-from distill.targets import all_crops, cut_crop
+from distill.targets import all_crops, cut_crop, first_axes
 from distill.training_run import Run
 from distill.waveform_store import MANIFEST_FILE, WaveformStore
 
@@ -41,7 +41,6 @@ _WARM_UP = 0.05
 _CHECKPOINTS = 4
 _LOG_LINES = 60
 _EMBED_BATCH = 256
-_SPARE_AXES = 32
 
 
 def unpack(pack: Path, run: Path) -> None:
@@ -232,8 +231,7 @@ def principal_components(embeddings: Tensor, device: torch.device) -> tuple[Tens
     mean, scale = plain.mean(dim=0), plain.std(dim=0, correction=0) + 1e-6
     plain = (plain - mean) / scale
     n_axes = min(TARGET_SIZE, *plain.shape)
-    torch.manual_seed(0)  # the axes are found from random ones: all of a ViT-L's 16,384 would take minutes
-    axes = torch.svd_lowrank(plain, q=min(n_axes + _SPARE_AXES, *plain.shape), niter=4)[2][:, :n_axes]
+    axes = first_axes(plain, n_axes)
     axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()  # an axis has no sign of its own
     projected = [((view.to(device) - mean) / scale @ axes).cpu() for view in embeddings]
     kept = projected[0].square().sum() / plain.square().sum().cpu().clamp(min=1e-12)
