@@ -51,8 +51,8 @@ def train(
         device, and may draw from torch's global generator, which is seeded from the step.
     batch_at : a pure function of the step, called ahead of time in other threads; it must bring its own generator. It
         gives this process's clips: all of the step's `batch_size` where there is one process.
-    run_dir : gets settings.json, log.jsonl, latest.pt (to resume from) and final.pt (averaged weights where
-        `ema_decay` is set).
+    run_dir : gets settings.json, log.jsonl, latest.pt (to resume from), final.pt (averaged weights where
+        `ema_decay` is set) and such a file each `keep_every_steps`.
     on_checkpoint : called with the step and the model (averaged weights, evaluation mode); its numbers are logged.
     time_limit_s : the run ends after this many seconds of training, those before an interruption included. The
         learning rate follows `steps` all the same: choose `steps` so that the limit is the exception.
@@ -96,7 +96,9 @@ def train(
             if last or run.step % settings.checkpoint_every_steps == 0:
                 _save(run_dir / "latest.pt", run, keep)
                 _report(run, on_checkpoint, log)
-    return _save_final(run_dir / "final.pt", run, keep)
+            if settings.keep_every_steps and run.step % settings.keep_every_steps == 0:
+                _save_averaged(run_dir / f"step_{run.step:07d}.pt", run, keep)
+    return _save_averaged(run_dir / "final.pt", run, keep)
 
 
 def _batches_ahead(run: Run, batch_at: Callable[[int], Batch], settings: TrainingSettings) -> Generator[Batch]:
@@ -148,7 +150,7 @@ def _save(path: Path, run: Run, keep: dict[str, Any]) -> None:
         save_checkpoint(path, model_state=weights, training_state=state, **keep)
 
 
-def _save_final(path: Path, run: Run, keep: dict[str, Any]) -> Path:
+def _save_averaged(path: Path, run: Run, keep: dict[str, Any]) -> Path:
     weights, state = run.weights(averaged=True), {"step": run.step, "elapsed_s": run.elapsed_s}
     if is_first():
         save_checkpoint(path, model_state=weights, training_state=state, **keep)

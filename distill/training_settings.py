@@ -13,6 +13,7 @@ FREE_SETTINGS = frozenset(
         "threads",
         "loading_threads",
         "checkpoint_every_steps",
+        "keep_every_steps",
         "log_every_steps",
         "peak_tflops",
         "recompute_activations",
@@ -29,6 +30,7 @@ class TrainingSettings(Settings):
     ``precision`` bfloat16 is autocast; weights, optimizer and averages stay float32. ``peak_tflops`` is what the device
     could do at most at that precision, from its data sheet: with it the log tells which part is used (MFU).
     ``loading_threads`` make batches ahead of time: about 600 augmented clips a second each.
+    Each ``keep_every_steps`` the averaged weights are kept as step_NNNNNNN.pt, for a curve over steps.
     ``ema_decay`` None keeps no average of the weights. Of several processes each keeps all weights and optimizer state
     ("none", which is DDP), or with ``sharding`` "fsdp" its share of them, and fetches a block's weights when it is due.
 
@@ -44,6 +46,7 @@ class TrainingSettings(Settings):
     warmup_steps: int = Field(ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     checkpoint_every_steps: int = Field(gt=0)
+    keep_every_steps: int | None = Field(default=None, gt=0)
     log_every_steps: int = Field(gt=0)
     seed: int = Field(ge=0)
     threads: int = Field(default=2, gt=0)

@@ -236,6 +236,16 @@ def test_the_callback_sees_averaged_weights_in_evaluation_mode_and_leaves_traini
     assert [record["auroc"] for record in records if "auroc" in record] == [0.25, 0.5, 0.75, 1.0]
 
 
+def test_averaged_weights_are_kept_along_the_way_and_change_nothing_that_is_learnt(tmp_path):
+    plain = load_checkpoint(run(tmp_path / "plain")).model_state
+    kept = run(tmp_path / "kept", SETTINGS.model_copy(update={"keep_every_steps": 8}))
+    assert sorted(path.name for path in (tmp_path / "kept").glob("step_*")) == ["step_0000008.pt", "step_0000016.pt"]
+    assert all(torch.equal(value, plain[name]) for name, value in load_checkpoint(kept).model_state.items())
+    half_way = load_checkpoint(tmp_path / "kept" / "step_0000008.pt")
+    assert half_way.training_state["step"] == 8
+    assert not torch.equal(half_way.model_state["0.weight"], plain["0.weight"])
+
+
 def test_the_time_limit_ends_the_run_with_a_final_checkpoint(tmp_path: Path) -> None:
     final = run(tmp_path, time_limit_s=1e-9)
     assert load_checkpoint(final).training_state["step"] == 1
