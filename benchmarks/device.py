@@ -7,19 +7,26 @@ from typing import Any
 
 # Instructions that decide how fast int8 runs against float32: dot products of 8-bit integers, and wide vectors.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve")
+_CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_THERMAL = Path("/sys/class/thermal")
+_BOARD = Path("/proc/device-tree/model")  # of ARM boards: "Raspberry Pi 4 Model B Rev 1.4"
 
 
 def describe_device() -> dict[str, Any]:
-    """Processor, telling instruction sets, cores, system and Python."""
+    """Processor, telling instruction sets, cores, clock, heat and system; None for what the system does not say."""
     info = _cpu_info()
     flags = set((info.get("flags") or info.get("Features") or "").split())
+    machine = platform.machine() or "unknown"
     return {
+        "device": (_text(_BOARD) or "").strip("\0") or f"{machine} computer",
+        "machine": machine,
         "cpu": info.get("model name") or info.get("Hardware") or platform.processor() or "unknown",
-        "machine": platform.machine(),
-        "instructions": [flag for flag in TELLING_FLAGS if flag in flags],
         "n_cores": os.cpu_count(),
+        "instructions": [flag for flag in TELLING_FLAGS if flag in flags],
+        "governor": _text(_CPU0 / "scaling_governor"),
+        "cpu_mhz": _cpu_mhz(info),
+        "temperature_c": temperature_c(),
         "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
     }
 
 
@@ -31,10 +38,34 @@ def load_average() -> float | None:
         return None
 
 
-def _cpu_info() -> dict[str, str]:
+def temperature_c(folder: Path = _THERMAL) -> float | None:
+    """The hottest thermal zone in degrees Celsius; None where none can be read."""
+    texts = [_text(path) for path in sorted(folder.glob("thermal_zone*/temp"))]
+    values = [int(text) / 1000 for text in texts if text and text.lstrip("-").isdigit()]
+    return max(values, default=None)
+
+
+def _cpu_mhz(info: dict[str, str]) -> float | None:
+    """Clock of the first core as it is now."""
+    khz = _text(_CPU0 / "scaling_cur_freq") or ""
+    if khz.isdigit():
+        return int(khz) / 1000
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return round(float(info["cpu MHz"]), 1)
+    except (KeyError, ValueError):
+        return None
+
+
+def _text(path: Path) -> str | None:
+    """What a file of the system says; None where it is absent, empty or may not be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
     except OSError:
-        return {}
+        return None
+
+
+def _cpu_info() -> dict[str, str]:
+    """/proc/cpuinfo of the first processor, and what is said of the machine as a whole."""
+    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
     pairs = (line.partition(":") for line in reversed(lines) if ":" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
