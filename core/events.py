@@ -41,11 +41,16 @@ def count_coughs(events: tuple[Event, ...]) -> int:
 class EventFinder:
     """Finds the events of one recording from its clips in order of time; keeps no more than one clip's frames.
 
+    An event is final once no later clip can change it: a cough within about a clip's length, another label's event
+    when a clip has begun beyond its end. `release` hands over what is final, so that a stream without an end can be
+    heard in constant memory.
+
     Coughs come from the activity track: the frames of overlapping clips are averaged on one grid of frames that begins
-    at the start of the recording, where a clip is placed at the frame nearest to its start. All clips but the last
-    start on the grid; the last one ends where the recording ends, so its frames may lie up to half a frame (20 ms)
-    beside their time, well within the 250 ms that event scoring tolerates. The other labels have no track:
-    neighbouring clips over the label's threshold make one event.
+    at the start of the recording, where a clip is placed at the frame nearest to its start. At a bundle's own hop all
+    clips but the last start on the grid; the last one ends where the recording ends, so its frames may lie up to half
+    a frame (20 ms) beside their time, well within the 250 ms that event scoring tolerates, and so may those of every
+    other clip at a hop of 0.5 s. The other labels have no track: neighbouring clips over the label's threshold make
+    one event.
 
     Parameters
     ----------
@@ -75,8 +80,25 @@ class EventFinder:
             if label != COUGH:
                 self._events += self._others[label].push(window, float(probability))
 
+    def pass_over(self, start_s: float) -> None:
+        """Take note of a clip that was not run: it holds no event, and its frames no activity of their own."""
+        self._add_coughs(self._coughs.push(self._track.pass_over(start_s)))
+        for merger in self._others.values():
+            self._events += merger.pass_over(start_s)
+
+    def release(self) -> tuple[Event, ...]:
+        """Hand over the events that became final since the last release, in the order in which they did."""
+        released, self._events = tuple(self._events), []
+        return released
+
     def finish(self, duration_s: float) -> tuple[Event, ...]:
-        """All events in order of time, none beyond the recording's end; call once, after the last clip."""
+        """All events not released, in order of time, none beyond the recording's end; call once, after the last clip.
+
+        Parameters
+        ----------
+        duration_s : float
+            Length of the recording.
+        """
         self._add_coughs(self._coughs.push(self._track.finish()) + self._coughs.finish())
         for merger in self._others.values():
             self._events += merger.finish()
@@ -93,6 +115,8 @@ class EventFinder:
 class ActivityTrack:
     """Averages the activity of overlapping clips frame by frame and gives each frame once no later clip can reach it.
 
+    Only clips that were run are averaged; a frame that none of them covers has activity 0.
+
     A frame counts only if one of the clips that cover it holds a cough with at least `gate_probability`; it is 0
     otherwise. Frames that begin after the end of a short, repeated recording are left out: they are repeats.
     """
@@ -106,16 +130,20 @@ class ActivityTrack:
 
     def push(self, window: WindowProbabilities, cough_probability: float) -> np.ndarray:
         """Take a clip; return the frames before its start, which are final. ValueError if clips go back in time."""
-        n_final = math.floor(window.start_s / self._step_s + 0.5) - self._first_frame
-        if n_final < 0:
-            raise ValueError(f"a clip starts at {window.start_s} s, before the one that was taken last")
-        final = self._release(n_final)
+        final = self.pass_over(window.start_s)
         activity = window.activity[: math.ceil(window.valid_s / self._step_s - ROUNDING)]
         self._extend(len(activity) - len(self._sum))
         self._sum[: len(activity)] += activity
         self._n_clips[: len(activity)] += 1
         self._gate_open[: len(activity)] |= cough_probability >= self._gate_probability
         return final
+
+    def pass_over(self, start_s: float) -> np.ndarray:
+        """Return the frames before `start_s`, where a clip starts that was not run; ValueError as `push`."""
+        n_final = math.floor(start_s / self._step_s + 0.5) - self._first_frame
+        if n_final < 0:
+            raise ValueError(f"a clip starts at {start_s} s, before the one that was taken last")
+        return self._release(n_final)
 
     def finish(self) -> np.ndarray:
         """Return the frames that are left."""
@@ -206,15 +234,20 @@ class WindowMerger:
 
     def push(self, window: WindowProbabilities, probability: float) -> list[Event]:
         """Take a clip's probability of the label; return the event that ended before it, if one did."""
+        ended = self.pass_over(window.start_s)
         if probability < self._threshold:
-            return []
+            return ended
         end_s = window.start_s + window.valid_s
-        if self._open is not None and window.start_s <= self._open.end_s + self._merge_gap_s + ROUNDING:
+        if self._open is None:
+            self._open = Event(self._label, window.start_s, end_s, probability)
+        else:
             self._open = Event(self._label, self._open.start_s, end_s, max(self._open.probability, probability))
-            return []
-        ended = self.finish()
-        self._open = Event(self._label, window.start_s, end_s, probability)
         return ended
+
+    def pass_over(self, start_s: float) -> list[Event]:
+        """Return the open event if it lies too far before `start_s`, where the next clip starts, to be joined."""
+        is_over = self._open is not None and start_s > self._open.end_s + self._merge_gap_s + ROUNDING
+        return self.finish() if is_over else []
 
     def finish(self) -> list[Event]:
         """Return the event that is still open, if there is one."""

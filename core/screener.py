@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, open_recording
+from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.clips import Clip, ClipCutter
 from core.errors import AudioError
-from core.events import EventFinder, WindowProbabilities, count_coughs
+from core.events import count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.pooling import EventScores, PooledEmbedding, probabilities
+from core.listening import HeardClip, Listener, check_block, check_sample_rate
+from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.quality import Quality, QualityMeter
-from core.resample import Resampler
 from core.results import ModelFacts, RecordingFacts, Screening
 from core.stopwatch import Stopwatch
 
@@ -77,17 +76,17 @@ class Screener:
         AudioError
             If the rate is out of range, there is no sample, or a sample is not a finite number.
         """
-        _check_sample_rate(sample_rate_hz, name)
+        check_sample_rate(sample_rate_hz, name)
         stopwatch = stopwatch or Stopwatch()
-        listener = _Listener(self.bundle, self.interpreter, sample_rate_hz, stopwatch)
+        hearing = _Hearing(self.bundle, self.interpreter, sample_rate_hz, stopwatch)
         n_samples = 0
         for block in stopwatch.iterate("decode", blocks):
-            _check_block(block, name)
+            check_block(block, name)
             n_samples += len(block)
-            listener.hear(block)
+            hearing.hear(block)
         if n_samples == 0:
             raise AudioError(f"{name} holds no samples; expected a recording.")
-        return listener.finish(RecordingFacts(name, sha256, n_samples / sample_rate_hz, sample_rate_hz))
+        return hearing.finish(RecordingFacts(name, sha256, n_samples / sample_rate_hz, sample_rate_hz))
 
 
 def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, threads: int = 1) -> Screening:
@@ -96,36 +95,30 @@ def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, thre
     return Screener(opened, threads).screen(path)
 
 
-class _Listener:
+class _Hearing:
     """What is kept of one recording while it is heard: running results, never sound."""
 
     def __init__(self, bundle: Bundle, interpreter: Interpreter, sample_rate_hz: int, stopwatch: Stopwatch):
         labels = bundle.event_labels
-        self._bundle, self._interpreter, self._stopwatch = bundle, interpreter, stopwatch
-        self._resampler = Resampler(sample_rate_hz)
+        self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
-        self._cutter = ClipCutter(bundle.screening.hop_s)
+        hop_s = bundle.screening.hop_s
+        self._listener = Listener(bundle, interpreter, sample_rate_hz, hop_s, stopwatch, self._quality.push)
         self._scores = EventScores(len(labels))
-        self._events = EventFinder(labels, bundle.screening)
         size = bundle.model_shape.embedding_size
         self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
 
     def hear(self, block: np.ndarray) -> None:
         """Take the next samples at the recording's own rate."""
-        with self._stopwatch.stage("resample"):
-            resampled = self._resampler.process(block)
-        self._take(resampled)
+        self._pool(self._listener.hear(block))
 
     def finish(self, recording: RecordingFacts) -> Screening:
         """Take what is left and give the screening."""
-        with self._stopwatch.stage("resample"):
-            rest = self._resampler.flush()
-        self._take(rest)
-        self._run(self._cutter.finish())
+        self._pool(self._listener.finish())
         with self._stopwatch.stage("quality"):
             quality = self._quality.verdict()
         with self._stopwatch.stage("events"):
-            events = self._events.finish(recording.duration_s) if quality.acceptable else ()
+            events = self._listener.events.finish(recording.duration_s) if quality.acceptable else ()
         with self._stopwatch.stage("probes"):
             pairs = zip(self._bundle.probes, self._pooled, strict=True)
             probes = tuple(apply_probe(probe, pooled.mean, pooled.n_clips, quality) for probe, pooled in pairs)
@@ -136,28 +129,17 @@ class _Listener:
             events=events,
             cough_count=count_coughs(events) if quality.acceptable else None,
             probes=probes,
-            model=ModelFacts(self._bundle.name, self._bundle.model_sha256, self._bundle.format_version),
+            model=model_facts(self._bundle),
             timing_ms=self._stopwatch.timing_ms,
         )
 
-    def _take(self, samples: np.ndarray) -> None:
-        with self._stopwatch.stage("quality"):
-            self._quality.push(samples)
-        with self._stopwatch.stage("resample"):
-            clips = self._cutter.push(samples)
-        self._run(clips)
-
-    def _run(self, clips: list[Clip]) -> None:
-        for clip in clips:
-            with self._stopwatch.stage("model"):
-                outputs = self._interpreter.run(clip.waveform)
+    def _pool(self, heard: list[HeardClip]) -> None:
+        for clip in heard:
             with self._stopwatch.stage("events"):
-                events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
-                self._scores.push(events)
-                self._events.push(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
+                self._scores.push(clip.event_probabilities)
             with self._stopwatch.stage("probes"):
                 for pooled in self._pooled:
-                    pooled.push(outputs.embedding, events)
+                    pooled.push(clip.embedding, clip.event_probabilities)
 
     def _event_scores(self, quality: Quality) -> dict[str, float] | None:
         if not quality.acceptable:
@@ -165,12 +147,6 @@ class _Listener:
         return dict(zip(self._bundle.event_labels, self._scores.probabilities.tolist(), strict=True))
 
 
-def _check_sample_rate(sample_rate_hz: int, name: str) -> None:
-    if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
-        expected = f"expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz"
-        raise AudioError(f"{name} has a sample rate of {sample_rate_hz} Hz; {expected}.")
-
-
-def _check_block(block: np.ndarray, name: str) -> None:
-    if block.ndim != 1 or not np.isfinite(block).all():
-        raise AudioError(f"{name} holds samples that are not finite numbers, or more than one channel.")
+def model_facts(bundle: Bundle) -> ModelFacts:
+    """What a result says about the bundle that it comes from."""
+    return ModelFacts(bundle.name, bundle.model_sha256, bundle.format_version)
