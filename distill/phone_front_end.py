@@ -83,13 +83,14 @@ class PhoneFrontEnd(nn.Module):
     Only operators that XNNPACK runs in float32. The DFT is folded `N_FOLDS` times (decimation in frequency, Cooley and
     Tukey 1965): the cosine of an even bin repeats in the second half of the window and that of an odd bin is its
     opposite there, so that half as many samples are left; the even bins are folded again. The matrix products that
-    remain have 23 % of the multiplications of the whole one and give the same features.
+    remain have 23 % of the multiplications of the whole one and give the same features. The two halves of a Hann window
+    add up to 1 (w[n + 200] = 1 - w[n]), so that windowing and first fold are one step over half a frame.
     """
 
     def __init__(self, n_mels: int = N_MELS) -> None:
         super().__init__()
         classes = folded_bins(used_bins(n_mels))
-        matrices = {"window": hann_window(), "opposite": np.array([-1.0])}
+        matrices = {"window": hann_window()[: WINDOW_SAMPLES // 2]}
         for level, bins in enumerate(classes, 1):
             cosine, sine = dft_weights(bins, WINDOW_SAMPLES >> min(level, N_FOLDS))
             matrices |= {f"cosine_{level}": cosine, f"sine_{level}": sine}
@@ -99,16 +100,17 @@ class PhoneFrontEnd(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map a waveform (batch, CLIP_SAMPLES) in [-1, 1] to features (batch, 1, N_FRAMES, n_mels), about -9 to 4."""
-        energy = F.linear(self._power(_frames(waveform) * self.window), self.mel)
+        energy = F.linear(self._power(*_halves(waveform)), self.mel)
         mean_energy = energy.mean(dim=(1, 2), keepdim=True)
         relative = energy / (mean_energy + SILENCE_POWER)
         return torch.log(relative + RELATIVE_FLOOR).unsqueeze(1)
 
-    def _power(self, even: Tensor) -> Tensor:
-        """Power of the bins of `folded_bins`, in its order, shape (batch, N_FRAMES, n_bins)."""
-        power = []
-        for level in range(1, N_FOLDS + 1):
-            even, odd = self._folded(even)
+    def _power(self, first: Tensor, second: Tensor) -> Tensor:
+        """Power of the bins of `folded_bins`, in its order, shape (batch, N_FRAMES, n_bins), of frames in two halves."""
+        even, odd = second + (first - second) * self.window, (first + second) * self.window - second
+        power = [self._power_of_class(odd, 1)]
+        for level in range(2, N_FOLDS + 1):
+            even, odd = _folded(even)
             power.append(self._power_of_class(odd, level))
         return torch.cat([*power, self._power_of_class(even, N_FOLDS + 1)], dim=2)
 
@@ -117,16 +119,17 @@ class PhoneFrontEnd(nn.Module):
         imaginary = F.linear(folded, self.get_buffer(f"sine_{level}"))
         return real * real + imaginary * imaginary
 
-    def _folded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum and difference of the two halves of each frame."""
-        half = frames.shape[2] // 2
-        first, second = frames[:, :, :half], frames[:, :, half:]
-        return first + second, first + second * self.opposite
+
+def _folded(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum and difference of the two halves of each frame."""
+    half = frames.shape[2] // 2
+    first, second = frames[:, :, :half], frames[:, :, half:]
+    return first + second, first - second
 
 
-def _frames(waveform: Tensor) -> Tensor:
-    """Cut a waveform into overlapping frames, shape (batch, N_FRAMES, WINDOW_SAMPLES), zeros after the end."""
-    overlap = WINDOW_SAMPLES - HOP_SAMPLES
+def _halves(waveform: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut a waveform into overlapping frames, zeros after the end: their halves, both (batch, N_FRAMES, 200)."""
+    half, overlap = WINDOW_SAMPLES // 2, WINDOW_SAMPLES - HOP_SAMPLES
     hops = waveform.reshape(-1, N_FRAMES, HOP_SAMPLES)
-    following = F.pad(hops[:, 1:, :overlap], (0, 0, 0, 1))
-    return torch.cat([hops, following], dim=2)
+    following = F.pad(hops[:, :, :overlap][:, 1:], (0, 0, 0, 1))  # columns first: the smaller copy
+    return hops[:, :, :half], torch.cat([hops[:, :, half:], following], dim=2)

@@ -19,7 +19,8 @@ from distill.tflite_teacher import TfliteTeacher
 
 EXPECTED = (
     "expected mae:PATH (a checkpoint of tussis-pretrain), hear:FOLDER or hear:HUB_ID (in google/hear-pytorch's "
-    "layout), tflite:PATH (a model that takes a waveform), or several joined by +"
+    "layout), tflite:PATH (a model that takes a waveform), tflite-inner:PATH (what its last layer takes), or several "
+    "joined by +"
 )
 
 
@@ -79,7 +80,7 @@ def load_teacher(spec: str) -> Teacher:
 
     Parameters
     ----------
-    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID" or "tflite:PATH", or several of them joined by "+"
+    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID", "tflite:PATH" or "tflite-inner:PATH", or several of them joined by "+"
 
     Raises
     ------
@@ -111,7 +112,12 @@ def _load_hear(place: str) -> Teacher:
     return EncoderTeacher(load_vit_folder(folder), f"hear:{place}", f"hear:{vit_folder_sha256(folder)}")
 
 
-_LOADERS = {"mae": _load_mae, "hear": _load_hear, "tflite": lambda place: TfliteTeacher(Path(place))}
+_LOADERS = {
+    "mae": _load_mae,
+    "hear": _load_hear,
+    "tflite": lambda place: TfliteTeacher(Path(place)),
+    "tflite-inner": lambda place: TfliteTeacher(Path(place), inner=True),
+}
 
 
 def load_mae_encoder(path: Path) -> Encoder:

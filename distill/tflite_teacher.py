@@ -41,17 +41,20 @@ class TfliteTeacher:
     """A TFLite model with one fixed float waveform input at 16 kHz; the mean over its windows is the embedding.
 
     Of the outputs that are one vector a window, shape (1, d), the longest is taken. YAMNet offers only its class scores
-    so; its (96, 64) spectrogram is no such vector.
+    so; its (96, 64) spectrogram is no such vector. With `inner`, what the model's last fully connected layer takes is
+    the embedding: for YAMNet the 1024 values that its classes are read from.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        self.name = f"tflite:{path}"
-        self._interpreter = _open_interpreter(path, threads, "a teacher")
-        self._input, self._output = self._waveform_input(path), self._embedding_output(path)
+    def __init__(self, path: Path, threads: int = 1, inner: bool = False) -> None:
+        kind = "tflite-inner" if inner else "tflite"
+        self.name = f"{kind}:{path}"
+        self._interpreter = _open_interpreter(path, threads, "a teacher", keep_inner=inner)
+        self._input = self._waveform_input(path)
+        self._output = self._last_layer_input(path) if inner else self._embedding_output(path)
         self.window_samples = int(self._input["shape"][-1])
-        self.embedding_size = int(self._output["shape"][-1])
+        self.embedding_size = int(np.prod(self._output["shape"]))
         self.block_sizes = (self.embedding_size,)
-        self.fingerprint = f"tflite:{sha256_of_file(path)}"
+        self.fingerprint = f"{kind}:{sha256_of_file(path)}"
 
     def embed(self, waveform: Tensor) -> Tensor:
         """Embed waveforms (batch, 32000), float32 at 16 kHz, as (batch, embedding_size)."""
@@ -75,6 +78,17 @@ class TfliteTeacher:
                 f"at least {MIN_INPUT_SAMPLES} samples at 16 kHz, found {_describe(details)}"
             )
         return details[0]
+
+    def _last_layer_input(self, path: Path) -> dict[str, Any]:
+        """The input of the last fully connected layer; a 1x1 convolution over one place is one as well."""
+        tensors = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
+        for node in reversed(self._interpreter._get_ops_details()):
+            its_input = tensors.get(int(node["inputs"][0])) if len(node["inputs"]) else None
+            if node["op_name"] not in ("FULLY_CONNECTED", "CONV_2D") or its_input is None:
+                continue
+            if its_input["dtype"] == np.float32 and int(np.prod(its_input["shape"])) == int(its_input["shape"][-1]):
+                return its_input
+        raise DataError(f"{path} cannot be a teacher by its inner embedding: no layer reads one float32 vector")
 
     def _embedding_output(self, path: Path) -> dict[str, Any]:
         details = self._interpreter.get_output_details()
@@ -105,11 +119,13 @@ def _describe(details: list[dict[str, Any]]) -> str:
     return ", ".join(f"{np.dtype(d['dtype']).name} {tuple(int(n) for n in d['shape_signature'])}" for d in details)
 
 
-def _open_interpreter(path: Path, threads: int, role: str) -> Any:
+def _open_interpreter(path: Path, threads: int, role: str, keep_inner: bool = False) -> Any:
+    """Open a model; with `keep_inner` all its tensors can be read after a run, which runs without a delegate."""
     from ai_edge_litert.interpreter import Interpreter
 
+    options = {"experimental_preserve_all_tensors": True} if keep_inner else {}
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter = Interpreter(model_path=str(path), num_threads=threads, **options)
         interpreter.allocate_tensors()
     except (ValueError, OSError, RuntimeError) as error:
         raise DataError(f"cannot load {role} from {path}: {error}") from error

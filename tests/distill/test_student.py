@@ -37,7 +37,7 @@ from distill.student import (
 from quantize.synthesized_clips import synthesized_clips
 
 DISTILL = Path(__file__).parents[2] / "distill"
-PARAMETERS = {"nano": 153_890, "small": 429_498, "small48": 454_906, "base": 3_059_266}
+PARAMETERS = {"nano": 153_890, "small": 370_242, "base": 3_059_266}
 
 
 def noise(seconds: float = 2.0) -> torch.Tensor:

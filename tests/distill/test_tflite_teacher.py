@@ -64,7 +64,7 @@ def stand_in(monkeypatch, tmp_path: Path):
     """Give a teacher whose file has the inputs and outputs that one names."""
 
     def teacher(inputs: list[dict], outputs: list[dict]) -> TfliteTeacher:
-        monkeypatch.setattr(tflite_teacher, "_open_interpreter", lambda *_: StandInRuntime(inputs, outputs))
+        monkeypatch.setattr(tflite_teacher, "_open_interpreter", lambda *_, **__: StandInRuntime(inputs, outputs))
         (tmp_path / "model.tflite").write_bytes(b"stands in")
         return TfliteTeacher(tmp_path / "model.tflite")
 
@@ -87,6 +87,33 @@ def test_yamnet_teaches_its_class_scores_and_not_its_spectrogram() -> None:
     clip = noise()[1].numpy()
     windows = [events._class_scores(clip[start : start + 15_600]) for start in window_starts(15_600)]
     assert np.allclose(scores[1].numpy(), np.mean(windows, axis=0), atol=1e-6)
+
+
+def test_the_inner_embedding_is_what_the_event_layer_of_our_own_model_takes() -> None:
+    teacher, interpreter = TfliteTeacher(SHIPPED, inner=True), LiteRtInterpreter(SHIPPED)
+    assert teacher.embedding_size == interpreter.shape.embedding_size
+    inner, output = teacher.embed(noise(1))[0].numpy(), interpreter.run(noise(1)[0].numpy()).embedding
+    cosine = inner @ output / np.linalg.norm(inner) / np.linalg.norm(output)
+    assert cosine > 0.99  # other kernels round int8 otherwise
+
+
+@needs_yamnet
+def test_yamnets_inner_embedding_has_1024_values_and_its_classes_follow_from_it() -> None:
+    inner, outer = TfliteTeacher(YAMNET, inner=True), TfliteTeacher(YAMNET)
+    assert (inner.embedding_size, outer.embedding_size) == (1024, 521)
+    assert inner.fingerprint != outer.fingerprint
+    embeddings = inner.embed(noise(2)).numpy()
+    assert embeddings.shape == (2, 1024) and embeddings.min() >= 0 and embeddings.std(axis=1).min() > 0
+    assert not np.allclose(embeddings[0], embeddings[1])
+
+
+def test_a_model_whose_layers_read_no_vector_has_no_inner_embedding(tmp_path: Path) -> None:
+    import litert_torch
+
+    path = tmp_path / "average.tflite"
+    litert_torch.convert(torch.nn.AvgPool1d(2), (torch.zeros(1, 1, 32_000),)).export(str(path))
+    with pytest.raises(DataError, match="cannot be a teacher"):
+        TfliteTeacher(path, inner=True)
 
 
 @given(st.integers(1_600, 100_000))
