@@ -17,17 +17,23 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Contender:
-    """A loaded model to be timed.
+    """A loaded model, or a whole screening, to be timed.
 
-    ``run`` computes all outputs of one input of ``audio_s`` seconds; ``load_s`` is what loading took; ``facts`` go
-    into the result as they are.
+    ``run`` computes all outputs of one input of ``audio_s`` seconds; ``load_s`` is what loading took, and
+    ``allocate_s`` what allocating its tensors did where the two can be told apart; ``facts`` go into the result as they
+    are. ``audio_s`` is None where a run takes no audio; ``runtime`` is a library and its version, None for LiteRT; ``content`` the model's file.
     """
 
     name: str
     run: Callable[[], object]
-    audio_s: float
+    audio_s: float | None
     load_s: float
     facts: dict[str, Any]
+    stage: str = "model"
+    allocate_s: float | None = None
+    delegate: str = "xnnpack"
+    runtime: str | None = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The only place for the latency benchmark: the bundle's model and its peers in turns (tussis-benchmark latency)."""
+"""The only place for the latency benchmark: the app's screening, its stages and peers in turns (latency)."""
 
-import json
-from importlib.metadata import version
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from benchmarks.contenders import DETECTOR, YAMNET, load_detectors, load_student_model, load_yamnet
-from benchmarks.device import describe_device, load_average
+from benchmarks.contenders import DETECTOR, MODEL, PEER, YAMNET
+from benchmarks.delegates import XNNPACK, check_delegate
+from benchmarks.device import load_average
+from benchmarks.instrument import MAX_SHARE, Instrument, empty_contender, measure_instrument
 from benchmarks.interleaved import (
     MIN_RUNS,
     WARM_UP_RUNS,
@@ -20,147 +22,222 @@ from benchmarks.interleaved import (
     Timing,
     check_runs,
     ratio_with_interval,
-    summarize,
     time_interleaved,
 )
-from benchmarks.stages import stages
+from benchmarks.latency_subjects import Subjects, load_subjects
+from benchmarks.latency_table import show
+from benchmarks.result import Result, Row, make_result
+from benchmarks.row_log import RowLog
+from benchmarks.screening import SCREENING, ScreeningContender, write_recording
+from benchmarks.timed_rows import timed_row
 from core.bundle import load_bundle
 from core.errors import exit_on_error
-from core.files import check_writable, write_atomically
+from core.files import check_writable
 from core.interpreter import MAX_THREADS
-from distill.provenance import source_commit
 
-SCHEMA = "tussis.latency/1"
+KIND = "latency"
 YAMNET_FILE = Path("../shared/models/yamnet.tflite")
+MLPERF_RUNS, MLPERF_S = 1024, 60.0
 PROTOCOL = (
-    "one run of each model in turn; warm-up left out; a run is input copied, model invoked, all its outputs read; "
-    "YAMNet's frames do not overlap; ratio of medians per second of audio, 95 % bootstrap interval over rounds; the "
-    "detector that ratios are to is the fastest of its precisions"
+    "one run of each in turn, for each number of threads apart; warm-up left out; of a model a run is input copied, "
+    "model invoked, all its outputs read; a screening is the app's own, from the file to the result, its stages by its "
+    "own stopwatch; YAMNet's frames do not overlap; ratio of medians per second of audio, 95 % bootstrap interval over "
+    "rounds; the detector that ratios are to is the fastest of its precisions"
 )
+Pair = tuple[Contender, Timing]
 
 
-def measure(contenders: list[Contender], threads: int, runs: int, seconds: float, console: Console) -> dict[str, Any]:
-    """Time contenders in turns and describe all that the times depend on; ratios are to those peers that are there."""
+@dataclass(frozen=True)
+class Plan:
+    """How to measure: numbers of threads and delegates, runs of each at least, and seconds to go on for at least."""
+
+    threads: tuple[int, ...]
+    delegates: tuple[str, ...]
+    runs: int
+    seconds: float
+    is_mlperf: bool
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the result: MLPerf Mobile's single stream is judged by its 90th percentile."""
+        headline = "p90_ms" if self.is_mlperf else "p50_ms"
+        return {
+            "n_runs": self.runs,
+            "warm_up_runs": 1 + WARM_UP_RUNS,
+            "headline": headline,
+            "is_mlperf": self.is_mlperf,
+        }
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one number of threads gave: rows, ratios to peers, and what measuring cost."""
+
+    rows: list[Row]
+    ratios: list[dict[str, Any]]
+    instrument: dict[str, Any]
+
+
+def measure(subjects: Subjects, plan: Plan, log: RowLog, console: Console) -> Result:
+    """Time all subjects with each number of threads; rows are in `log` as soon as they are there."""
+    blocks = []
+    notes: dict[str, None] = {}
+    for threads in plan.threads:
+        block = measure_block(subjects, plan, threads, console, notes.setdefault)
+        for row in block.rows:
+            log.append(row)
+        blocks.append(block)
+    for note in notes:
+        console.print(note)
+    ratios = [ratio for block in blocks for ratio in block.ratios]
+    facts = {**plan.facts, "instrument": [block.instrument for block in blocks]}
+    return make_result(KIND, PROTOCOL, log.rows, ratios, facts=facts)
+
+
+def measure_block(subjects: Subjects, plan: Plan, threads: int, console: Console, note: Callable[[str], Any]) -> Block:
+    """Load all subjects, time them in turns with one another and with a run that does nothing."""
+    loaded = load_subjects(subjects, threads, list(plan.delegates), note)
+    contenders = [*loaded.contenders, empty_contender()]
     load_before = load_average()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("timing", total=runs)
-        timings = time_interleaved(contenders, runs, seconds, lambda n: progress.update(task, completed=n))
-    timed = list(zip(contenders, timings, strict=True))
-    results = [summarize(contender, timing) for contender, timing in timed]
-    for peer, key in ((YAMNET, "of_yamnet_per_audio_s"), (DETECTOR, "of_detector_per_audio_s")):
-        for result, ratio in zip(results, ratios_to(peer, timed), strict=True):
-            result[key] = ratio
+        task = progress.add_task(f"timing, {threads} thread(s)", total=plan.runs)
+        on_round = lambda n: progress.update(task, completed=n)  # noqa: E731
+        timings = time_interleaved(contenders, plan.runs, plan.seconds, on_round)
+    instrument = measure_instrument(timings[-1])
+    timed = list(zip(contenders[:-1], timings[:-1], strict=True))
+    screenings = {id(its.contender): its for its in loaded.screenings}
+    rows = []
+    for pair in timed:
+        rows += _rows(pair, screenings.get(id(pair[0])), instrument, threads, load_before)
+    return Block(rows, ratios_to_peers(timed, threads), instrument_facts(instrument, rows, threads))
+
+
+def _rows(
+    pair: Pair, screening: ScreeningContender | None, instrument: Instrument, threads: int, load_before: float | None
+) -> list[Row]:
+    """The row of a contender, and of a screening's stages after it, each with the share that measuring takes of it."""
+    contender, timing = pair
+    p50_s = float(np.median(timing.runs_s))
+    n_entries = sum(screening.n_entries.values()) if screening else 0
+    share = {"instrument_share": instrument.share_of_run(p50_s, n_entries)}
+    rows = [timed_row(contender, timing, threads, load_before, share)]
+    for stage, its in screening.stages(len(timing.runs_s)) if screening else []:
+        entries = screening.n_entries[stage.stage.partition(": ")[2]]
+        share = {"instrument_share": instrument.share_of_stage(float(np.median(its.runs_s)), entries)}
+        rows.append(timed_row(stage, its, threads, load_before, share))
+    return rows
+
+
+def ratios_to_peers(timed: list[Pair], threads: int) -> list[dict[str, Any]]:
+    """Ratio of each of our models to each peer that ran with the same delegate, or with another runtime."""
+    ratios = []
+    for ours in (pair for pair in timed if pair[0].stage == MODEL and pair[0].facts["role"] != PEER):
+        for to, peer in _fastest_peers(timed, ours[0]).items():
+            ratio = ratio_with_interval(ours, peer)
+            run = {"stage": MODEL, "threads": threads, "delegate": ours[0].delegate}
+            ratios.append({"name": ours[0].name, "to": to, **run, **ratio})
+    return ratios
+
+
+def _fastest_peers(timed: list[Pair], ours: Contender) -> dict[str, Pair]:
+    """Peers by name; of those that are one model in several precisions the fastest."""
+    fastest: dict[str, Pair] = {}
+    for pair in timed:
+        peer = pair[0]
+        if peer.facts["role"] != PEER or (peer.runtime is None and peer.delegate != ours.delegate):
+            continue
+        name = DETECTOR if peer.name.startswith(DETECTOR) else peer.name
+        if name not in fastest or np.median(pair[1].runs_s) < np.median(fastest[name][1].runs_s):
+            fastest[name] = pair
+    return fastest
+
+
+def instrument_facts(instrument: Instrument, rows: list[Row], threads: int) -> dict[str, Any]:
+    """What measuring costs, the row of which it is the largest share, and stages too short to be told by a stopwatch."""
+    shares = {f"{row['name']}, {row['stage']}": row["metrics"]["instrument_share"] for row in rows}
+    short = {what: its for what, its in shares.items() if f"{SCREENING}: " in what and its > MAX_SHARE}
+    worst = max((what for what in shares if what not in short), key=lambda what: shares[what])
     return {
-        "schema": SCHEMA,
-        "protocol": PROTOCOL,
-        "device": describe_device(),
-        "load_average": {"before": load_before, "after": load_average()},
-        "runtime": f"ai-edge-litert {version('ai-edge-litert')}",
         "threads": threads,
-        "warm_up_runs": 1 + WARM_UP_RUNS,
-        "commit": source_commit(),
-        "results": results,
+        "empty_run_ms": 1000 * instrument.empty_run_s,
+        "stage_entry_ms": 1000 * instrument.stage_entry_s,
+        "largest_share": shares[worst],
+        "of": worst,
+        "max_share": MAX_SHARE,
+        "too_short": short,
     }
 
 
-def ratios_to(peer: str, timed: list[tuple[Contender, Timing]]) -> list[dict[str, float] | None]:
-    """Ratio of each to the fastest contender whose name begins with `peer`; None for these, or where there is none."""
-    peers = [pair for pair in timed if pair[0].name.startswith(peer)]
-    if not peers:
-        return [None] * len(timed)
-    fastest = min(peers, key=lambda pair: float(np.median(pair[1].runs_s)))
-    return [None if any(pair is its for its in peers) else ratio_with_interval(pair, fastest) for pair in timed]
+def make_plan(threads: list[int] | None, delegates: list[str] | None, runs: int, seconds: float, mlperf: bool) -> Plan:
+    """Check what was asked for; SettingsError or InterpreterError where it cannot be done."""
+    check_runs(runs)
+    for name in delegates or []:
+        check_delegate(name)
+    if mlperf:
+        runs, seconds = max(runs, MLPERF_RUNS), max(seconds, MLPERF_S)
+    return Plan(
+        tuple(dict.fromkeys(threads or [1])), tuple(dict.fromkeys(delegates or [XNNPACK])), runs, seconds, mlperf
+    )
 
 
-def gather(
-    bundle: Path | None, models: list[Path], yamnet: Path, detector: bool, threads: int, console: Console
-) -> list[Contender]:
-    """Load the bundle's model, further models and the peers; one whose file is absent is left out with a sentence."""
-    opened = load_bundle(bundle)
-    contenders = [load_student_model(opened.model_path, threads, opened.name)]
-    contenders += [load_student_model(path, threads, path.name) for path in models]
-    if yamnet.exists():
-        contenders.append(load_yamnet(yamnet, threads))
-    else:
-        console.print(f"YAMNet is left out: there is no file {yamnet}")
-    return contenders + (load_detectors(threads) if detector else [])
-
-
-def show(result: dict[str, Any], console: Console) -> None:
-    """Print a result as a table for a person."""
-    device = result["device"]
-    table = Table(title=f"{result['threads']} thread(s), {result['results'][0]['n_runs']} runs in turns, milliseconds")
-    for column in ("model", "load", "first", "p50", "p90", "p99", "p50 per s"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for its in result["results"]:
-        times = [f"{its[key]:.2f}" for key in ("load_ms", "first_run_ms", "p50_ms", "p90_ms", "p99_ms")]
-        table.add_row(f"{its['name']}, {its['audio_s']:g} s", *times, f"{its['p50_ms_per_audio_s']:.3f}")
-    console.print(table)
-    for peer, key in ((YAMNET, "of_yamnet_per_audio_s"), (f"the fastest {DETECTOR}", "of_detector_per_audio_s")):
-        for its in result["results"]:
-            if ratio := its[key]:
-                interval = f"{ratio['low']:.3f} to {ratio['high']:.3f}"
-                share = f"{ratio['value']:.3f} ({interval})"
-                console.print(f"{its['name']} takes {share} of {peer}'s time per second of audio")
-    for its in result["results"]:
-        facts = f"{its['model_bytes'] / 1e6:.2f} MB, sha256 {its['model_sha256'][:12]}, {its['delegate']}"
-        console.print(f"{its['name']}: {facts}")
-    instructions = ", ".join(device["instructions"]) or "no telling instructions"
-    load = result["load_average"]
-    console.print(f"{device['cpu']} ({instructions}), {result['runtime']}, commit {result['commit']}")
-    console.print(f"load average {load['before']} before and {load['after']} after, {device['n_cores']} cores")
-
-
-app = typer.Typer(add_completion=False, help="Measure what the shipped model costs.")
-
-
-@app.callback()
-def benchmark() -> None:
-    """Measure what the shipped model costs."""
-
-
-@app.command()
 def latency(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
     model: Annotated[
         list[Path] | None, typer.Option(help="A further .tflite of the same signature; repeatable.")
     ] = None,
-    float_model: Annotated[Path | None, typer.Option("--float", help="The float model, to stand beside.")] = None,
+    float_model: Annotated[
+        list[Path] | None, typer.Option("--float", help="The float model, to stand beside; repeatable.")
+    ] = None,
     yamnet: Annotated[
         Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")
     ] = YAMNET_FILE,
     detector: Annotated[
         bool, typer.Option(help=f"Build {DETECTOR} with random weights in three precisions; takes half a minute.")
     ] = False,
+    peer: Annotated[list[Path] | None, typer.Option(help="A peer's .tflite or .onnx, waveform in; repeatable.")] = None,
+    peer_seconds: Annotated[
+        float | None, typer.Option(min=0.01, help="Audio that a run of each --peer stands for, if its input hides it.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Recording to screen; 10 s of the demonstration at 44.1 kHz when left out.")
+    ] = None,
     runs: Annotated[int, typer.Option(help=f"Runs of each model, at least {MIN_RUNS}.")] = MIN_RUNS,
     seconds: Annotated[float, typer.Option(min=0, help="Go on for at least this many seconds, for instance 60.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of each model.")] = 1,
+    mlperf: Annotated[bool, typer.Option(help="As MLPerf Mobile's single stream: 1,024 runs, 60 s, p90.")] = False,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of each model; repeatable.")
+    ] = None,
+    delegate: Annotated[
+        list[str] | None, typer.Option(help="xnnpack, builtin (LiteRT's kernels) or reference; repeatable.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
 ) -> None:
-    """Time the bundle's model beside its peers, run by run in turns; milliseconds, percentiles, per second of audio.
+    """Time the app's screening, its stages, the model and peers, run by run in turns: percentiles in milliseconds.
 
-    Example: tussis-benchmark latency --yamnet ../shared/models/yamnet.tflite --runs 200 --json latency.json
+    Example: tussis-benchmark latency --threads 1 --threads 2 --json latency.json
     """
-    with exit_on_error("tussis-benchmark"):
-        check_runs(runs)
+    with exit_on_error("tussis-benchmark"), tempfile.TemporaryDirectory() as folder:
+        plan = make_plan(threads, delegate, runs, seconds, mlperf)
+        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
         if json_path is not None:
             check_writable(json_path)
-        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        models = [*(model or []), *([float_model] if float_model else [])]
-        contenders = gather(bundle, models, yamnet, detector, threads, notes)
-        result = measure(contenders, threads, runs, seconds, notes)
-        if json_path is not None:
-            write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        subjects = Subjects(
+            bundle=load_bundle(bundle),
+            models=(*(model or []), *(float_model or [])),
+            yamnet=_present(yamnet, notes),
+            peers=tuple(peer or []),
+            peer_s=peer_seconds,
+            has_detector=detector,
+            recording=recording or write_recording(Path(folder) / "demonstration.wav"),
+        )
+        with RowLog(json_path, KIND, PROTOCOL) as log:
+            result = measure(subjects, plan, log, notes)
+            log.finish(result)
         show(result, console)
 
 
-app.command()(stages)
-
-
-def main() -> None:
-    """Entry point of ``tussis-benchmark``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()
+def _present(yamnet: Path, console: Console) -> Path | None:
+    if yamnet.exists():
+        return yamnet
+    console.print(f"{YAMNET} is left out: there is no file {yamnet}")
+    return None

@@ -1,4 +1,4 @@
-"""The only place that describes a telephone: model, processor, cores, governor, battery, heat and load, never its name."""
+"""The only place that describes a telephone: model, processor, cores, battery, heat and load, but never its name."""
 
 import re
 import shlex
@@ -45,7 +45,7 @@ class PhoneDescription:
     cores: tuple[Core, ...]
 
     def big_cores(self) -> tuple[int, ...]:
-        """Cores that are clocked higher than the slowest ones; all where they are alike; none where clocks are unknown."""
+        """Cores clocked higher than the slowest ones; all where they are alike; none where clocks are unknown."""
         clocks = {core.index: core.max_khz for core in self.cores if core.max_khz}
         slowest = min(clocks.values(), default=0)
         return tuple(index for index, khz in clocks.items() if khz > slowest) or tuple(clocks)

@@ -60,7 +60,7 @@ def describe_run(
         "delegate": delegate,
         "threads": threads,
         "model_sha256": None if model is None else hashlib.sha256(model).hexdigest(),
-        "commit": source_commit(),
+        "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "load_average": {"before": now if load_before is None else load_before, "after": now},
     }
@@ -161,6 +161,12 @@ def _from_lines(text: str, path: Path) -> Any:
     if not whole or not isinstance(whole[0], dict):
         raise DataError(f"{path} holds no finished row.")
     return {**whole[0], "rows": whole[1:], "facts": {"ended_early": True}}
+
+
+@cache
+def _commit() -> str:
+    """The commit of the code that runs; a later one in the same folder is not what was measured."""
+    return source_commit()
 
 
 def _plain(value: Any, what: str) -> int | float:

@@ -1,9 +1,9 @@
 """The only place that tells front end from body in time, and how near the body is to this machine's int8 peak."""
 
-import json
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -12,60 +12,68 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.arm64_parts import BODY, FRONT_END, student_parts
-from benchmarks.contenders import load_plain
-from benchmarks.device import describe_device, load_average
-from benchmarks.interleaved import MIN_RUNS, WARM_UP_RUNS, Timing, check_runs, time_interleaved
+from benchmarks.contenders import OURS, load_plain
+from benchmarks.delegates import XNNPACK
+from benchmarks.device import load_average
+from benchmarks.interleaved import MIN_RUNS, WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
 from benchmarks.peak import FLOAT, INT8, PeakModel, count_macs, load_peak_models
+from benchmarks.result import Result, Row, make_result
+from benchmarks.row_log import RowLog
+from benchmarks.timed_rows import timed_row
 from core.bundle import load_bundle
-from core.clips import CLIP_SAMPLES
+from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import exit_on_error
-from core.files import check_writable, write_atomically
+from core.files import check_writable
 from core.interpreter import MAX_THREADS
-from distill.provenance import source_commit
 from quantize.operators import read_model
 
-SCHEMA = "tussis.stages/1"
-WHOLE = "whole"
+KIND = "stages"
+WHOLE, PEAK = "whole", "peak"
 PROTOCOL = (
     "one run of each in turn, warm-up left out; front end and body: the same file cut at its features; medians; "
     "peak: the fastest of several large convolutions in the same runtime, by medians"
 )
 
 
-def measure(content: bytes, peaks: list[PeakModel], threads: int, runs: int, console: Console) -> dict[str, Any]:
-    """Time the whole model, its two parts and the peak models in turns, and describe all that the times depend on."""
-    cut = student_parts(content, "the model")
-    parts = {WHOLE: content, FRONT_END: cut[FRONT_END], BODY: cut[BODY]}
-    ours = [load_plain(its, name, threads, None if name == BODY else CLIP_SAMPLES) for name, its in parts.items()]
+def measure(
+    content: bytes, name: str, peaks: list[PeakModel], threads: int, runs: int, log: RowLog, console: Console
+) -> Result:
+    """Time the whole model, its two parts and the peak models in turns; rows are in `log` as soon as they are there."""
+    parts = _parts(content)
+    ours = [_load(stage, its, name, threads) for stage, its in parts.items()]
     load_before = load_average()
+    contenders = [*ours, *(replace(peak.contender, audio_s=None, stage=PEAK) for peak in peaks)]
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("timing", total=runs)
-        contenders = [*ours, *(peak.contender for peak in peaks)]
         timings = time_interleaved(contenders, runs, on_round=lambda n: progress.update(task, completed=n))
     speeds = [peak_speed(peak, timing) for peak, timing in zip(peaks, timings[len(ours) :], strict=True)]
-    macs = {name: count_macs(its) for name, its in parts.items()}
     best = {
-        precision: max(its["gmacs_per_s"] for its in speeds if its["precision"] == precision)
+        precision: max(
+            its["gmacs_per_s"] for peak, its in zip(peaks, speeds, strict=True) if peak.precision == precision
+        )
         for precision in (FLOAT, INT8)
     }
-    return {
-        "schema": SCHEMA,
-        "protocol": PROTOCOL,
-        "device": describe_device(),
-        "load_average": {"before": load_before, "after": load_average()},
-        "runtime": f"ai-edge-litert {version('ai-edge-litert')}",
-        "threads": threads,
-        "n_runs": runs,
-        "warm_up_runs": 1 + WARM_UP_RUNS,
-        "commit": source_commit(),
-        "model_sha256": ours[0].facts["model_sha256"],
-        "stages": stage_rows(dict(zip(parts, timings, strict=False)), macs, best),
-        "peak_gmacs_per_s": best,
-        "peaks": speeds,
-    }
+    macs = {stage: count_macs(its) for stage, its in parts.items()}
+    metrics = [*stage_metrics(dict(zip(parts, timings, strict=False)), macs, best).values(), *speeds]
+    for contender, timing, its in zip(contenders, timings, metrics, strict=True):
+        log.append(timed_row(contender, timing, threads, load_before, its))
+    facts = {"n_runs": runs, "warm_up_runs": 1 + WARM_UP_RUNS, "peak_gmacs_per_s": best}
+    return make_result(KIND, PROTOCOL, log.rows, facts=facts)
 
 
-def stage_rows(timings: dict[str, Timing], macs: dict[str, int], best: dict[str, float]) -> dict[str, dict[str, float]]:
+def _parts(content: bytes) -> dict[str, bytes]:
+    cut = student_parts(content, "the model")
+    return {WHOLE: content, FRONT_END: cut[FRONT_END], BODY: cut[BODY]}
+
+
+def _load(stage: str, content: bytes, name: str, threads: int) -> Contender:
+    n_samples = None if stage == BODY else CLIP_SAMPLES
+    return load_plain(content, name, threads, n_samples, XNNPACK, stage, CLIP_S, OURS)
+
+
+def stage_metrics(
+    timings: dict[str, Timing], macs: dict[str, int], best: dict[str, float]
+) -> dict[str, dict[str, float]]:
     """Median time, share of the whole's time, multiply-accumulates and speed of each stage.
 
     The front end is compared with the float32 peak, the others with that of int8: the stem and the heads of a body
@@ -86,39 +94,37 @@ def stage_rows(timings: dict[str, Timing], macs: dict[str, int], best: dict[str,
     return rows
 
 
-def peak_speed(peak: PeakModel, timing: Timing) -> dict[str, Any]:
-    """Median time and speed of a peak model."""
-    median_s = float(np.median(timing.runs_s))
-    return {
-        "name": peak.contender.name,
-        "precision": peak.precision,
-        "macs": peak.macs,
-        "p50_ms": 1000 * median_s,
-        "gmacs_per_s": peak.macs / median_s / 1e9,
-    }
+def peak_speed(peak: PeakModel, timing: Timing) -> dict[str, float]:
+    """Speed of a peak model by its median time."""
+    return {"macs": peak.macs, "gmacs_per_s": peak.macs / float(np.median(timing.runs_s)) / 1e9}
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: Result, console: Console) -> None:
     """Print a result as two tables for a person."""
-    table = Table(title=f"{result['threads']} thread(s), {result['n_runs']} runs in turns")
+    rows, facts = result["rows"], result["facts"]
+    table = Table(title=f"{rows[0]['threads']} thread(s), {facts['n_runs']} runs in turns")
     for column in ("stage", "p50 ms", "of the time", "MMAC", "GMAC/s", "of the peak"):
         table.add_column(column, justify="left" if column == "stage" else "right")
-    for name, its in result["stages"].items():
+    for row in _of_stage(rows, (WHOLE, FRONT_END, BODY)):
+        its = row["metrics"]
         shares = f"{100 * its['share_of_time']:.0f} %", f"{100 * its['share_of_peak']:.0f} %"
         figures = f"{its['p50_ms']:.3f}", shares[0], f"{its['macs'] / 1e6:.1f}", f"{its['gmacs_per_s']:.1f}", shares[1]
-        table.add_row(name, *figures)
+        table.add_row(row["stage"], *figures)
     console.print(table)
-    for its in result["peaks"]:
-        console.print(f"{its['name']}: {its['p50_ms']:.2f} ms, {its['gmacs_per_s']:.1f} GMAC/s")
-    peak, load = result["peak_gmacs_per_s"], result["load_average"]
+    for row in _of_stage(rows, (PEAK,)):
+        its = row["metrics"]
+        console.print(f"{row['name']}: {its['p50_ms']:.2f} ms, {its['gmacs_per_s']:.1f} GMAC/s")
+    peak, load = facts["peak_gmacs_per_s"], rows[0]["load_average"]
     console.print(
         f"best: float32 {peak[FLOAT]:.1f}, int8 {peak[INT8]:.1f} GMAC/s; the front end stands against the first, "
         "body and whole against the second"
     )
-    console.print(f"{result['device']['cpu']}, {result['runtime']}, commit {result['commit']}")
-    console.print(
-        f"load average {load['before']} before and {load['after']} after, {result['device']['n_cores']} cores"
-    )
+    console.print(f"{rows[0]['cpu']}, {rows[0]['runtime']}, commit {rows[0]['commit']}")
+    console.print(f"load average {load['before']} before and {load['after']} after, {rows[0]['n_cores']} cores")
+
+
+def _of_stage(rows: Sequence[Row], stages: tuple[str, ...]) -> list[Row]:
+    return [row for row in rows if row["stage"] in stages]
 
 
 def stages(
@@ -137,8 +143,9 @@ def stages(
         if json_path is not None:
             check_writable(json_path)
         console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        content = read_model(model or load_bundle(bundle).model_path)
-        result = measure(content, load_peak_models(threads), threads, runs, notes)
-        if json_path is not None:
-            write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        path = model or load_bundle(bundle).model_path
+        name = model.name if model else load_bundle(bundle).name
+        with RowLog(json_path, KIND, PROTOCOL) as log:
+            result = measure(read_model(path), name, load_peak_models(threads), threads, runs, log, notes)
+            log.finish(result)
         show(result, console)

@@ -40,15 +40,21 @@ class ClipCutter:
     ----------
     hop_s : float in (0, 2]
         From the start of one clip to the start of the next; rounded to whole samples.
+    grid_s : float or None
+        Each clip but the last starts at the multiple of this that is nearest to its multiple of `hop_s`, so that the
+        frames of overlapping clips lie on one another: a hop of 0.5 s on a grid of 0.04 s is 0.52 and 0.48 s in turns.
     """
 
-    def __init__(self, hop_s: float) -> None:
+    def __init__(self, hop_s: float, grid_s: float | None = None) -> None:
         if not 0.0 < hop_s <= CLIP_S or round(hop_s * SAMPLE_RATE_HZ) < 1:
             raise ValueError(f"hop_s is {hop_s}; expected more than 0 and at most {CLIP_S} seconds")
         self._hop_samples = round(hop_s * SAMPLE_RATE_HZ)
+        self._grid_samples = 1 if grid_s is None else round(grid_s * SAMPLE_RATE_HZ)
+        if not 1 <= self._grid_samples <= max(1, self._hop_samples):
+            raise ValueError(f"grid_s is {grid_s}; expected more than 0 and at most the hop, {hop_s} seconds")
         self._kept = np.zeros(0, np.float32)  # the newest samples, at most CLIP_SAMPLES between calls
         self._received_samples = 0
-        self._next_start = 0
+        self._n_cut = 0
         self._finished = False
 
     def push(self, block: np.ndarray) -> list[Clip]:
@@ -58,9 +64,9 @@ class ClipCutter:
         self._kept = np.concatenate([self._kept, np.asarray(block, np.float32)])
         self._received_samples += len(block)
         clips = []
-        while self._next_start + CLIP_SAMPLES <= self._received_samples:
-            clips.append(self._cut(self._next_start))
-            self._next_start += self._hop_samples
+        while (start := self._start(self._n_cut)) + CLIP_SAMPLES <= self._received_samples:
+            clips.append(self._cut(start))
+            self._n_cut += 1
         self._kept = self._kept[-CLIP_SAMPLES:].copy()
         return clips
 
@@ -70,8 +76,12 @@ class ClipCutter:
         if 0 < self._received_samples < CLIP_SAMPLES:
             return [Clip(0.0, np.resize(self._kept, CLIP_SAMPLES), self._received_samples / SAMPLE_RATE_HZ)]
         last_start = self._received_samples - CLIP_SAMPLES
-        is_covered = last_start <= self._next_start - self._hop_samples
+        is_covered = last_start <= self._start(self._n_cut - 1)
         return [] if last_start < 0 or is_covered else [self._cut(last_start)]
+
+    def _start(self, number: int) -> int:
+        """First sample of clip `number`: on the grid, halves rounded up."""
+        return (2 * number * self._hop_samples + self._grid_samples) // (2 * self._grid_samples) * self._grid_samples
 
     def _cut(self, start: int) -> Clip:
         offset = start - (self._received_samples - len(self._kept))

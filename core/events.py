@@ -46,11 +46,10 @@ class EventFinder:
     heard in constant memory.
 
     Coughs come from the activity track: the frames of overlapping clips are averaged on one grid of frames that begins
-    at the start of the recording, where a clip is placed at the frame nearest to its start. At a bundle's own hop all
-    clips but the last start on the grid; the last one ends where the recording ends, so its frames may lie up to half
-    a frame (20 ms) beside their time, well within the 250 ms that event scoring tolerates, and so may those of every
-    other clip at a hop of 0.5 s. The other labels have no track: neighbouring clips over the label's threshold make
-    one event.
+    at the start of the recording, where a clip is placed at the frame nearest to its start. All clips but the last
+    start on the grid; the last one ends where the recording ends, so its frames may lie up to half a frame (20 ms)
+    beside their time, well within the 250 ms that event scoring tolerates. The other labels have no track:
+    neighbouring clips over the label's threshold make one event.
 
     Parameters
     ----------

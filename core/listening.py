@@ -44,7 +44,7 @@ class Listener:
     sample_rate_hz : int in [4000, 384000]
         Of the blocks.
     hop_s : float in (0, 2]
-        From one clip to the next.
+        From one clip to the next, on average: clips start on the grid of the model's activity frames.
     stopwatch : Stopwatch
     measure : callable
         Takes all samples at 16 kHz as they come, for instance `QualityMeter.push`; timed as ``quality``.
@@ -69,7 +69,7 @@ class Listener:
     ):
         self._interpreter, self._stopwatch, self._measure, self._gate = interpreter, stopwatch, measure, gate
         self._resampler = Resampler(sample_rate_hz)
-        self._cutter = ClipCutter(hop_s)
+        self._cutter = ClipCutter(hop_s, bundle.screening.activity_frame_step_s)
         self.events = EventFinder(bundle.event_labels, bundle.screening)
 
     def hear(self, block: np.ndarray) -> list[HeardClip]:

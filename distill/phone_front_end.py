@@ -106,7 +106,7 @@ class PhoneFrontEnd(nn.Module):
         return torch.log(relative + RELATIVE_FLOOR).unsqueeze(1)
 
     def _power(self, first: Tensor, second: Tensor) -> Tensor:
-        """Power of the bins of `folded_bins`, in its order, shape (batch, N_FRAMES, n_bins), of frames in two halves."""
+        """Power of the bins of `folded_bins`, in its order, shape (batch, N_FRAMES, n_bins); frames come in halves."""
         even, odd = second + (first - second) * self.window, (first + second) * self.window - second
         power = [self._power_of_class(odd, 1)]
         for level in range(2, N_FOLDS + 1):

@@ -18,7 +18,7 @@ ACTIVITY_FRAME_STEP_S = 2.0 / N_ACTIVITY_FRAMES
 class StudentSettings(Settings):
     """Mel bands, and widths and (time, mel) strides of the stages behind the stem, which halves both.
 
-    The defaults are those of the first student that was shipped; `distill/configs` holds the sizes nano, small and base.
+    The defaults are those of the first student; `distill/configs` holds the sizes nano, small and base.
     XNNPACK computes eight int8 channels at a time: widths that are no multiples of eight cost more than they give.
     """
 

@@ -213,7 +213,8 @@ app = typer.Typer(add_completion=False)
 StoreOption = Annotated[Path, typer.Option(help="Folder written by python -m distill.waveform_store.")]
 TEACHER_HELP = (
     "mae:CHECKPOINT, hear:FOLDER or hear:HUB_ID in google/hear-pytorch's layout, tflite:MODEL with a waveform input, "
-    "tflite-inner:MODEL (what its last layer takes, where its outputs are classes), or several joined by +, for instance mae:runs/pretrain/final.pt+tflite:yamnet.tflite."
+    "tflite-inner:MODEL (what its last layer takes, where its outputs are classes), or several joined by +, for "
+    "instance mae:runs/pretrain/final.pt+tflite-inner:yamnet.tflite."
 )
 OutOption = Annotated[Path, typer.Option(help="Folder of the targets.")]
 
