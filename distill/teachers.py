@@ -80,7 +80,7 @@ def load_teacher(spec: str) -> Teacher:
 
     Parameters
     ----------
-    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID", "tflite:PATH", "tflite-inner:PATH", or several of them joined by "+"
+    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID", "tflite:PATH", "tflite-inner:PATH", or several joined by "+"
 
     Raises
     ------
