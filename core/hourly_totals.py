@@ -1,0 +1,150 @@
+"""The only place where the events of a stream are counted hour by hour; an hour that cannot be judged has no count."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.audio import SAMPLE_RATE_HZ
+from core.events import Event
+from core.quality import Quality, QualityMeter
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class HourTotals:
+    """What was heard in one hour of a stream, or in the part of it before the stream ended.
+
+    ``event_counts`` (by label; an event counts in the hour in which it ends) is None where the hour's quality is not
+    acceptable: *unscored*, which is not "no cough". A gated clip is one that the model was not run on, because its
+    level was measured and nothing stood out; it counts as heard without an event.
+    """
+
+    start_s: float
+    duration_s: float
+    quality: Quality
+    event_counts: Mapping[str, int] | None
+    n_clips_run: int
+    n_clips_gated: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The hour's object in the contract."""
+        counts = None if self.event_counts is None else dict(self.event_counts)
+        return {**asdict(self), "quality": asdict(self.quality), "event_counts": counts}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the hours of a stream; ``event_counts`` is None where no hour could be scored.
+
+    ``scored_s`` is the time that the counts are of, ``unscored_s`` the time of the hours that could not be scored.
+    """
+
+    scored_s: float = 0.0
+    unscored_s: float = 0.0
+    event_counts: Mapping[str, int] | None = None
+    n_clips_run: int = 0
+    n_clips_gated: int = 0
+
+    def __add__(self, hour: HourTotals) -> "Totals":
+        is_scored = hour.event_counts is not None
+        counts = self.event_counts
+        if is_scored:
+            counts = {label: n + (counts or {}).get(label, 0) for label, n in hour.event_counts.items()}
+        return Totals(
+            scored_s=self.scored_s + (hour.duration_s if is_scored else 0.0),
+            unscored_s=self.unscored_s + (0.0 if is_scored else hour.duration_s),
+            event_counts=counts,
+            n_clips_run=self.n_clips_run + hour.n_clips_run,
+            n_clips_gated=self.n_clips_gated + hour.n_clips_gated,
+        )
+
+    @property
+    def gated_share(self) -> float | None:
+        """Gated clips over all clips; None before the first clip."""
+        n_clips = self.n_clips_run + self.n_clips_gated
+        return self.n_clips_gated / n_clips if n_clips else None
+
+    def per_hour(self, label: str) -> float | None:
+        """Events of a label in an hour of scored time; None where none was scored."""
+        return self.event_counts[label] / (self.scored_s / HOUR_S) if self.event_counts is not None else None
+
+
+@dataclass
+class _OpenHour:
+    counts: dict[str, int]
+    meter: QualityMeter = field(default_factory=QualityMeter)
+    n_samples: int = 0
+    n_run: int = 0
+    n_gated: int = 0
+
+
+class HourlyTotals:
+    """Counts samples, clips and events into hours and gives each hour once nothing can be added to it.
+
+    Parameters
+    ----------
+    labels : tuple of str
+    settling_s : float
+        How long after its end an event may still become known, at most: an hour is open for so long after its end.
+    hour_s : float
+        Its length, a whole number of samples at 16 kHz.
+    """
+
+    def __init__(self, labels: tuple[str, ...], settling_s: float, hour_s: float = HOUR_S) -> None:
+        self._labels, self._settling_s, self._hour_s = labels, settling_s, hour_s
+        self._hour_samples = round(hour_s * SAMPLE_RATE_HZ)
+        self._first = 0  # number of the oldest open hour
+        self._open: deque[_OpenHour] = deque()
+
+    def measure(self, samples: np.ndarray) -> None:
+        """Take the next samples at 16 kHz, shape (n,), of which quality is judged."""
+        while len(samples):
+            if not self._open or self._open[-1].n_samples == self._hour_samples:
+                self._open.append(_OpenHour(dict.fromkeys(self._labels, 0)))
+            hour = self._open[-1]
+            taken = samples[: self._hour_samples - hour.n_samples]
+            hour.meter.push(taken)
+            hour.n_samples += len(taken)
+            samples = samples[len(taken) :]
+
+    def count_clip(self, start_s: float, is_gated: bool) -> None:
+        """Count a clip in the hour in which it starts."""
+        hour = self._hour(int(start_s // self._hour_s))
+        hour.n_gated += is_gated
+        hour.n_run += not is_gated
+
+    def count_event(self, event: Event) -> None:
+        """Count an event in the hour in which it ends."""
+        self._hour(math.ceil(event.end_s / self._hour_s) - 1).counts[event.label] += 1
+
+    def close_before(self, start_s: float) -> list[HourTotals]:
+        """The hours that are complete when the newest clip starts at `start_s`."""
+        closed = []
+        while (self._first + 1) * self._hour_s + self._settling_s <= start_s:
+            closed.append(self._close())
+        return closed
+
+    def finish(self) -> list[HourTotals]:
+        """The hours that are left; the stream has ended."""
+        return [self._close() for _ in range(len(self._open))]
+
+    def _hour(self, number: int) -> _OpenHour:
+        return self._open[min(max(number - self._first, 0), len(self._open) - 1)]
+
+    def _close(self) -> HourTotals:
+        hour, start_s = self._open.popleft(), self._first * self._hour_s
+        self._first += 1
+        quality = hour.meter.verdict()
+        return HourTotals(
+            start_s=start_s,
+            duration_s=hour.n_samples / SAMPLE_RATE_HZ,
+            quality=quality,
+            event_counts=hour.counts if quality.acceptable else None,
+            n_clips_run=hour.n_run,
+            n_clips_gated=hour.n_gated,
+        )
