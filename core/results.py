@@ -116,16 +116,16 @@ def describe(screening: Screening) -> str:
     recording, model, quality = screening.recording, screening.model, screening.quality
     lines = [
         printable(recording.path),
-        _line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
-        _line("quality", _quality_words(quality)),
+        described_line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
+        described_line("quality", _quality_words(quality)),
     ]
     if screening.event_scores is None:
-        lines.append(_line("coughs", f"not scored: {spoken_reasons(quality)}"))
+        lines.append(described_line("coughs", f"not scored: {spoken_reasons(quality)}"))
     else:
-        lines += [_line("coughs", _cough_words(screening)), *_other_lines(screening)]
-    lines += [_line("probe", _probe_words(probe)) for probe in screening.probes]
-    lines.append(_line("time", ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in screening.timing_ms.items())))
-    lines.append(_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"))
+        lines += [described_line("coughs", _cough_words(screening)), *_other_lines(screening)]
+    lines += [described_line("probe", _probe_words(probe)) for probe in screening.probes]
+    lines.append(described_line("time", ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in screening.timing_ms.items())))
+    lines.append(described_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"))
     return "\n".join(lines)
 
 
@@ -141,7 +141,8 @@ def printable(path: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def _line(label: str, words: str) -> str:
+def described_line(label: str, words: str) -> str:
+    """A line of a description: a label in its column, and words that are wrapped beside it."""
     indent = " " * (LABEL_WIDTH + 2)
     wrapped = textwrap.fill(words, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
     return f"  {label:<{LABEL_WIDTH}}" + wrapped[len(indent) :]
@@ -174,8 +175,8 @@ def _other_lines(screening: Screening) -> list[str]:
     scores = ", ".join(f"{_spoken(label)} {score:.2f}" for label, score in screening.event_scores.items())
     heard = [f"{_spoken(label)} {_times(screening, label)}" for label in screening.event_scores if label != COUGH]
     heard = [words for words in heard if words[-1].isdigit()]
-    lines = [_line("events", f"{scores} (probability in the most probable clip)")]
-    return lines + ([_line("also heard", "; ".join(heard))] if heard else [])
+    lines = [described_line("events", f"{scores} (probability in the most probable clip)")]
+    return lines + ([described_line("also heard", "; ".join(heard))] if heard else [])
 
 
 def _spoken(label: str) -> str:

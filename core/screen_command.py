@@ -13,6 +13,8 @@ from core.bundle import load_bundle
 from core.errors import OutputError, TussisError, exit_on_error
 from core.files import check_writable, write_atomically
 from core.interpreter import MAX_THREADS
+from core.monitor_command import MonitorOptions, add_monitor_options, monitor_one, read_monitor_options
+from core.monitoring_results import Monitoring, monitoring_file
 from core.results import LABEL_WIDTH, FailedRecording, Screening, describe, screening_file
 from core.screener import Screener
 from core.signing import TrustPolicy, read_trust
@@ -27,6 +29,8 @@ exit status: 0 when every recording was screened, 2 when one could not be (the o
 
 example:
   tussis-screen cough.wav room.wav --json result.json
+  tussis-screen --monitor night.wav --json night.json
+  arecord -q -f S16_LE -r 16000 -c 1 -t raw | tussis-screen --monitor -
 """
 
 
@@ -41,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _screen_all(options: argparse.Namespace) -> int:
+    monitoring = read_monitor_options(options)
     if options.json is not None:
         _check_output(options.json, options.recordings)
     trust = read_trust(options.require_signature, options.trusted)
     screener = _open_screener(options.bundle, trust, options.threads)
-    results = [_screen_one(screener, path) for path in options.recordings]
+    results = [_screen_one(screener, path, monitoring) for path in options.recordings]
     if options.json is not None:
-        write_atomically(options.json, screening_file(results))
+        write_atomically(options.json, (screening_file if monitoring is None else monitoring_file)(results))
     return 2 if any(isinstance(result, FailedRecording) for result in results) else 0
 
 
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help="a sound file")
     add_model_options(parser)
     _add_trust_options(parser)
+    add_monitor_options(parser)
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="also write the results to this file, whole or not at all"
     )
@@ -120,14 +126,21 @@ def _open_screener(bundle: Path | None, trust: TrustPolicy, threads: int) -> Scr
         return Screener(opened, threads)
 
 
-def _screen_one(screener: Screener, path: str) -> Screening | FailedRecording:
+def _screen_one(
+    screener: Screener, path: str, monitoring: MonitorOptions | None
+) -> Screening | Monitoring | FailedRecording:
+    signed_by = f"  {'bundle':<{LABEL_WIDTH}}{screener.bundle.signature.words}"
     try:
-        screening = screener.screen(path)
+        if monitoring is not None:
+            result = monitor_one(screener, path, monitoring, _say)
+            _say(signed_by)
+        else:
+            result = screener.screen(path)
+            _say(f"{describe(result)}\n{signed_by}")
     except TussisError as error:
         print(f"{COMMAND}: {error}", file=sys.stderr, flush=True)
         return FailedRecording(path, str(error))
-    _say(f"{describe(screening)}\n  {'bundle':<{LABEL_WIDTH}}{screener.bundle.signature.words}")
-    return screening
+    return result
 
 
 def _say(text: str) -> None:
