@@ -162,3 +162,28 @@ def _room_response(impulse_response: np.ndarray) -> Tensor:
     tail = impulse_response[start : start + CLIP_SAMPLES].astype(np.float32)
     tail = tail / (np.sqrt(np.sum(tail**2)) + 1e-9)
     return torch.fft.rfft(torch.from_numpy(tail), n=CLIP_SAMPLES)
+
+
+def turned_at_speed(
+    waveform: np.ndarray, frames: np.ndarray, speed: float, start_frame: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play a clip that goes round and round from a frame on at another speed, and move its frames with it.
+
+    Parameters
+    ----------
+    waveform : array, shape (n_samples,), float32
+    frames : array, shape (n_frames,), one value for each equal part of the clip
+    speed : float
+        Above 1 is faster and higher: the end of what is heard is the beginning once more. Below 1 a part is not heard.
+    start_frame : int in [0, n_frames)
+
+    Returns
+    -------
+    Arrays of the same shapes; samples by linear interpolation, a frame that of its middle.
+    """
+    n_samples, n_frames = len(waveform), len(frames)
+    place = start_frame * (n_samples // n_frames) + np.arange(n_samples) * speed
+    closed = np.append(waveform, waveform[0])
+    turned = np.interp(place % n_samples, np.arange(n_samples + 1), closed).astype(np.float32)
+    of_frame = (start_frame + (np.arange(n_frames) + 0.5) * speed) % n_frames
+    return turned, frames[of_frame.astype(np.int64)]

@@ -20,7 +20,7 @@ from distill.processes import check_alone
 from distill.provenance import packs_used, source_commit
 from distill.quantization_aware import QuantizationAware, QuantizationAwareSettings, bake_checkpoint, start_from
 from distill.settings import Settings, load_settings
-from distill.soundscapes import COUGH, Batch, Soundscapes
+from distill.soundscapes import COUGH, Batch, Soundscapes, SoundscapeSettings
 from distill.student import EMBEDDING_SIZE, Student, StudentOutputs, StudentSettings
 from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, TEACHER_HELP, Targets, cut_crop, ensure_embeddings
 from distill.training import TrainingSettings, train
@@ -43,6 +43,7 @@ class DistillSettings(Settings):
 
     student: StudentSettings = StudentSettings()
     losses: LossWeights = LossWeights()
+    soundscapes: SoundscapeSettings = SoundscapeSettings()
     training: TrainingSettings
     quantization: QuantizationAwareSettings | None = None
 
@@ -164,8 +165,14 @@ def distill(
     if targets.row.max(initial=-1) >= len(store.rows):
         raise DataError(f"{targets_folder} was made for another store: it names recording {targets.row.max()}")
     torch.manual_seed(settings.training.seed)
+    training = settings.training
     soundscapes = Soundscapes(
-        store, targets, role="train", batch_size=settings.training.batch_size, seed=settings.training.seed
+        store,
+        targets,
+        role="train",
+        batch_size=training.batch_size,
+        seed=training.seed,
+        settings=settings.soundscapes,
     )
     model = DistilledStudent(settings.student, targets.embedding.shape[1])
     if qat is not None:

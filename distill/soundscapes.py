@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor, from_numpy
 
 from core.clips import CLIP_SAMPLES
 from distill.activity import STEP_SAMPLES, active_frames, place_activity, runs
-from distill.augment import Channel
+from distill.augment import Channel, turned_at_speed
 from distill.labels import event_labels_of, is_cough_free, soft_event_targets
+from distill.settings import Settings
 from distill.student import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.targets import Targets, cut_crop
 from distill.waveform_store import WaveformStore
@@ -37,6 +39,18 @@ HEARD_SNR_DB = 10.0
 MAX_BURSTS = 4
 MAX_BURST_FRAMES = 15
 UNSURE_COUGH_SCORE = 0.08
+
+
+class SoundscapeSettings(Settings):
+    """How far clips are changed beyond their mixing: how often one is played faster or slower, and by how much.
+
+    Speed changes pitch and tempo together, as between a child's cough and a man's; a band that no recording of a class
+    reaches is then no sign of the class. The teacher's embedding stays the clip's own.
+    """
+
+    speed_probability: float = Field(default=0.0, ge=0, le=1)
+    slowest: float = Field(default=0.88, gt=0.5, le=1)
+    fastest: float = Field(default=1.15, ge=1, lt=2)
 
 
 class Batch(NamedTuple):
@@ -69,8 +83,18 @@ class _Clip:
 class Soundscapes:
     """Batches of composed clips from the recordings of one role, a pure function of the seed and the step."""
 
-    def __init__(self, store: WaveformStore, targets: Targets, *, role: str, batch_size: int, seed: int):
+    def __init__(
+        self,
+        store: WaveformStore,
+        targets: Targets,
+        *,
+        role: str,
+        batch_size: int,
+        seed: int,
+        settings: SoundscapeSettings | None = None,
+    ):
         self.store, self.targets, self.batch_size, self.seed = store, targets, batch_size, seed
+        self.settings = settings or SoundscapeSettings()
         rooms = [store.waveform(index).astype(np.float32) / 32768 for index in store.indices("augment")]
         self.channel = Channel(rooms)
         self._crops_of_group = _group_crops(store, targets, role)
@@ -83,7 +107,7 @@ class Soundscapes:
     def batch_at(self, step: int) -> Batch:
         """Compose the batch of training step `step`."""
         rng = np.random.default_rng((self.seed, step))
-        clips = [self._compose(rng) for _ in range(self.batch_size)]
+        clips = [self._at_random_speed(self._compose(rng), rng) for _ in range(self.batch_size)]
         waveforms = self.channel(np.stack([clip.waveform for clip in clips]), rng)
         crops = np.array([clip.crop for clip in clips])
         arrays = (
@@ -109,6 +133,20 @@ class Soundscapes:
         clip = self._from_bursts(crop, rng) if self._wants_bursts(crop, rng) else self._from_crop(crop, rng)
         if rng.random() < BACKGROUND_PROBABILITY or not clip.waveform.any():
             self._add_background(clip, rng)
+        return clip
+
+    def _at_random_speed(self, clip: _Clip, rng: np.random.Generator) -> _Clip:
+        """Play some clips faster or slower, from any place on; a cough that is cut away is unknown from then on."""
+        its = self.settings
+        if not its.speed_probability or rng.random() >= its.speed_probability:
+            return clip
+        speed = float(np.exp(rng.uniform(np.log(its.slowest), np.log(its.fastest))))
+        start = int(rng.integers(N_ACTIVITY_FRAMES))
+        had_coughs = clip.activity.any()
+        clip.waveform, clip.activity = turned_at_speed(clip.waveform, clip.activity, speed, start)
+        if had_coughs and not clip.activity.any():
+            clip.event_weights = clip.event_weights.copy()
+            clip.event_weights[COUGH] = 0.0
         return clip
 
     def _wants_bursts(self, crop: int, rng: np.random.Generator) -> bool:

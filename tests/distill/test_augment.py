@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from distill.augment import N_CHANNEL_DRAWS, Channel, ChannelDraws, ChannelSettings
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
+from distill.augment import N_CHANNEL_DRAWS, Channel, ChannelDraws, ChannelSettings, turned_at_speed
 
 GENERATOR = np.random.default_rng(0)
 ROOMS = [GENERATOR.standard_normal(n) * np.exp(-np.arange(n) / 900) for n in (4000, 40_000)]
@@ -95,3 +97,28 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     clips, draws = torch.from_numpy(noise(64)), torch.rand(64, N_CHANNEL_DRAWS, dtype=torch.float64)
     there = Channel(ROOMS, EVERYTHING).to(torch.device("cuda")).apply(clips.cuda(), draws.cuda()).cpu()
     assert torch.allclose(there, Channel(ROOMS, EVERYTHING).apply(clips, draws), atol=2e-4)
+
+
+def test_at_speed_one_a_clip_is_only_turned_with_its_frames() -> None:
+    waveform = np.random.default_rng(0).standard_normal(CLIP_SAMPLES).astype(np.float32)
+    frames = np.arange(50, dtype=np.float32)
+    turned, moved = turned_at_speed(waveform, frames, 1.0, 20)
+    np.testing.assert_array_equal(turned, np.roll(waveform, -20 * 640))
+    np.testing.assert_array_equal(moved, np.roll(frames, -20))
+
+
+@pytest.mark.parametrize("speed", [0.88, 1.15])
+def test_a_faster_clip_is_higher_and_its_burst_earlier_and_shorter(speed: float) -> None:
+    time_s = np.arange(CLIP_SAMPLES) / SAMPLE_RATE_HZ
+    tone = np.where((time_s >= 0.8) & (time_s < 1.2), np.sin(2 * np.pi * 1000 * time_s), 0.0).astype(np.float32)
+    active = ((np.arange(50) >= 20) & (np.arange(50) < 30)).astype(np.float32)
+    turned, moved = turned_at_speed(tone, active, speed, 0)
+    loud = np.flatnonzero(np.abs(turned) > 0.1) / SAMPLE_RATE_HZ
+    heard = loud[loud < 1.5]
+    assert heard.min() == pytest.approx(0.8 / speed, abs=0.002)
+    assert heard.max() == pytest.approx(1.2 / speed, abs=0.002)
+    frames = np.flatnonzero(moved[:38])
+    assert frames.min() * 0.04 == pytest.approx(0.8 / speed, abs=0.04)
+    assert (frames.max() + 1) * 0.04 == pytest.approx(1.2 / speed, abs=0.04)
+    spectrum = np.abs(np.fft.rfft(turned))
+    assert np.argmax(spectrum) / 2 == pytest.approx(1000 * speed, abs=3)

@@ -8,7 +8,7 @@ from core.errors import DataError
 from distill.activity import STEP_SAMPLES
 from distill.augment import Channel
 from distill.manifests import ManifestRow
-from distill.soundscapes import COUGH, Soundscapes
+from distill.soundscapes import COUGH, Soundscapes, SoundscapeSettings
 from distill.student import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.targets import Targets, all_crops, crop_offsets, cut_crop, save_values
 from distill.waveform_store import WaveformStore
@@ -103,6 +103,25 @@ def test_active_frames_are_louder_than_the_others_of_the_same_clip(store, target
     assert with_cough.sum() > 5
     for level, active in zip(levels[with_cough], batch.activity[with_cough].bool(), strict=True):
         assert level[active].min() > 3 * level[~active].max()
+
+
+def test_at_other_speeds_coughs_keep_their_frames_and_one_that_is_cut_away_is_unknown(store, targets):
+    fast = SoundscapeSettings(speed_probability=1.0, slowest=0.6, fastest=1.5)
+    batches = Soundscapes(store, targets, role="train", batch_size=64, seed=3, settings=fast)
+    plain = Soundscapes(store, targets, role="train", batch_size=64, seed=3)
+    first, again, other = batches.batch_at(0), batches.batch_at(0), plain.batch_at(0)
+    assert (first.waveform == again.waveform).all() and (first.activity == again.activity).all()
+    assert not (first.waveform == other.waveform).all()
+    batches_of_many = [batches.batch_at(step) for step in range(4)]
+    gone = [
+        weights[COUGH].item()
+        for batch in batches_of_many
+        for events, weights, activity, known in zip(
+            batch.events, batch.event_weights, batch.activity, batch.activity_weight, strict=True
+        )
+        if events[COUGH] == 1 and known and not activity.any()
+    ]
+    assert gone and not any(gone)
 
 
 def test_a_loud_background_joins_the_targets_and_hides_the_teachers_embedding(soundscapes):
