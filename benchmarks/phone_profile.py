@@ -160,7 +160,7 @@ def _operator(cells: dict[str, str | None], stage: str, graph: str) -> OperatorT
         stage=stage,
         graph=graph,
         node_type=cells["node_type"].strip(),
-        name=cells["name"].strip(),
+        name=cells["name"].strip().replace("\t", ","),  # the CSV of newer versions has tabs for its commas
         first_ms=None if first is None else float(first),
         mean_ms=float(cells["mean"]),
         share_percent=None if "n" in cells["share"] else float(cells["share"].removesuffix("%")),
