@@ -153,7 +153,7 @@ def _fastest_peers(timed: list[Pair], ours: Contender) -> dict[str, Pair]:
 
 
 def instrument_facts(instrument: Instrument, rows: list[Row], threads: int) -> dict[str, Any]:
-    """What measuring costs, the row of which it is the largest share, and stages too short to be told by a stopwatch."""
+    """What measuring costs, the row of which it is the largest share, and stages too short for a stopwatch."""
     shares = {f"{row['name']}, {row['stage']}": row["metrics"]["instrument_share"] for row in rows}
     short = {what: its for what, its in shares.items() if f"{SCREENING}: " in what and its > MAX_SHARE}
     worst = max((what for what in shares if what not in short), key=lambda what: shares[what])

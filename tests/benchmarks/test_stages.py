@@ -1,13 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import latency, peak, stages
+from benchmarks import command, peak, stages
 from benchmarks.arm64_parts import BODY, FRONT_END, student_parts
 from benchmarks.interleaved import Timing
 from benchmarks.peak import PeakShape
+from benchmarks.result import read_result
 from core.bundle import load_bundle
 
 SHIPPED = load_bundle(None).model_path
@@ -32,7 +31,7 @@ def test_the_front_end_stands_against_the_float_peak_and_the_body_against_that_o
     times_s = {"whole": 0.003, FRONT_END: 0.001, BODY: 0.002}
     timings = {name: Timing(1.0, np.full(5, its)) for name, its in times_s.items()}
     macs = {"whole": 90_000_000, FRONT_END: 10_000_000, BODY: 80_000_000}
-    rows = stages.stage_rows(timings, macs, {"float32": 20.0, "int8": 50.0})
+    rows = stages.stage_metrics(timings, macs, {"float32": 20.0, "int8": 50.0})
     assert rows[BODY] == pytest.approx(
         {
             **{"p50_ms": 2.0, "min_ms": 2.0, "share_of_time": 2 / 3, "macs": 80_000_000},
@@ -48,13 +47,15 @@ def test_the_command_measures_stages_and_peaks_and_writes_them(monkeypatch, tmp_
     shapes = (PeakShape(1, 32, 8, 8), PeakShape(3, 16, 8, 8))
     monkeypatch.setattr(peak.load_peak_models, "__defaults__", (shapes,))
     out = tmp_path / "stages.json"
-    result = CliRunner().invoke(latency.app, ["stages", "--json", str(out)])
+    result = CliRunner().invoke(command.app, ["stages", "--json", str(out)])
     assert result.exit_code == 0, result.stderr
-    report = json.loads(out.read_text(encoding="utf-8"))
-    assert report["schema"] == "tussis.stages/1" and report["commit"]
-    assert [its["macs"] for its in report["peaks"]] == [4 * 64 * 32 * 32] * 2 + [4 * 64 * 16 * 16 * 9] * 2
-    assert [its["precision"] for its in report["peaks"]] == ["float32", "int8"] * 2
-    assert report["stages"]["whole"]["macs"] == sum(report["stages"][name]["macs"] for name in (FRONT_END, BODY))
+    report = read_result(out)
+    assert report["kind"] == "stages" and len(report["facts"]["peak_gmacs_per_s"]) == 2
+    rows = [row for row in report["rows"] if row["stage"] == "peak"]
+    assert [row["metrics"]["macs"] for row in rows] == [4 * 64 * 32 * 32] * 2 + [4 * 64 * 16 * 16 * 9] * 2
+    assert [row["name"].rpartition(", ")[2] for row in rows] == ["float32", "int8"] * 2
+    ours = {row["stage"]: row["metrics"] for row in report["rows"] if row["stage"] != "peak"}
+    assert ours["whole"]["macs"] == sum(ours[name]["macs"] for name in (FRONT_END, BODY))
     assert "front end" in result.stdout and "int8" in result.stdout
 
 
@@ -64,6 +65,6 @@ def test_too_few_runs_and_an_unwritable_result_are_refused_before_anything_is_bu
         "cannot be written: there is no folder": ("--json", str(tmp_path / "gone" / "x.json")),
     }
     for words, arguments in refusals.items():
-        result = CliRunner().invoke(latency.app, ["stages", *arguments])
+        result = CliRunner().invoke(command.app, ["stages", *arguments])
         assert result.exit_code == 2
         assert words in result.stderr

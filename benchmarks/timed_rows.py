@@ -1,0 +1,35 @@
+"""The only place that turns what was timed into rows of a result."""
+
+from benchmarks.interleaved import Contender, Timing
+from benchmarks.result import Row, describe_run, make_row, timing_metrics
+
+
+def timed_row(
+    contender: Contender,
+    timing: Timing,
+    threads: int,
+    load_before: float | None = None,
+    metrics: dict[str, float] | None = None,
+) -> Row:
+    """Percentiles, first run, load and allocation in milliseconds, and what the contender says of itself.
+
+    Its facts that are numbers become metrics; `metrics` are added to them.
+    """
+    numbers = {key: its for key, its in contender.facts.items() if isinstance(its, int | float)}
+    words = {key: its for key, its in contender.facts.items() if key not in numbers}
+    samples_ms = 1000 * timing.runs_s
+    times = timing_metrics(samples_ms, contender.audio_s)
+    times |= {"first_run_ms": 1000 * timing.first_s, "load_ms": 1000 * contender.load_s}
+    if contender.allocate_s is not None:
+        times["allocate_ms"] = 1000 * contender.allocate_s
+    run = describe_run(threads, contender.delegate, contender.content, contender.runtime, load_before)
+    return make_row(
+        contender.name,
+        contender.stage,
+        run,
+        {**times, **numbers, **(metrics or {})},
+        contender.audio_s,
+        len(samples_ms),
+        samples_ms,
+        words,
+    )
