@@ -181,6 +181,7 @@ def show(result: Result, console: Console) -> None:
     slow = [row for row in rows if row["metrics"]["share_of_time"] >= SMALLEST_SHARE]
     title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs: operators of at least 1 %"
     table = Table("operator", "precision", *(Column(its, justify="right") for its in _NUMBERS), title=title, box=SIMPLE)
+    table.columns[0].no_wrap = True
     for row in slow:
         its = row["metrics"]
         n_bytes = its["weight_bytes"] + its["activation_bytes"]
@@ -198,6 +199,11 @@ def show(result: Result, console: Console) -> None:
     console.print(f"all {len(rows)} operators {its['operators_us']:.0f} us; the model by itself {its['us']:.0f} us")
     if whole["facts"]["profiler"] != "read":
         console.print(f"times are of operators alone: {whole['facts']['profiler']}")
+
+
+def short_name(row: Row) -> str:
+    """An operator's name for a narrow table."""
+    return row["stage"].replace(" body.", " ")
 
 
 def _by_kind(rows: Sequence[Row], part: str) -> str:
