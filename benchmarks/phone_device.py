@@ -10,6 +10,8 @@ from benchmarks.device import TELLING_FLAGS
 
 UNKNOWN = "unknown"
 _CPUFREQ = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
+_CONDITION = ("dumpsys battery", "dumpsys thermalservice", "cat /proc/loadavg")
+_DIVIDER = "tussis-divider"
 _PROPERTY = re.compile(r"^\[(?P<key>[^\]]+)\]: \[(?P<value>.*)\]$")
 _CORE_FILE = re.compile(
     r"^\S*/cpu(?P<core>[0-9]{1,3})/cpufreq/(?P<name>cpuinfo_max_freq|scaling_governor):(?P<value>\S+)$"
@@ -104,12 +106,10 @@ def describe_phone(phone: Phone) -> PhoneDescription:
 
 def read_condition(phone: Phone) -> PhoneCondition:
     """Ask a telephone how warm, charged and busy it is now; what cannot be read is None."""
-    battery = {
-        its["key"].strip(): its["value"]
-        for line in phone.run(["dumpsys", "battery"]).text.splitlines()
-        if (its := _FIELD.match(line))
-    }
-    thermal = phone.run(["dumpsys", "thermalservice"]).text
+    # One call, because each one wakes the telephone for a moment.
+    answers = phone.run_script(f"; echo {_DIVIDER}; ".join(_CONDITION)).text.split(f"{_DIVIDER}\n")
+    told, thermal, load = answers if len(answers) == len(_CONDITION) else ("", "", "")
+    battery = {its["key"].strip(): its["value"] for line in told.splitlines() if (its := _FIELD.match(line))}
     status = _THERMAL_STATUS.search(thermal)
     # Those that the service remembers come first, the hardware's own of this moment after.
     current = thermal.partition("Current temperatures from HAL")[2] or thermal
@@ -122,7 +122,7 @@ def read_condition(phone: Phone) -> PhoneCondition:
         thermal_status=None if status is None else THERMAL_WORDS[int(status["status"])],
         cpu_c=_hottest(current, CPU_SENSOR),
         skin_c=_hottest(current, SKIN_SENSOR),
-        load=_load(phone.run(["cat", "/proc/loadavg"]).text),
+        load=_load(load),
     )
 
 

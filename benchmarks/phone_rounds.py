@@ -58,7 +58,7 @@ def measure_in_turns(
     PhoneLostError
         If the telephone is gone; rows yielded before are whole.
     """
-    before = read_condition(phone)
+    before, commit = read_condition(phone), source_commit()
     for turn in plan:
         key = (turn.model.name, turn.setting)
         if key not in failures:
@@ -70,20 +70,20 @@ def measure_in_turns(
             except (PhoneError, FormatError) as error:
                 failures[key] = str(error)
             else:
-                yield round_row(turn, measured, description, before, after)
+                yield round_row(turn, measured, {**description.provenance(), "commit": commit}, before, after)
                 before = after
         on_turn()
 
 
 def round_row(
-    turn: Turn, measured: Measured, description: PhoneDescription, before: PhoneCondition, after: PhoneCondition
+    turn: Turn, measured: Measured, lasting: Mapping[str, Any], before: PhoneCondition, after: PhoneCondition
 ) -> Row:
-    """The row of one round; temperature and load are of the moment after it."""
+    """The row of one round; `lasting` are the telephone and the commit, temperature and load of the moment after it."""
     metrics = dict(measured.metrics)
     if turn.model.audio_s and "rtf" not in metrics:
         metrics["rtf"] = typical_ms(metrics) / 1000 / turn.model.audio_s
     facts = {**measured.facts, "round": turn.round, "before": before.facts(), "after": after.facts()}
-    provenance = phone_provenance(turn.model, turn.setting, measured.runtime, description, before, after)
+    provenance = {**lasting, **passing_provenance(turn, measured.runtime, before, after)}
     return make_row(
         turn.model.name,
         STAGE,
@@ -96,24 +96,15 @@ def round_row(
     )
 
 
-def phone_provenance(
-    model: PhoneModel,
-    setting: Setting,
-    runtime: str,
-    description: PhoneDescription,
-    before: PhoneCondition,
-    after: PhoneCondition,
-) -> dict[str, Any]:
-    """What the numbers of a row depend on, of the telephone in place of this computer."""
+def passing_provenance(turn: Turn, runtime: str, before: PhoneCondition, after: PhoneCondition) -> dict[str, Any]:
+    """What the numbers of a row depend on beside the telephone itself and the commit."""
     heats = [its for its in (after.cpu_c, after.skin_c, after.battery_c) if its is not None]
     return {
-        **description.provenance(),
         "temperature_c": heats[0] if heats else None,
         "runtime": runtime,
-        "delegate": setting.delegate,
-        "threads": setting.threads,
-        "model_sha256": model.sha256,
-        "commit": source_commit(),
+        "delegate": turn.setting.delegate,
+        "threads": turn.setting.threads,
+        "model_sha256": turn.model.sha256,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "load_average": {"before": before.load, "after": after.load},
     }

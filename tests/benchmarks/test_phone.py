@@ -1,0 +1,388 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchmarks.adb import PhoneError
+from benchmarks.benchmark_model_output import parse_output
+from benchmarks.phone import KIND, PROTOCOL, phone
+from benchmarks.phone_app import APP_FORMAT, APP_PACKAGE, read_answer
+from benchmarks.phone_models import PhoneModel, Setting, load_models, waveform_s
+from benchmarks.phone_profile import parse_profile_csv
+from benchmarks.phone_rounds import turns
+from benchmarks.result import SCHEMA, read_result
+from core.bundle import load_bundle
+from core.errors import InterpreterError, SettingsError
+from tests.benchmarks.fake_adb import SERIAL, make_phone, write_program
+
+DATA = Path(__file__).parents[1] / "data" / "benchmark_model"
+XNNPACK, BUILTIN, NO_GPU, GPU = "xnnpack", "builtin", "gpu_none", "gpu_part"
+# A program that answers as benchmark_model does; its times grow with $FAKE_PHONE/factor.FILE of the model it is given.
+TOOL = """
+import os, re, sys
+from pathlib import Path
+flags = dict(flag.removeprefix("--").split("=", 1) for flag in sys.argv[1:])
+phone, data = Path(os.environ["FAKE_PHONE"]), Path(DATA)
+graph = Path(flags["graph"])
+if not graph.read_bytes()[4:8] == b"TFL3":
+    print("ERROR: Failed to load model " + flags["graph"], file=sys.stderr)
+    sys.exit(1)
+kind = "gpu_none" if "use_nnapi" in flags else GPU if "use_gpu" in flags else "xnnpack"
+kind = "builtin" if flags.get("use_xnnpack") == "false" else kind
+with (phone / "calls").open("a") as calls:
+    print("run", graph.name, kind, flags["num_threads"], flags["num_runs"], flags["warmup_runs"], file=calls)
+table = flags.get("profiling_output_csv_file")
+if table:
+    Path(table).write_text((data / "litert_operators.csv").read_text())
+factor = phone / f"factor.{graph.name}"
+scale = float(factor.read_text()) if factor.exists() else 1
+text = (data / f"tf2_16_{kind}.txt").read_text()
+def slower(match):
+    return match[1] + f"{scale * float(match[2]):g}"
+for key in ("first=", "curr=", "min=", "max=", "avg=", "std=", "p5=", "median=", "p95=", r"inference: ", r"avg\\): "):
+    text = re.sub("(" + key + ")([0-9.]+)", slower, text)
+print(text, end="")
+"""
+# The app's side of the contract, started by am: it times nothing and writes what the contract says.
+AM = f"""
+import json, os, sys
+from pathlib import Path
+words, phone = sys.argv[1:], Path(os.environ["FAKE_PHONE"])
+with (phone / "calls").open("a") as calls:
+    print("am", *words, file=calls)
+if words[0] == "force-stop":
+    sys.exit(0)
+if (phone / "no-activity").exists():
+    print("Starting: Intent\\nError type 3\\nError: Activity class does not exist.")
+    sys.exit(0)
+extras = {{key: value for flag, key, value in zip(words, words[1:], words[2:]) if flag in ("--es", "--ei")}}
+folder = phone / "app" / "files" / "benchmark"
+answer = {{"format": "{APP_FORMAT}", "request": extras["request"]}}
+if not (folder / extras["model"]).read_bytes()[4:8] == b"TFL3":
+    answer["error"] = "the model is none"
+elif extras["delegate"] == "gpu":
+    answer["error"] = "this phone has no GPU delegate"
+else:
+    runs = [2 + n % 7 / 10 for n in range(int(extras["runs"]))]
+    answer |= {{"runtime": "LiteRT 1.4.0", "load_ms": 3.5, "first_run_ms": 9.25, "n_runs": len(runs), "runs_ms": runs}}
+(folder / (extras["request"] + ".json")).write_text(json.dumps(answer))
+"""
+
+command = typer.Typer(add_completion=False)
+command.command("phone")(phone)
+command.command("other")(lambda: None)
+
+
+@pytest.fixture
+def plug(tmp_path, monkeypatch):
+    """Put a fake adb with one telephone first on PATH; returns the telephone's folder and the tool to push to it."""
+
+    def make(gpu=GPU, **settings):
+        path, folder = make_phone(tmp_path, **settings), tmp_path / "phone"
+        monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAKE_PHONE", str(folder))
+        monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+        tool = tmp_path / "android_benchmark_model"
+        write_program(tool, TOOL.replace("DATA", repr(str(DATA)), 1).replace("GPU", repr(gpu), 1).lstrip())
+        return folder, tool
+
+    return make
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """The shipped model under another name and with other bytes at its end, so that it is another file."""
+    path = tmp_path / "peer.tflite"
+    path.write_bytes(load_bundle(None).read_model() + bytes(16))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, ["phone", *map(str, arguments)])
+
+
+def calls(folder):
+    path = folder / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def left_on(folder):
+    return list((folder / "data/local/tmp").iterdir())
+
+
+def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, peer, tmp_path):
+    folder, tool = plug()
+    ours, theirs = load_models(None, [peer])
+    (folder / f"factor.{theirs.file_name}").write_text("2")
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--peer", peer, "--threads", 1, "--threads", 2, "--rounds", 4, "--json", out)
+    assert done.exit_code == 0, done.stderr
+    result = read_result(out)
+    assert (result["schema"], result["kind"], result["protocol"]) == (SCHEMA, KIND, PROTOCOL)
+    assert [(row["name"], row["threads"]) for row in result["rows"]] == [
+        *((ours.name, 1), ("peer.tflite", 1), (ours.name, 2), ("peer.tflite", 2))
+    ]
+    row = result["rows"][0]
+    expected = parse_output((DATA / "tf2_16_xnnpack.txt").read_text(), "it")
+    assert row["metrics"] == pytest.approx(expected.metrics() | {"rtf": 2.741 / 1000 / 2})
+    assert row["n_runs"] == 4 * expected.runs.n_runs
+    assert (row["device"], row["cpu"], row["os"]) == ("Google Pixel 6", "Google Tensor", "Android 14 (SDK 34)")
+    assert (row["governor"], row["delegate"], row["temperature_c"]) == ("sched_pixel", "xnnpack", 48.25)
+    assert (row["model_sha256"], row["load_average"]) == (ours.sha256, {"before": 1.75, "after": 1.75})
+    assert row["facts"]["delegated"] == "whole" and len(row["facts"]["runner_sha256"]) == 64
+    assert row["facts"]["before"]["battery_c"] == row["facts"]["after"]["battery_c"] == 31.2
+    assert row["facts"]["round_ms"] == [2.741] * 4
+    assert result["rows"][1]["metrics"]["p50_ms"] == pytest.approx(2 * 2.741)
+    for ratio in result["ratios"]:
+        assert (ratio["name"], ratio["to"]) == (ours.name, "peer.tflite")
+        assert (ratio["value"], ratio["low"], ratio["high"]) == pytest.approx((0.5, 0.5, 0.5))
+    files = [line.split()[1:] for line in calls(folder)]
+    us, them = ours.file_name, theirs.file_name
+    one_round = lambda first, second: [[m, XNNPACK, t, "50", "5"] for t in "12" for m in (first, second)]  # noqa: E731
+    assert files == [*one_round(us, them), *one_round(them, us), *one_round(us, them), *one_round(them, us)]
+    assert left_on(folder) == [] and not Path(f"{out}.partial").exists()
+    assert SERIAL not in out.read_text()
+
+
+def test_turns_meet_every_setting_in_every_round_and_change_who_is_first():
+    models = [PhoneModel(name, name.encode(), 2.0) for name in "abc"]
+    plan = turns(models, [Setting(1, XNNPACK), Setting(2, XNNPACK)], 3)
+    assert len(plan) == 18
+    assert ["".join(its.model.name for its in plan[n : n + 3]) for n in range(0, 18, 3)] == [
+        *("abc", "abc", "bca", "bca", "cab", "cab")
+    ]
+
+
+@pytest.mark.parametrize("leaves_at_run", [1, 4])
+def test_a_phone_unplugged_half_way_leaves_the_finished_rows_and_a_clear_error(plug, tmp_path, leaves_at_run):
+    _, tool = plug(leaves_at_run=leaves_at_run)
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--json", out)
+    partial = Path(f"{out}.partial")
+    assert done.exit_code == 2 and not out.exists()
+    assert f"the phone {SERIAL} is gone; plug it in again" in done.stderr
+    assert partial.exists() == (leaves_at_run > 1)
+    if leaves_at_run > 1:
+        assert f"the finished 3 rows are kept in {partial}" in done.stderr
+        kept = read_result(partial)
+        assert [row["facts"]["round"] for row in kept["rows"]] == [1, 2, 3] and kept["facts"]["ended_early"]
+        assert "Google Pixel 6" in done.stdout
+        again = run("--benchmark-model", tool, "--threads", 1, "--json", out)
+        assert again.exit_code == 2 and "use them or remove it first" in again.stderr
+
+
+def test_a_delegate_that_does_not_run_the_model_is_named_and_the_others_are_kept(plug, tmp_path):
+    folder, tool = plug(gpu=NO_GPU)
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--delegate", "gpu", "--delegate", BUILTIN, "--json", out)
+    assert done.exit_code == 2 and "1 of the settings did not run" in done.stderr
+    result = read_result(out)
+    assert [row["delegate"] for row in result["rows"]] == [BUILTIN]
+    (failure,) = result["facts"]["failures"]
+    assert failure["delegate"] == "gpu" and "its time is left out" in failure["reason"]
+    assert sum(" gpu_none " in line for line in calls(folder)) == 1
+    assert left_on(folder) == []
+
+
+def test_a_gpu_that_takes_a_part_of_the_graph_is_timed_once_with_the_first_number_of_threads(plug, tmp_path):
+    _, tool = plug()
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 2, "--threads", 4, "--delegate", "gpu", "--json", out)
+    assert done.exit_code == 0, done.stderr
+    (row,) = read_result(out)["rows"]
+    assert (row["threads"], row["delegate"], row["facts"]["delegated"]) == (2, "gpu", "part")
+
+
+def test_a_tool_without_the_gpu_that_falls_back_to_xnnpack_is_not_taken_for_it(plug):
+    _, tool = plug(gpu=XNNPACK)
+    done = run("--benchmark-model", tool, "--threads", 1, "--delegate", "gpu")
+    assert done.exit_code == 2 and "XNNPACK it ran there" in done.stderr
+
+
+def test_nnapi_is_refused_on_an_android_that_has_none(plug):
+    folder, tool = plug()
+    properties = folder / "getprop"
+    properties.write_text(properties.read_text().replace("[34]", "[26]"))
+    done = run("--benchmark-model", tool, "--delegate", "nnapi")
+    assert done.exit_code == 2 and "NNAPI needs 27" in done.stderr
+    assert calls(folder) == []
+
+
+def test_big_cores_are_those_that_are_not_the_slowest(plug, tmp_path):
+    folder, tool = plug()
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--big-cores", "--json", out)
+    assert done.exit_code == 0, done.stderr
+    assert set(calls(folder)[::2]) == {"taskset f0"}
+    result = read_result(out)
+    assert result["rows"][0]["facts"]["cores"] == result["facts"]["big_cores"] == [4, 5, 6, 7]
+    shutil.rmtree(folder / "sys")
+    done = run("--benchmark-model", tool, "--big-cores")
+    assert done.exit_code == 2 and "does not tell the clocks of its cores" in done.stderr
+
+
+def test_operators_are_rows_of_a_profiled_round_after_all_others(plug, tmp_path):
+    folder, tool = plug()
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--operators", "--json", out)
+    assert done.exit_code == 0, done.stderr
+    whole, *operators = read_result(out)["rows"]
+    recorded = parse_profile_csv((DATA / "litert_operators.csv").read_text(), "it")
+    runs = [its for its in recorded if its.stage == "runs"]
+    assert [row["stage"] for row in operators] == [f"{n:03d} {its.node_type}" for n, its in enumerate(runs)]
+    assert [row["metrics"]["mean_ms"] for row in operators] == [its.mean_ms for its in runs]
+    assert all(row["model_sha256"] == whole["model_sha256"] and row["facts"]["profiled"] for row in operators)
+    assert len(calls(folder)) == 6 and left_on(folder) == []
+    assert "Convolution" not in done.stdout
+
+
+def test_a_phone_with_an_old_android_gives_the_same_rows(plug, tmp_path):
+    _, tool = plug(old=True)
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--json", out)
+    assert done.exit_code == 0, done.stderr
+    assert read_result(out)["rows"][0]["metrics"]["p50_ms"] == pytest.approx(2.741)
+
+
+@pytest.mark.parametrize(
+    ("tool_text", "said"),
+    [
+        ("#!/bin/sh\nexit 0\n", "lacks the line 'count=' of the runs; the last it says is 'nothing'"),
+        ("#!/bin/sh\necho 'ERROR: Failed to apply XNNPACK delegate.'; exit 1\n", "Failed to apply XNNPACK delegate"),
+        ("#!/no/such/interpreter\n", "is it built for this phone's processor"),
+        ("#!/bin/sh\nhead -c 3000 /dev/urandom\n", "lacks"),
+    ],
+)
+def test_a_tool_that_does_not_work_is_one_sentence_and_nothing_is_left_behind(plug, tmp_path, tool_text, said):
+    folder, tool = plug()
+    write_program(tool, tool_text)
+    out = tmp_path / "phone.json"
+    done = run("--benchmark-model", tool, "--threads", 1, "--json", out)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert left_on(folder) == [] and not out.exists() and not Path(f"{out}.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"garbage": True}, {"full": True}, {"devices": []}, {"devices": [[SERIAL, "unauthorized"]]}]
+)
+def test_a_phone_that_cannot_be_used_ends_with_status_2_and_one_sentence(plug, settings):
+    _, tool = plug(**settings)
+    done = run("--benchmark-model", tool)
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1 and done.stderr.startswith("tussis-benchmark: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--runs", 10], "50 runs; percentiles need at least 200"),
+        (["--delegate", "hexagon"], "expected one of xnnpack, builtin, gpu, nnapi"),
+        (["--threads", 0], "expected 1 to 64"),
+        (["--peer", "none.tflite"], "none.tflite"),
+        (["--bundle", "none"], "none"),
+        (["--json", "/no/such/folder/phone.json"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_the_phone_is_touched(plug, tmp_path, arguments, said):
+    folder, tool = plug()
+    done = run("--benchmark-model", tool, *arguments)
+    assert done.exit_code == 2 and said in done.stderr
+    assert calls(folder) == [] and left_on(folder) == []
+
+
+def test_options_that_only_the_tool_has_are_refused_for_the_app_and_a_missing_tool_is_named(plug, tmp_path):
+    plug()
+    for arguments, said in (
+        (["--operators"], "--operators needs --benchmark-model"),
+        (["--big-cores"], "--big-cores needs --benchmark-model"),
+        (["--benchmark-model", tmp_path / "none"], "there is no such file"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 2 and said in done.stderr
+
+
+def test_two_models_of_one_name_and_a_peer_that_is_no_model_are_refused(peer, tmp_path):
+    with pytest.raises(SettingsError, match=r"two models are called peer\.tflite"):
+        load_models(None, [peer, peer])
+    (tmp_path / "text.tflite").write_text("no model at all")
+    with pytest.raises(InterpreterError, match="TFL3"):
+        load_models(None, [tmp_path / "text.tflite"])
+
+
+def test_the_seconds_of_a_run_are_read_from_the_models_input():
+    assert waveform_s(load_bundle(None).read_model()) == 2.0
+
+
+@pytest.fixture
+def app(plug):
+    """A telephone with the app, whose side of the contract is a program in place of am."""
+
+    def make(**settings):
+        folder, _ = plug(**settings)
+        (folder / "app").mkdir()
+        write_program(folder / "system/bin/am", AM.lstrip())
+        return folder
+
+    return make
+
+
+def test_the_app_times_the_bundle_and_a_peer_and_its_samples_are_kept(app, peer, tmp_path):
+    folder = app()
+    out = tmp_path / "phone.json"
+    done = run("--peer", peer, "--threads", 1, "--json", out)
+    assert done.exit_code == 0, done.stderr
+    ours, theirs = read_result(out)["rows"]
+    assert (ours["n_runs"], len(ours["samples_ms"]), ours["runtime"]) == (250, 250, "LiteRT 1.4.0")
+    assert ours["metrics"]["p50_ms"] == pytest.approx(2.3) and ours["metrics"]["p99_ms"] == pytest.approx(2.6)
+    assert (ours["metrics"]["load_ms"], ours["metrics"]["first_run_ms"]) == (3.5, 9.25)
+    assert ours["metrics"]["rtf"] == pytest.approx(2.3 / 1000 / 2) == theirs["metrics"]["rtf"]
+    starts = [line for line in calls(folder) if line.startswith("am start")]
+    assert len(starts) == 10 and all(f"-n {APP_PACKAGE}/org.kivy.android.PythonActivity" in line for line in starts)
+    assert left_on(folder) == [] and not (folder / "app/files/benchmark").exists()
+
+
+def test_what_the_app_cannot_run_is_its_own_sentence(app):
+    app()
+    done = run("--threads", 1, "--delegate", "gpu")
+    assert done.exit_code == 2 and "this phone has no GPU delegate" in done.stderr
+
+
+def test_without_the_app_the_sentence_says_what_to_install(plug):
+    folder, _ = plug()
+    done = run("--threads", 1)
+    assert done.exit_code == 2
+    assert f"install a debug build of {APP_PACKAGE}, or name --benchmark-model" in done.stderr
+    assert left_on(folder) == []
+
+
+def test_an_app_without_the_activity_is_refused_though_am_ends_with_status_0(app):
+    folder = app()
+    (folder / "no-activity").touch()
+    done = run("--threads", 1)
+    assert done.exit_code == 2 and "Activity class does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": "another"}, "request"),
+        ({"format": "tussis.app-benchmark/2"}, "format"),
+        ({"n_runs": 3}, "n_runs"),
+        ({"runs_ms": [1.0] * 49 + [-1.0]}, "runs_ms"),
+        ({"runs_ms": [1.0] * 49}, "runs_ms"),
+        ({"load_ms": "fast"}, "load_ms"),
+        ({"runtime": ""}, "runtime"),
+        ({"error": "the microphone is on"}, "the microphone is on"),
+    ],
+)
+def test_an_answer_of_the_app_that_breaks_the_contract_is_refused_with_the_field(change, said):
+    answer = {"format": APP_FORMAT, "request": "id", "runtime": "LiteRT", "load_ms": 1.0, "first_run_ms": 2.0}
+    answer |= {"n_runs": 50, "runs_ms": [1.0] * 50}
+    assert read_answer(json.dumps(answer).encode(), "id", 50, "the answer").n_runs == 50
+    with pytest.raises(PhoneError, match=said):
+        read_answer(json.dumps(answer | change).encode(), "id", 50, "the answer")
