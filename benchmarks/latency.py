@@ -30,6 +30,7 @@ from benchmarks.result import Result, Row, make_result
 from benchmarks.row_log import RowLog
 from benchmarks.screening import SCREENING, ScreeningContender, write_recording
 from benchmarks.timed_rows import timed_row
+from benchmarks.yardstick import load_yardstick
 from core.bundle import load_bundle
 from core.errors import exit_on_error
 from core.files import check_writable
@@ -97,7 +98,7 @@ def measure(subjects: Subjects, plan: Plan, log: RowLog, console: Console) -> Re
 def measure_block(subjects: Subjects, plan: Plan, threads: int, console: Console, note: Callable[[str], Any]) -> Block:
     """Load all subjects, time them in turns with one another and with a run that does nothing."""
     loaded = load_subjects(subjects, threads, list(plan.delegates), note)
-    contenders = [*loaded.contenders, empty_contender()]
+    contenders = [*loaded.contenders, load_yardstick(), empty_contender()]
     load_before = load_average()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"timing, {threads} thread(s)", total=plan.runs)

@@ -11,7 +11,7 @@ COLUMNS = {"first": "first_run_ms", "p50": "p50_ms", "p90": "p90_ms", "p95": "p9
 def show(result: Result, console: Console) -> None:
     """Print a table for each number of threads and delegate, the ratios to peers, the models, and the machine."""
     rows, facts = result["rows"], result["facts"]
-    for threads, delegate in dict.fromkeys((row["threads"], row["delegate"]) for row in rows):
+    for threads, delegate in dict.fromkeys((row["threads"], row["delegate"]) for row in rows if row["audio_s"]):
         its = [row for row in rows if (row["threads"], row["delegate"]) == (threads, delegate)]
         console.print(_table(f"{threads} thread(s), {delegate}, {its[0]['n_runs']} runs in turns, milliseconds", its))
     console.print(f"The headline is {facts['headline']}; RTF is the median time over the audio's.")

@@ -88,11 +88,13 @@ def test_the_command_measures_a_bundle_and_writes_what_its_times_depend_on(tiny_
     assert "Front end, body and heads are not told apart" in result.stderr
     report = read_result(out)
     stages = [*SCREENING_STAGES, "model"]
-    assert [(its["name"], its["stage"]) for its in report["rows"]] == [
+    *rows, yardstick = report["rows"]
+    assert yardstick["stage"] == "yardstick" and yardstick["audio_s"] is None and yardstick["n_runs"] == 200
+    assert [(its["name"], its["stage"]) for its in rows] == [
         *(("test bundle", stage) for stage in stages),
         *(("model.tflite", stage) for stage in stages),
     ]
-    for its in report["rows"]:
+    for its in rows:
         metrics = its["metrics"]
         assert its["n_runs"] == len(its["samples_ms"]) == 200
         assert (
@@ -152,7 +154,7 @@ def test_the_shipped_bundle_is_measured_stage_by_stage_and_measuring_it_costs_li
     result = run_latency("--yamnet", tmp_path / "gone", "--threads", 1, "--threads", 2, "--json", out)
     assert result.exit_code == 0, result.stderr
     report = read_result(out)
-    per_block = [*SCREENING_STAGES, "model", FRONT_END, TRUNK, HEADS]
+    per_block = [*SCREENING_STAGES, "model", FRONT_END, TRUNK, HEADS, "yardstick"]
     assert [row["stage"] for row in report["rows"]] == 2 * per_block
     assert [row["threads"] for row in report["rows"]] == [1] * len(per_block) + [2] * len(per_block)
     for row in report["rows"]:

@@ -1,0 +1,222 @@
+"""Two results of the same thing cannot be told apart, one a tenth slower is found, machines are not mixed."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from benchmarks import command
+from benchmarks.compare import compare_results
+from benchmarks.contenders import OURS, PEER
+from benchmarks.interleaved import Contender, time_interleaved
+from benchmarks.matching import check_same_machine, match_rows
+from benchmarks.result import Result, describe_run, make_result, make_row, read_result, timing_metrics, write_result
+from benchmarks.timed_rows import timed_row
+from benchmarks.verdicts import CANNOT_TELL, FASTER, SLOWER, compare_samples
+from benchmarks.yardstick import YARDSTICK, load_yardstick
+from core.errors import DataError
+
+RUN, PEERS_RUN = describe_run(1, "xnnpack", b"ours"), describe_run(1, "xnnpack", b"a peer")
+
+
+def row(samples_ms: np.ndarray, name: str = "ours", role: str = OURS, **changes: object) -> dict:
+    run = (RUN if role == OURS else PEERS_RUN) | changes
+    return make_row(
+        name, "model", run, timing_metrics(samples_ms, 2.0), 2.0, len(samples_ms), samples_ms, {"role": role}
+    )
+
+
+def result(*rows: dict) -> Result:
+    return make_result("latency", "in turns", rows)
+
+
+def drifting(seed: int, n_runs: int = 200, ms: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Times of a model and of a peer in the same rounds of a machine whose speed wanders, with some long runs."""
+    generator = np.random.default_rng(seed)
+    load = generator.uniform(0.9, 1.3) * np.exp(np.cumsum(generator.normal(0, 0.01, n_runs)))
+    own = [np.exp(generator.normal(0, 0.04, n_runs)) + (generator.random(n_runs) < 0.05) * 3 for _ in range(2)]
+    return ms * load * own[0], 3.0 * load * own[1]
+
+
+def test_two_runs_of_the_same_thing_cannot_be_told_apart_though_the_machine_was_slower():
+    for seed in range(20):
+        (first, our_peer), (second, their_peer) = drifting(seed), drifting(seed + 1000)
+        found = compare_samples(first, second, (our_peer, their_peer), 0.03)
+        assert found.verdict == CANNOT_TELL, (seed, found)
+        assert found.low <= found.value <= found.high
+
+
+def test_a_model_that_takes_a_tenth_more_is_found_and_one_that_takes_a_tenth_less():
+    for seed in range(20):
+        (first, our_peer), (second, their_peer) = drifting(seed), drifting(seed + 1000, ms=2.2)
+        slower = compare_samples(first, second, (our_peer, their_peer), 0.03)
+        faster = compare_samples(second, first, (their_peer, our_peer), 0.03)
+        assert (slower.verdict, faster.verdict) == (SLOWER, FASTER), (seed, slower)
+        assert slower.value == pytest.approx(1.1, abs=0.04)
+
+
+def test_without_a_peer_a_machine_that_wanders_widens_the_interval():
+    (first, our_peer), (second, their_peer) = drifting(1, 1000), drifting(2, 1000)
+    alone = compare_samples(first, second, None, 0.05)
+    beside = compare_samples(first, second, (our_peer, their_peer), 0.05)
+    assert math.log(alone.high / alone.low) > 1.2 * math.log(beside.high / beside.low)
+
+
+def test_a_stretch_of_slow_rounds_counts_as_one_and_not_as_many():
+    steady = np.random.default_rng(0).normal(2, 0.02, 200)
+    disturbed = steady.copy()
+    disturbed[:110] *= 1.2
+    assert compare_samples(steady, disturbed, None, 0.03).verdict == CANNOT_TELL
+
+
+def test_medians_alone_have_a_ratio_but_no_verdict():
+    found = compare_samples(2.0, 4.0, None, 0.03)
+    assert (found.value, found.low, found.high, found.verdict) == (2.0, None, None, CANNOT_TELL)
+
+
+times = st.lists(st.floats(0.001, 1000), min_size=1, max_size=40).map(np.array)
+opposite = {SLOWER: FASTER, FASTER: SLOWER, CANNOT_TELL: CANNOT_TELL}
+
+
+@settings(max_examples=20)
+@given(first=times, second=times)
+def test_changing_sides_turns_the_ratio_and_the_verdict_round(first, second):
+    there, back = compare_samples(first, second, None, 0.05), compare_samples(second, first, None, 0.05)
+    assert there.value * back.value == pytest.approx(1)
+    assert (there.low * back.high, there.high * back.low) == (pytest.approx(1), pytest.approx(1))
+    assert back.verdict == opposite[there.verdict]
+
+
+@settings(max_examples=20)
+@given(runs=times, factor=st.floats(0.1, 10))
+def test_the_unit_of_time_changes_nothing_and_a_result_beside_itself_is_the_same(runs, factor):
+    assert compare_samples(runs, runs, None, 0.0).verdict == CANNOT_TELL
+    found, scaled = (compare_samples(its, its * 1.5, None, 0.05) for its in (runs, runs * factor))
+    assert found.value == pytest.approx(scaled.value) == pytest.approx(1.5)
+
+
+def test_rows_are_matched_by_name_stage_threads_and_delegate_beside_a_shared_peer():
+    ours, peers = drifting(0)
+    first = result(row(ours), row(peers, "YAMNet", PEER), row(ours, "gone"), row(ours, threads=2))
+    second = result(row(peers, "YAMNet", PEER), row(ours), row(ours, threads=4))
+    yamnet, matched = match_rows(first, second)
+    assert (matched.key.name, matched.key.threads, matched.reference_name) == ("ours", 1, "YAMNet")
+    assert (yamnet.key.name, yamnet.reference_name) == ("YAMNet", None)
+    other_peer = result(row(ours), row(peers, "YAMNet", PEER, model_sha256="0" * 64))
+    assert [its.reference_name for its in match_rows(first, other_peer)] == [None, None]
+    yardsticks = [row(peers, YARDSTICK, YARDSTICK, stage=YARDSTICK, model_sha256=None) for _ in range(2)]
+    beside_it, _ = match_rows(result(row(ours), yardsticks[0]), result(row(ours), yardsticks[1]))
+    assert beside_it.reference_name == YARDSTICK
+    with pytest.raises(DataError, match="share no row"):
+        compare_results(first, result(row(ours, "other")))
+    with pytest.raises(DataError, match="more than once"):
+        compare_results(first, result(row(ours), row(ours)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cpu": "another"}, "differ in cpu"),
+        ({"os": "another"}, "differ in os"),
+        ({"runtime": "LiteRT 9"}, "differ in runtime"),
+        ({"governor": "powersave"}, "differ in governor"),
+        ({"threads": 2}, "differ in threads or delegate (1 thread(s), xnnpack and 2 thread(s), xnnpack)"),
+        ({"delegate": "builtin"}, "differ in threads or delegate"),
+    ],
+)
+def test_results_of_different_machines_are_refused_and_compared_only_by_force(tmp_path, change, words):
+    ours, _ = drifting(0)
+    paths = write_both(tmp_path, result(row(ours)), result(row(ours, **change)))
+    refused = run_compare(*paths)
+    assert refused.exit_code == 2 and words in refused.stderr and refused.stderr.count("\n") == 1
+    forced = run_compare(*paths, "--force")
+    assert forced.exit_code == 0 and words in forced.stderr and CANNOT_TELL in forced.stdout
+    assert check_same_machine(result(row(ours)), result(row(ours))) is None
+
+
+def write_both(folder: Path, first: Result, second: Result) -> tuple[Path, Path]:
+    write_result(folder / "a.json", first)
+    write_result(folder / "b.json", second)
+    return folder / "a.json", folder / "b.json"
+
+
+def run_compare(*arguments: object):
+    return CliRunner().invoke(command.app, ["compare", *(str(its) for its in arguments)])
+
+
+def test_the_command_says_what_is_slower_and_fails_above_a_limit(tmp_path):
+    (first, our_peer), (second, their_peer) = drifting(3), drifting(4, ms=2.4)
+    paths = write_both(
+        tmp_path,
+        result(row(first), row(our_peer, "YAMNet", PEER)),
+        result(row(second), row(their_peer, "YAMNet", PEER)),
+    )
+    out = tmp_path / "comparison.json"
+    said = run_compare(*paths, "--json", out)
+    assert said.exit_code == 0 and "slower" in said.stdout and "Noise margin 3 % beside YAMNet" in said.stdout
+    ours, yamnet = read_result(out)["comparisons"]
+    assert (ours["verdict"], ours["reference"], ours["margin"]) == (SLOWER, "YAMNet", 0.03)
+    assert (yamnet["margin"], yamnet["reference"]) == (0.1, None)
+    failed = run_compare(*paths, "--fail-above", 1.05)
+    assert failed.exit_code == 1 and "row(s) are slower by more than 1.05" in failed.stderr
+    assert run_compare(*paths, "--fail-above", 3).exit_code == 0
+    assert run_compare(paths[0], paths[0], "--fail-above", 1.0).exit_code == 0
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    (tmp_path / "old.json").write_text('{"schema": "tussis.latency/1"}')
+    (tmp_path / "broken.json").write_text("{")
+    good, _ = write_both(tmp_path, result(row(drifting(0)[0])), result())
+    for name, words in (
+        ("old.json", 'is of the schema "tussis.latency/1"'),
+        ("broken.json", "is not JSON"),
+        ("gone.json", "cannot be read"),
+        ("b.json", "share no row"),
+    ):
+        refused = run_compare(good, tmp_path / name)
+        assert refused.exit_code == 2 and words in refused.stderr and refused.stderr.startswith("tussis-benchmark: ")
+
+
+@pytest.mark.slow
+def test_real_work_that_is_slowed_by_a_tenth_is_found_and_the_same_work_is_not():
+    """Real computations, timed twice by the benchmark's own loop: one unit of work more in ten is found."""
+    matrix = np.random.default_rng(1).normal(size=(32, 32)).astype(np.float32)
+
+    def work(n_units: int):
+        def run() -> None:
+            for _ in range(n_units * 10):
+                matrix @ matrix
+
+        return run
+
+    def measured(n_units: int) -> Result:
+        ours = Contender("ours", work(n_units), 2.0, 0.0, {"role": OURS}, content=b"ours")
+        pairs = (ours, load_yardstick())
+        timings = time_interleaved(pairs, min_runs=1000)
+        return result(*(timed_row(contender, timing, 1) for contender, timing in zip(pairs, timings, strict=True)))
+
+    first, again, slowed = measured(20), measured(20), measured(22)
+    assert compare_results(first, again)[0]["verdict"] == CANNOT_TELL
+    assert compare_results(first, slowed)[0]["verdict"] == SLOWER
+    assert compare_results(slowed, again)[0]["verdict"] == FASTER
+
+
+@pytest.mark.slow
+def test_two_latency_results_of_the_shipped_bundle_cannot_be_told_apart_and_runs_a_tenth_longer_are(tmp_path):
+    """The real command, twice; then with each run of the model made a tenth longer."""
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path in paths:
+        options = ["--yamnet", str(tmp_path / "gone"), "--runs", "400", "--json", str(path)]
+        measured = CliRunner().invoke(command.app, ["latency", *options])
+        assert measured.exit_code == 0, measured.stderr
+    first, second = (read_result(path) for path in paths)
+    found = {(its["name"], its["stage"]): its for its in compare_results(first, second)}
+    ours = next(key for key in found if key[1] == "model")
+    assert found[ours]["verdict"] == CANNOT_TELL and found[ours]["reference"] == YARDSTICK
+    slowed = next(row for row in second["rows"] if row["stage"] == "model")
+    slowed["samples_ms"] = [1.1 * ms for ms in slowed["samples_ms"]]
+    assert {its["stage"]: its for its in compare_results(first, second)}["model"]["verdict"] == SLOWER
