@@ -123,18 +123,18 @@ class ActivityTrack:
     def __init__(self, gate_probability: float, step_s: float):
         self._gate_probability, self._step_s = gate_probability, step_s
         self._first_frame = 0
-        self._sum = np.zeros(0)
-        self._n_clips = np.zeros(0)
-        self._gate_open = np.zeros(0, dtype=bool)
+        self._open = np.zeros((3, 0))  # frames not given yet; rows: sum of activity, clips in it, gate open (1) or not
 
     def push(self, window: WindowProbabilities, cough_probability: float) -> np.ndarray:
         """Take a clip; return the frames before its start, which are final. ValueError if clips go back in time."""
         final = self.pass_over(window.start_s)
         activity = window.activity[: math.ceil(window.valid_s / self._step_s - ROUNDING)]
-        self._extend(len(activity) - len(self._sum))
-        self._sum[: len(activity)] += activity
-        self._n_clips[: len(activity)] += 1
-        self._gate_open[: len(activity)] |= cough_probability >= self._gate_probability
+        self._extend(len(activity))
+        sums, n_clips, gate_open = self._open[:, : len(activity)]
+        sums += activity
+        n_clips += 1
+        if cough_probability >= self._gate_probability:
+            gate_open[:] = 1
         return final
 
     def pass_over(self, start_s: float) -> np.ndarray:
@@ -146,21 +146,19 @@ class ActivityTrack:
 
     def finish(self) -> np.ndarray:
         """Return the frames that are left."""
-        return self._release(len(self._sum))
+        return self._release(self._open.shape[1])
 
     def _extend(self, n_frames: int) -> None:
-        if n_frames > 0:
-            self._sum = np.append(self._sum, np.zeros(n_frames))
-            self._n_clips = np.append(self._n_clips, np.zeros(n_frames))
-            self._gate_open = np.append(self._gate_open, np.zeros(n_frames, dtype=bool))
+        n_missing = n_frames - self._open.shape[1]
+        if n_missing > 0:
+            self._open = np.concatenate([self._open, np.zeros((3, n_missing))], axis=1)
 
     def _release(self, n_frames: int) -> np.ndarray:
-        self._extend(n_frames - len(self._sum))
-        final = np.where(self._gate_open, self._sum / np.maximum(self._n_clips, 1), 0.0)[:n_frames]
+        self._extend(n_frames)
+        sums, n_clips, gate_open = self._open[:, :n_frames]
         self._first_frame += n_frames
-        self._sum, self._n_clips = self._sum[n_frames:], self._n_clips[n_frames:]
-        self._gate_open = self._gate_open[n_frames:]
-        return final
+        self._open = self._open[:, n_frames:]
+        return np.where(gate_open > 0, sums / np.maximum(n_clips, 1), 0.0)
 
 
 class RunSplitter:

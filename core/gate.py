@@ -12,6 +12,7 @@ from core.quality import FRAME_SAMPLES, MIN_LOUDEST_FRAME_DBFS
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 CLIP_FRAMES = CLIP_SAMPLES // FRAME_SAMPLES
 THINNED = 4  # samples that are averaged to one before the difference is taken
+MEAN_WEIGHTS = np.full(THINNED, 1 / THINNED, np.float32)
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,12 @@ class Gate:
 
 def _band_powers(waveform: np.ndarray, first: int, n_frames: int) -> np.ndarray:
     """Mean square of each of `n_frames` frames from sample `first` on in the band of `Gate`, shape (n_frames,)."""
-    begin = max(0, first - THINNED)  # a difference reaches back by one mean
-    newest = waveform[begin : first + n_frames * FRAME_SAMPLES]
-    means = sum(newest[place::THINNED] for place in range(THINNED)) * np.float32(1 / THINNED)
-    differences = np.diff(means) if first else np.diff(means, prepend=means[:1])
-    frames = differences.reshape(n_frames, -1)
+    reaches_back = THINNED if first >= THINNED else 0  # a difference takes the mean before its own
+    newest = waveform[first - reaches_back : first + n_frames * FRAME_SAMPLES]
+    means = newest.reshape(-1, THINNED) @ MEAN_WEIGHTS
+    if not reaches_back:
+        means = np.append(means[:1], means)
+    frames = (means[1:] - means[:-1]).reshape(n_frames, -1)
     return np.einsum("ij,ij->i", frames, frames) / np.float32(FRAME_SAMPLES // THINNED)
 
 

@@ -13,6 +13,7 @@ from core.events import Event
 from core.quality import Quality, QualityMeter
 
 HOUR_S = 3600.0
+MEASURED_SAMPLES = 2 * SAMPLE_RATE_HZ  # at once, because measuring half seconds costs twice as much
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,23 @@ class Totals:
 class _OpenHour:
     counts: dict[str, int]
     meter: QualityMeter = field(default_factory=QualityMeter)
+    unmeasured: list[np.ndarray] = field(default_factory=list)
+    n_unmeasured: int = 0
     n_samples: int = 0
     n_run: int = 0
     n_gated: int = 0
+
+    def take(self, samples: np.ndarray) -> None:
+        self.unmeasured.append(samples)
+        self.n_unmeasured += len(samples)
+        self.n_samples += len(samples)
+        if self.n_unmeasured >= MEASURED_SAMPLES:
+            self.measure()
+
+    def measure(self) -> None:
+        if self.unmeasured:
+            self.meter.push(np.concatenate(self.unmeasured))
+        self.unmeasured, self.n_unmeasured = [], 0
 
 
 class HourlyTotals:
@@ -102,14 +117,13 @@ class HourlyTotals:
         self._open: deque[_OpenHour] = deque()
 
     def measure(self, samples: np.ndarray) -> None:
-        """Take the next samples at 16 kHz, shape (n,), of which quality is judged."""
+        """Take the next samples at 16 kHz, shape (n,), of which quality is judged; they must not be changed after."""
         while len(samples):
             if not self._open or self._open[-1].n_samples == self._hour_samples:
                 self._open.append(_OpenHour(dict.fromkeys(self._labels, 0)))
             hour = self._open[-1]
             taken = samples[: self._hour_samples - hour.n_samples]
-            hour.meter.push(taken)
-            hour.n_samples += len(taken)
+            hour.take(taken)
             samples = samples[len(taken) :]
 
     def count_clip(self, start_s: float, is_gated: bool) -> None:
@@ -139,6 +153,7 @@ class HourlyTotals:
     def _close(self) -> HourTotals:
         hour, start_s = self._open.popleft(), self._first * self._hour_s
         self._first += 1
+        hour.measure()
         quality = hour.meter.verdict()
         return HourTotals(
             start_s=start_s,

@@ -1,0 +1,53 @@
+"""The only place that measures what the monitor's gate costs in coughs: the same sound heard with it and without."""
+
+from typing import Any
+
+from benchmarks.monitored_listeners import MonitorListening
+from benchmarks.monitored_stream import composed_sounds, in_a_row, synthesized_sounds
+from core.bundle import Bundle
+from core.gate import GateSettings
+from core.interpreter import LiteRtInterpreter
+from distill.event_scoring import EventScore, Span, score_events
+from distill.waveform_store import WaveformStore
+from quantize.composed_recordings import compose_recordings
+
+GATED, UNGATED = "monitor, gate on", "monitor, gate off"
+PAUSE_S = 10.0
+SAME_COUGH_S = 0.25
+
+
+def measure_detection(bundle: Bundle, store: WaveformStore | None, n_composed: int) -> dict[str, Any]:
+    """Find coughs at known times with and without the gate, all recordings in one stream with pauses between them."""
+    if store is None:
+        sounds, words = [synthesized_sounds()[0]] * n_composed, "the demonstration recording, again and again"
+    else:
+        sounds, words = composed_sounds(compose_recordings(store, n_composed)), "recordings composed with coughs"
+    stream = in_a_row(sounds, PAUSE_S)
+    interpreter = LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
+    result: dict[str, Any] = {"recordings": f"{len(sounds)} {words}", "pause_s": PAUSE_S}
+    for name, gate in ((GATED, GateSettings()), (UNGATED, None)):
+        listening = MonitorListening(name, bundle, interpreter, gate)
+        for chunk in stream.chunks():
+            listening.hear(chunk)
+        listening.finish()
+        score = score_events(stream.coughs, listening.coughs, stream.duration_s)
+        result[name] = {**_score(score), "gated_share": listening.monitor.totals.gated_share}
+    return result
+
+
+def _score(score: EventScore) -> dict[str, float | int | None]:
+    return {
+        "n_coughs": score.n_reference,
+        "n_found": score.n_true_positive,
+        "sensitivity": score.sensitivity,
+        "f1": score.f1,
+        "false_positives_per_hour": score.false_positives_per_hour,
+    }
+
+
+def n_found_again(coughs: list[Span], others: list[Span]) -> int:
+    """How many of `coughs` overlap one of `others` or lie within 0.25 s of it."""
+    return sum(
+        any(start - SAME_COUGH_S < its_end and its_start < end + SAME_COUGH_S for its_start, its_end in others)
+        for start, end in coughs
+    )
