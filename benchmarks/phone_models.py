@@ -27,6 +27,7 @@ class PhoneModel:
     name: str
     content: bytes
     audio_s: float | None
+    is_peer: bool = False
 
     @property
     def sha256(self) -> str:
@@ -87,7 +88,7 @@ def load_models(bundle: Path | None, peers: list[Path]) -> list[PhoneModel]:
     for path in peers:
         content = read_model(path)
         list_operators(content, str(path))
-        models.append(PhoneModel(path.name, content, waveform_s(content)))
+        models.append(PhoneModel(path.name, content, waveform_s(content), is_peer=True))
     names = [model.name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

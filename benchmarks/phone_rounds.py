@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.adb import Phone, PhoneError, PhoneLostError
+from benchmarks.contenders import MODEL, OURS, PEER
 from benchmarks.interleaved import Contender, Timing, ratio_with_interval
 from benchmarks.phone_device import PhoneCondition, PhoneDescription, read_condition
 from benchmarks.phone_models import Measured, PhoneModel, Runner, Setting
@@ -15,7 +16,6 @@ from benchmarks.phone_profile import FormatError, OperatorTime
 from benchmarks.result import Row, make_row, timing_metrics
 from distill.provenance import source_commit
 
-STAGE = "model"
 _LOWEST, _HIGHEST, _OF_ROUNDS = "min_ms", "max_ms", ("round", "before", "after")
 
 
@@ -82,11 +82,12 @@ def round_row(
     metrics = dict(measured.metrics)
     if turn.model.audio_s and "rtf" not in metrics:
         metrics["rtf"] = typical_ms(metrics) / 1000 / turn.model.audio_s
-    facts = {**measured.facts, "round": turn.round, "before": before.facts(), "after": after.facts()}
+    role = PEER if turn.model.is_peer else OURS
+    facts = {"role": role, **measured.facts, "round": turn.round, "before": before.facts(), "after": after.facts()}
     provenance = {**lasting, **passing_provenance(turn, measured.runtime, before, after)}
     return make_row(
         turn.model.name,
-        STAGE,
+        MODEL,
         provenance,
         metrics,
         audio_s=turn.model.audio_s,
@@ -163,7 +164,7 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if theirs["name"] == ours["name"] or any(theirs[key] != value for key, value in setting.items()):
                 continue
             if ours["audio_s"] and theirs["audio_s"]:
-                ratio = {"name": ours["name"], "to": theirs["name"], "stage": STAGE, **setting}
+                ratio = {"name": ours["name"], "to": theirs["name"], "stage": MODEL, **setting}
                 found.append(ratio | _ratio(ours, theirs))
     return found
 

@@ -1,94 +1,32 @@
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from benchmarks.adb import PhoneError
 from benchmarks.benchmark_model_output import parse_output
-from benchmarks.phone import KIND, PROTOCOL, phone
-from benchmarks.phone_app import APP_FORMAT, APP_PACKAGE, read_answer
+from benchmarks.phone import KIND, PROTOCOL
 from benchmarks.phone_models import PhoneModel, Setting, load_models, waveform_s
 from benchmarks.phone_profile import parse_profile_csv
 from benchmarks.phone_rounds import turns
 from benchmarks.result import SCHEMA, read_result
 from core.bundle import load_bundle
 from core.errors import InterpreterError, SettingsError
-from tests.benchmarks.fake_adb import SERIAL, make_phone, write_program
+from tests.benchmarks.fake_adb import SERIAL, write_program
+from tests.benchmarks.fake_phone_programs import DATA, calls, left_on, make_phone_and_tool, run
 
-DATA = Path(__file__).parents[1] / "data" / "benchmark_model"
-XNNPACK, BUILTIN, NO_GPU, GPU = "xnnpack", "builtin", "gpu_none", "gpu_part"
-# A program that answers as benchmark_model does; its times grow with $FAKE_PHONE/factor.FILE of the model it is given.
-TOOL = """
-import os, re, sys
-from pathlib import Path
-flags = dict(flag.removeprefix("--").split("=", 1) for flag in sys.argv[1:])
-phone, data = Path(os.environ["FAKE_PHONE"]), Path(DATA)
-graph = Path(flags["graph"])
-if not graph.read_bytes()[4:8] == b"TFL3":
-    print("ERROR: Failed to load model " + flags["graph"], file=sys.stderr)
-    sys.exit(1)
-kind = "gpu_none" if "use_nnapi" in flags else GPU if "use_gpu" in flags else "xnnpack"
-kind = "builtin" if flags.get("use_xnnpack") == "false" else kind
-with (phone / "calls").open("a") as calls:
-    print("run", graph.name, kind, flags["num_threads"], flags["num_runs"], flags["warmup_runs"], file=calls)
-table = flags.get("profiling_output_csv_file")
-if table:
-    Path(table).write_text((data / "litert_operators.csv").read_text())
-factor = phone / f"factor.{graph.name}"
-scale = float(factor.read_text()) if factor.exists() else 1
-text = (data / f"tf2_16_{kind}.txt").read_text()
-def slower(match):
-    return match[1] + f"{scale * float(match[2]):g}"
-for key in ("first=", "curr=", "min=", "max=", "avg=", "std=", "p5=", "median=", "p95=", r"inference: ", r"avg\\): "):
-    text = re.sub("(" + key + ")([0-9.]+)", slower, text)
-print(text, end="")
-"""
-# The app's side of the contract, started by am: it times nothing and writes what the contract says.
-AM = f"""
-import json, os, sys
-from pathlib import Path
-words, phone = sys.argv[1:], Path(os.environ["FAKE_PHONE"])
-with (phone / "calls").open("a") as calls:
-    print("am", *words, file=calls)
-if words[0] == "force-stop":
-    sys.exit(0)
-if (phone / "no-activity").exists():
-    print("Starting: Intent\\nError type 3\\nError: Activity class does not exist.")
-    sys.exit(0)
-extras = {{key: value for flag, key, value in zip(words, words[1:], words[2:]) if flag in ("--es", "--ei")}}
-folder = phone / "app" / "files" / "benchmark"
-answer = {{"format": "{APP_FORMAT}", "request": extras["request"]}}
-if not (folder / extras["model"]).read_bytes()[4:8] == b"TFL3":
-    answer["error"] = "the model is none"
-elif extras["delegate"] == "gpu":
-    answer["error"] = "this phone has no GPU delegate"
-else:
-    runs = [2 + n % 7 / 10 for n in range(int(extras["runs"]))]
-    answer |= {{"runtime": "LiteRT 1.4.0", "load_ms": 3.5, "first_run_ms": 9.25, "n_runs": len(runs), "runs_ms": runs}}
-(folder / (extras["request"] + ".json")).write_text(json.dumps(answer))
-"""
-
-command = typer.Typer(add_completion=False)
-command.command("phone")(phone)
-command.command("other")(lambda: None)
+XNNPACK, BUILTIN, NO_GPU = "xnnpack", "builtin", "gpu_none"
 
 
 @pytest.fixture
 def plug(tmp_path, monkeypatch):
     """Put a fake adb with one telephone first on PATH; returns the telephone's folder and the tool to push to it."""
 
-    def make(gpu=GPU, **settings):
-        path, folder = make_phone(tmp_path, **settings), tmp_path / "phone"
-        monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
-        monkeypatch.setenv("FAKE_PHONE", str(folder))
+    def make(**settings):
+        monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
         monkeypatch.delenv("ANDROID_SERIAL", raising=False)
-        tool = tmp_path / "android_benchmark_model"
-        write_program(tool, TOOL.replace("DATA", repr(str(DATA)), 1).replace("GPU", repr(gpu), 1).lstrip())
-        return folder, tool
+        return make_phone_and_tool(tmp_path, **settings)
 
     return make
 
@@ -99,19 +37,6 @@ def peer(tmp_path):
     path = tmp_path / "peer.tflite"
     path.write_bytes(load_bundle(None).read_model() + bytes(16))
     return path
-
-
-def run(*arguments):
-    return CliRunner().invoke(command, ["phone", *map(str, arguments)])
-
-
-def calls(folder):
-    path = folder / "calls"
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def left_on(folder):
-    return list((folder / "data/local/tmp").iterdir())
 
 
 def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, peer, tmp_path):
@@ -136,6 +61,7 @@ def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, 
     assert row["facts"]["delegated"] == "whole" and len(row["facts"]["runner_sha256"]) == 64
     assert row["facts"]["before"]["battery_c"] == row["facts"]["after"]["battery_c"] == 31.2
     assert row["facts"]["round_ms"] == [2.741] * 4
+    assert [row["facts"].get("role") for row in result["rows"]] == ["ours", "peer"] * 2
     assert result["rows"][1]["metrics"]["p50_ms"] == pytest.approx(2 * 2.741)
     for ratio in result["ratios"]:
         assert (ratio["name"], ratio["to"]) == (ours.name, "peer.tflite")
@@ -316,73 +242,3 @@ def test_two_models_of_one_name_and_a_peer_that_is_no_model_are_refused(peer, tm
 
 def test_the_seconds_of_a_run_are_read_from_the_models_input():
     assert waveform_s(load_bundle(None).read_model()) == 2.0
-
-
-@pytest.fixture
-def app(plug):
-    """A telephone with the app, whose side of the contract is a program in place of am."""
-
-    def make(**settings):
-        folder, _ = plug(**settings)
-        (folder / "app").mkdir()
-        write_program(folder / "system/bin/am", AM.lstrip())
-        return folder
-
-    return make
-
-
-def test_the_app_times_the_bundle_and_a_peer_and_its_samples_are_kept(app, peer, tmp_path):
-    folder = app()
-    out = tmp_path / "phone.json"
-    done = run("--peer", peer, "--threads", 1, "--json", out)
-    assert done.exit_code == 0, done.stderr
-    ours, theirs = read_result(out)["rows"]
-    assert (ours["n_runs"], len(ours["samples_ms"]), ours["runtime"]) == (250, 250, "LiteRT 1.4.0")
-    assert ours["metrics"]["p50_ms"] == pytest.approx(2.3) and ours["metrics"]["p99_ms"] == pytest.approx(2.6)
-    assert (ours["metrics"]["load_ms"], ours["metrics"]["first_run_ms"]) == (3.5, 9.25)
-    assert ours["metrics"]["rtf"] == pytest.approx(2.3 / 1000 / 2) == theirs["metrics"]["rtf"]
-    starts = [line for line in calls(folder) if line.startswith("am start")]
-    assert len(starts) == 10 and all(f"-n {APP_PACKAGE}/org.kivy.android.PythonActivity" in line for line in starts)
-    assert left_on(folder) == [] and not (folder / "app/files/benchmark").exists()
-
-
-def test_what_the_app_cannot_run_is_its_own_sentence(app):
-    app()
-    done = run("--threads", 1, "--delegate", "gpu")
-    assert done.exit_code == 2 and "this phone has no GPU delegate" in done.stderr
-
-
-def test_without_the_app_the_sentence_says_what_to_install(plug):
-    folder, _ = plug()
-    done = run("--threads", 1)
-    assert done.exit_code == 2
-    assert f"install a debug build of {APP_PACKAGE}, or name --benchmark-model" in done.stderr
-    assert left_on(folder) == []
-
-
-def test_an_app_without_the_activity_is_refused_though_am_ends_with_status_0(app):
-    folder = app()
-    (folder / "no-activity").touch()
-    done = run("--threads", 1)
-    assert done.exit_code == 2 and "Activity class does not exist" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"request": "another"}, "request"),
-        ({"format": "tussis.app-benchmark/2"}, "format"),
-        ({"n_runs": 3}, "n_runs"),
-        ({"runs_ms": [1.0] * 49 + [-1.0]}, "runs_ms"),
-        ({"runs_ms": [1.0] * 49}, "runs_ms"),
-        ({"load_ms": "fast"}, "load_ms"),
-        ({"runtime": ""}, "runtime"),
-        ({"error": "the microphone is on"}, "the microphone is on"),
-    ],
-)
-def test_an_answer_of_the_app_that_breaks_the_contract_is_refused_with_the_field(change, said):
-    answer = {"format": APP_FORMAT, "request": "id", "runtime": "LiteRT", "load_ms": 1.0, "first_run_ms": 2.0}
-    answer |= {"n_runs": 50, "runs_ms": [1.0] * 50}
-    assert read_answer(json.dumps(answer).encode(), "id", 50, "the answer").n_runs == 50
-    with pytest.raises(PhoneError, match=said):
-        read_answer(json.dumps(answer | change).encode(), "id", 50, "the answer")
