@@ -173,6 +173,14 @@ def test_a_result_has_a_row_for_each_operator_and_one_for_the_whole():
     check_rows(check_result(operator_times.operators_result(ChosenModel("shipped", SHIPPED), times, 1), "the result"))
 
 
+def test_a_model_without_a_logarithm_or_integers_is_timed_too(tiny_model):
+    times = operator_times.time_operators(tiny_model, 1, 10)
+    operators = read_operators(tiny_model)
+    assert [its.operator.kind for its in times.operators] == [its.kind for its in operators]
+    assert times.profiler == "" and times.sum_us > 0
+    assert {its.traffic.precision for its in times.operators} == {FLOAT}
+
+
 @pytest.mark.slow
 def test_the_command_writes_the_result_and_says_it(tmp_path):
     out = tmp_path / "operators.json"

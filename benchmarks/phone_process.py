@@ -1,0 +1,102 @@
+"""The only place that is run as a telephone runs Tussis, in a process of its own that says its time and memory.
+
+Nothing but the standard library, numpy and the runtime may come in here, and at the top nothing but what Python has
+loaded anyway: all that it imports is measured.
+"""
+
+import sys
+import time
+
+N_AGAIN = 20
+
+
+def resident_bytes() -> tuple[int, int]:
+    """Memory of this process now, and the most that it ever had; where the system tells only the latter, it twice."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123  (pathlib is not loaded yet)
+            fields = dict(line.split(":", 1) for line in file if line.startswith(("VmRSS", "VmHWM")))
+        return tuple(1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+    except (OSError, KeyError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak *= 1 if sys.platform == "darwin" else 1024
+        return peak, peak
+
+
+class Diary:
+    """Stages of a process: for each its name, the milliseconds since the process was started, and its memory."""
+
+    def __init__(self, started_s: float):
+        self._started_s = started_s
+        self.entries: list[dict[str, object]] = []
+
+    def note(self, stage: str) -> None:
+        """Write down that a stage is done."""
+        elapsed_ms = 1000 * (time.monotonic() - self._started_s)
+        resident, peak = resident_bytes()
+        self.entries.append({"stage": stage, "at_ms": elapsed_ms, "resident_bytes": resident, "peak_bytes": peak})
+
+
+def screen_once(diary: Diary, recording: str, bundle: str, model: str) -> None:
+    """From a bare Python to the first result, and then the same recording again and again."""
+    diary.note("python")
+    import numpy  # noqa: F401
+
+    diary.note("numpy")
+    import core.screener
+
+    diary.note("core")
+    import ai_edge_litert.interpreter  # noqa: F401
+
+    diary.note("runtime")
+    opened = core.screener.load_bundle(bundle or None)
+    diary.note("bundle")
+    interpreter = core.screener.LiteRtInterpreter(_content(model), 1, opened.model_shape) if model else None
+    screener = core.screener.Screener(opened, 1, interpreter)
+    diary.note("model")
+    screener.screen(recording)
+    diary.note("first result")
+    for _ in range(N_AGAIN):
+        screener.screen(recording)
+    diary.note("again")
+
+
+def allocate_once(diary: Diary, model: str) -> None:
+    """What creating the runtime, allocating its tensors and the first run add, with nothing else in between."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = _content(model)
+    diary.note("read")
+    runtime = Interpreter(model_content=content, num_threads=1)
+    diary.note("create")
+    runtime.allocate_tensors()
+    diary.note("allocate")
+    runtime.invoke()
+    diary.note("invoke")
+
+
+def _content(model: str) -> bytes:
+    with open(model, "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def packages() -> list[str]:
+    """What was imported that is neither the standard library nor Tussis."""
+    own = {"core", "benchmarks"}
+    names = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names) - own
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def main(arguments: list[str]) -> None:
+    """Run ``screen STARTED_S RECORDING BUNDLE MODEL`` or ``allocate STARTED_S MODEL`` and print a JSON line."""
+    work, started_s, *rest = arguments
+    diary = Diary(float(started_s))
+    (screen_once if work == "screen" else allocate_once)(diary, *rest)
+    import json
+
+    print(json.dumps({"stages": diary.entries, "packages": packages()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
