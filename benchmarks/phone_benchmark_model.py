@@ -111,7 +111,6 @@ def check_delegation(output: BenchmarkOutput, delegate: str, name: str) -> None:
     elif found is None and delegate in ON_PROCESSOR:
         return
     elif found is None or found.share == "none" or found.name.lower() != delegate:
-        ran = "nothing of it" if found is None or found.name.lower() == delegate else f"{found.name} it"
-        raise PhoneError(
-            f"the delegate {delegate} does not run {name} on this phone ({ran} ran there); its time is left out."
-        )
+        is_other = found is not None and found.name.lower() != delegate
+        ran = f"{found.name} ran it" if is_other else "it took none of the operators"
+        raise PhoneError(f"the delegate {delegate} does not run {name} on this phone ({ran}); its time is left out.")

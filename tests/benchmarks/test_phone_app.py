@@ -3,8 +3,9 @@ import os
 
 import pytest
 
-from benchmarks.adb import PhoneError
-from benchmarks.phone_app import APP_FORMAT, APP_PACKAGE, read_answer
+from benchmarks.adb import PhoneError, PhoneLostError, choose_phone
+from benchmarks.phone_app import APP_FORMAT, APP_PACKAGE, AppRunner, read_answer
+from benchmarks.phone_models import Setting, load_models
 from benchmarks.result import read_result
 from core.bundle import load_bundle
 from tests.benchmarks.fake_adb import write_program
@@ -79,6 +80,17 @@ def test_an_app_without_the_activity_is_refused_though_am_ends_with_status_0(app
     (folder / "no-activity").touch()
     done = run("--threads", 1)
     assert done.exit_code == 2 and "Activity class does not exist" in done.stderr
+
+
+def test_an_app_that_gives_no_result_is_waited_for_and_then_lost(app):
+    folder = app()
+    write_program(folder / "system/bin/am", "#!/bin/sh\necho Starting: Intent\n")
+    runner = AppRunner(choose_phone(), "/data/local/tmp", runs=50, round_s=0.5, poll_s=0.05)
+    (model,) = load_models(None, [])
+    runner.place(model)
+    assert (folder / "app/files/benchmark" / model.file_name).read_bytes() == model.content
+    with pytest.raises(PhoneLostError, match=r"gave no result within 0\.5 s; unlock the phone"):
+        runner.measure(model, Setting(1, "xnnpack"))
 
 
 @pytest.mark.parametrize(
