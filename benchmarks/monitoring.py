@@ -28,7 +28,6 @@ from distill.provenance import source_commit
 
 SCHEMA = "tussis.monitoring_benchmark/1"
 YAMNET_FILE, DATA_FOLDER = Path("../shared/models/yamnet.tflite"), Path("../shared/data")
-N_COMPOSED = 120
 PROTOCOL = (
     f"one stream in chunks of {CHUNK_S:g} s; each chunk is heard by all of them, beginning with another one each time; "
     "one thread; processor time of this process; monitor: resampling, quality, gate, model, events and totals; YAMNet: "
@@ -181,6 +180,7 @@ def benchmark_monitoring(
     data: Path,
     minutes: float,
     pause_s: float,
+    n_composed: int,
     console: Console,
 ) -> dict[str, Any]:
     """Compose the stream, measure cost and detection, and describe all that they depend on."""
@@ -189,7 +189,7 @@ def benchmark_monitoring(
         sounds, opened, words = open_sounds(store, data, Path(folder))
         stream = compose_stream(sounds, 60 * minutes, pause_s)
         measured = measure(bundle, yamnet, stream, console)
-        detection = measure_detection(bundle, opened, N_COMPOSED)
+        detection = measure_detection(bundle, opened, n_composed)
     return {
         "schema": SCHEMA,
         "protocol": PROTOCOL,
@@ -220,6 +220,7 @@ def monitoring(
     ] = DATA_FOLDER,
     minutes: Annotated[float, typer.Option(min=1, max=1440, help="How much sound is heard.")] = 60,
     pause_s: Annotated[float, typer.Option(min=0, max=3600, help="Mean pause between two sounds, seconds.")] = 10,
+    composed: Annotated[int, typer.Option(min=1, help="Recordings with known coughs to find with and without.")] = 120,
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
 ) -> None:
     """Monitor an hour with and without the gate beside YAMNet at its usual hop, in turns; coughs that the gate costs.
@@ -233,7 +234,7 @@ def monitoring(
         if not yamnet.exists():
             notes.print(f"YAMNet is left out: there is no file {yamnet}")
         peer = yamnet if yamnet.exists() else None
-        result = benchmark_monitoring(load_bundle(bundle), peer, store, data, minutes, pause_s, notes)
+        result = benchmark_monitoring(load_bundle(bundle), peer, store, data, minutes, pause_s, composed, notes)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
         show(result, console)
