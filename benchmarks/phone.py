@@ -218,7 +218,9 @@ def show(result: Result, console: Console) -> None:
     for its in result.get("ratios", ()):
         interval = "" if its["low"] is None else f" ({its['low']:.3f} to {its['high']:.3f})"
         setting = f"{its['delegate']}, {its['threads']} thread(s)"
-        console.print(f"{its['name']} takes {its['value']:.3f}{interval} of {its['to']}'s time, {setting}")
+        console.print(
+            f"{its['name']} takes {its['value']:.3f}{interval} of {its['to']}'s time per second of audio, {setting}"
+        )
     for its in result["facts"]["failures"]:
         console.print(f"not run: {its['name']}, {its['delegate']}, {its['threads']} thread(s): {its['reason']}")
 
