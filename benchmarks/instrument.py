@@ -32,7 +32,7 @@ class Instrument:
 
 def empty_contender() -> Contender:
     """A run that does nothing, timed in turns with all others."""
-    return Contender(NOTHING, lambda: None, 1.0, 0.0, {})
+    return Contender(NOTHING, lambda: None, None, None, {})
 
 
 def measure_instrument(empty: Timing) -> Instrument:

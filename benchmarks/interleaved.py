@@ -19,15 +19,16 @@ INTERVAL = (2.5, 97.5)
 class Contender:
     """A loaded model, or a whole screening, to be timed.
 
-    ``run`` computes all outputs of one input of ``audio_s`` seconds, None where it takes no audio; ``load_s`` is what
-    loading took, and ``allocate_s`` what allocating its tensors did where the two can be told apart; ``facts`` go into
-    the result as they are. ``runtime`` is a library and its version, None for LiteRT; ``content`` the model's file.
+    ``run`` computes all outputs of one input of ``audio_s`` seconds, None where it takes no audio. ``load_s`` is what
+    loading took, None where nothing is loaded, and ``allocate_s`` what allocating its tensors did where the two can be
+    told apart. ``facts`` go into the result as they are. ``runtime`` is a library and its version, None for LiteRT;
+    ``content`` the model's file.
     """
 
     name: str
     run: Callable[[], object]
     audio_s: float | None
-    load_s: float
+    load_s: float | None
     facts: dict[str, Any]
     stage: str = "model"
     allocate_s: float | None = None

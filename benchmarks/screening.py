@@ -43,7 +43,8 @@ class ScreeningContender:
         pairs = []
         for name in STAGES:
             seconds = [its[name] / 1000 for its in self.timings_ms]
-            stage = replace(self.contender, stage=f"{SCREENING}: {name}")
+            facts = {key: its for key, its in self.contender.facts.items() if key == "role" or name == "model"}
+            stage = replace(self.contender, stage=f"{SCREENING}: {name}", facts=facts, load_s=None, allocate_s=None)
             pairs.append((stage, Timing(seconds[0], np.array(seconds[-n_runs:]))))
         return pairs
 

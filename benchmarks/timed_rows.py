@@ -19,9 +19,8 @@ def timed_row(
     words = {key: its for key, its in contender.facts.items() if key not in numbers}
     samples_ms = 1000 * timing.runs_s
     times = timing_metrics(samples_ms, contender.audio_s)
-    times |= {"first_run_ms": 1000 * timing.first_s, "load_ms": 1000 * contender.load_s}
-    if contender.allocate_s is not None:
-        times["allocate_ms"] = 1000 * contender.allocate_s
+    seconds = {"first_run_ms": timing.first_s, "load_ms": contender.load_s, "allocate_ms": contender.allocate_s}
+    times |= {key: 1000 * its for key, its in seconds.items() if its is not None}
     run = describe_run(threads, contender.delegate, contender.content, contender.runtime, load_before)
     return make_row(
         contender.name,

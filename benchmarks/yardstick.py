@@ -23,7 +23,7 @@ def load_yardstick() -> Contender:
         name=YARDSTICK,
         run=run,
         audio_s=None,
-        load_s=0.0,
+        load_s=None,
         facts={"role": YARDSTICK},
         stage=YARDSTICK,
         delegate="none",

@@ -1,0 +1,98 @@
+"""The only place that shows results for people: Markdown, and one page that needs nothing beside itself (report)."""
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+import jinja2
+import typer
+from rich.console import Console
+
+from benchmarks.report_plots import draw_plot
+from benchmarks.report_tables import escape, is_table, machine_table, result_tables, to_markdown, words
+from benchmarks.result import Result, read_result
+from core.errors import OutputError, exit_on_error
+from core.files import check_writable, write_atomically
+
+TEMPLATES = Path(__file__).parent / "templates"
+MARKDOWN, PAGE = "report.md", "report.html"
+
+
+def render_page(results: dict[str, Result]) -> str:
+    """One HTML page of results by the name of their file: a plot where the kind has one, tables, and the machine."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(sections=[_section(*its) for its in results.items()])
+
+
+def render_markdown(results: dict[str, Result]) -> str:
+    """The same tables as Markdown, without the plots."""
+    parts = ["# Benchmark report\n"]
+    for name, result in results.items():
+        section = _section(name, result)
+        tables = [to_markdown(table) for table in (*section["tables"], section["machine"])]
+        parts += [
+            f"## {escape(section['title'])}\n",
+            f"{escape(result['protocol'])}\n",
+            *_notes(section["facts"]),
+            *tables,
+        ]
+    return "\n".join(parts)
+
+
+def _section(name: str, result: Result) -> dict[str, Any]:
+    """What a page says of one result."""
+    plot, facts = draw_plot(result), result.get("facts", {}).items()
+    return {
+        "title": f"{result['kind'].replace('_', ' ').capitalize()}: {name}",
+        "protocol": result["protocol"],
+        "plot": None if plot is None else data_uri(plot),
+        "tables": result_tables(result),
+        "machine": machine_table(result),
+        "facts": {key.replace("_", " "): words(its) for key, its in facts if not is_table(its)},
+    }
+
+
+def data_uri(svg: str) -> str:
+    """An SVG image as the source of an ``img``: whatever a result holds, nothing in it can run as a script."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def _notes(facts: dict[str, str]) -> list[str]:
+    return ["".join(f"- {escape(key)}: {escape(its)}\n" for key, its in facts.items())] if facts else []
+
+
+def read_results(paths: list[Path]) -> dict[str, Result]:
+    """Read results by the name of their file; two of the same name keep their folders."""
+    names = [path.name for path in paths]
+    return {str(path) if names.count(path.name) > 1 else path.name: read_result(path) for path in paths}
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results, JSON; one of a run that ended early is taken too.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {MARKDOWN} and {PAGE}; made where there is none.")],
+) -> None:
+    """Show results of any kind as Markdown tables and as one HTML page with plots that needs nothing beside itself.
+
+    Example: tussis-benchmark report latency.json roofline.json --out report
+    """
+    with exit_on_error("tussis-benchmark"):
+        read = read_results(results)
+        _make_folder(out)
+        page, markdown = render_page(read), render_markdown(read)
+        write_atomically(out / PAGE, page)
+        write_atomically(out / MARKDOWN, markdown)
+        Console(soft_wrap=True).print(f"{out / PAGE} and {out / MARKDOWN} hold {len(read)} result(s)")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+    check_writable(folder)
