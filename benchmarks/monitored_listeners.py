@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.contenders import YAMNET_SAMPLES
+from benchmarks.delegates import XNNPACK, open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, Bundle
 from core.errors import InterpreterError
@@ -15,7 +15,6 @@ from core.gate import GateSettings
 from core.interpreter import Interpreter
 from core.monitoring import Monitor, MonitorSettings
 from distill.event_scoring import Span
-from quantize.operators import read_model
 
 YAMNET_HOP_S = 0.48
 
@@ -59,17 +58,14 @@ class MonitorListening(Listening):
 class YamnetStream:
     """YAMNet over a stream: a frame of 0.975 s every 0.48 s, all scores read; kept: less than a frame."""
 
-    def __init__(self, path: Path):
-        from ai_edge_litert.interpreter import Interpreter as Runtime
-
-        self._runtime = Runtime(model_content=read_model(path), num_threads=1)
-        self._runtime.allocate_tensors()
+    def __init__(self, model: bytes):
+        self._runtime = open_runtime(model, 1, XNNPACK, "the peer").runtime
         self._input = self._runtime.get_input_details()[0]
         self._output = self._runtime.get_output_details()[0]["index"]
         self._waiting = np.zeros(0, np.float32)
         self.n_frames = 0
         if int(np.prod(self._input["shape"])) != YAMNET_SAMPLES or self._input["dtype"] != np.float32:
-            raise InterpreterError(f"{path} is not YAMNet: expected an input of {YAMNET_SAMPLES} float32 samples.")
+            raise InterpreterError(f"the peer is not YAMNet: expected an input of {YAMNET_SAMPLES} float32 samples.")
 
     def hear(self, chunk: np.ndarray) -> None:
         """Run the frames that a chunk completes."""

@@ -1,9 +1,7 @@
 """The only place that measures what monitoring an hour costs beside YAMNet, in one run and in turns."""
 
-import json
 import tempfile
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,55 +12,61 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.contenders import YAMNET
-from benchmarks.device import describe_device, load_average
+from benchmarks.delegates import XNNPACK
+from benchmarks.device import load_average
 from benchmarks.interleaved import INTERVAL, N_DRAWS
 from benchmarks.monitored_detection import GATED, UNGATED, measure_detection, n_found_again
 from benchmarks.monitored_listeners import YAMNET_HOP_S, Listening, MonitorListening, YamnetStream
 from benchmarks.monitored_stream import CHUNK_S, SoundStream, compose_stream, open_sounds
+from benchmarks.result import Result, Row, describe_run, make_result, make_row, timing_metrics, write_result
 from core.bundle import Bundle, load_bundle
 from core.errors import exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable
 from core.gate import GateSettings
 from core.interpreter import LiteRtInterpreter
-from distill.provenance import source_commit
+from quantize.operators import read_model
 
-SCHEMA = "tussis.monitoring_benchmark/1"
+KIND = "monitoring"
 YAMNET_FILE, DATA_FOLDER = Path("../shared/models/yamnet.tflite"), Path("../shared/data")
+YAMNET_STAGE = f"a frame every {YAMNET_HOP_S:g} s"
 PROTOCOL = (
     f"one stream in chunks of {CHUNK_S:g} s; each chunk is heard by all of them, beginning with another one each time; "
-    "one thread; processor time of this process; monitor: resampling, quality, gate, model, events and totals; YAMNet: "
-    f"a frame of 0.975 s every {YAMNET_HOP_S:g} s, scores read, nothing else; ratios of sums over the stream, 95 % "
-    "bootstrap interval over chunks"
+    "one thread; samples: processor time of a chunk; monitor: resampling, quality, gate, model, events and totals; "
+    f"YAMNet: a frame of 0.975 s every {YAMNET_HOP_S:g} s, scores read, nothing else; ratios of sums over the stream, "
+    "95 % bootstrap interval over chunks; coughs at known times by the rules of distill/event_scoring.py"
 )
 
 
-def measure(bundle: Bundle, yamnet: Path | None, stream: SoundStream, console: Console) -> dict[str, Any]:
+def measure(
+    bundle: Bundle, yamnet: bytes | None, stream: SoundStream, console: Console
+) -> tuple[list[Row], list[dict[str, Any]], dict[str, Any]]:
     """Let monitors with and without a gate, and YAMNet where it is given, hear one stream in turns.
 
     Returns
     -------
-    dict
-        ``listeners``: seconds of processor and of wall for an hour of sound each; ``of_yamnet``: ratios by listener,
-        of processor and of wall time; ``gate``: share of clips left out and coughs found with and without it;
-        ``memory``: bytes resident at 10 % of the stream and at its end.
+    rows : list
+        One for each of them: seconds of processor and of wall for an hour of sound, clips, coughs.
+    ratios : list
+        The monitors' processor and wall time over YAMNet's; empty without it.
+    facts : dict
+        What the gate changed, and bytes resident at a tenth of the stream and at its end.
     """
-    interpreter = LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
-    monitors = [
-        MonitorListening(GATED, bundle, interpreter, GateSettings()),
-        MonitorListening(UNGATED, bundle, interpreter, None),
-    ]
-    listeners: list[Listening] = [*monitors]
-    if yamnet is not None:
-        listeners.append(Listening(YAMNET, YamnetStream(yamnet).hear))
-    memory = _hear_in_turns(listeners, stream, console)
-    for monitor in monitors:
+    load_before, model = load_average(), bundle.read_model()
+    interpreter = LiteRtInterpreter(model, 1, bundle.model_shape)
+    gated = MonitorListening(GATED, bundle, interpreter, GateSettings())
+    ungated = MonitorListening(UNGATED, bundle, interpreter, None)
+    peers = [] if yamnet is None else [Listening(YAMNET_STAGE, YamnetStream(yamnet).hear)]
+    memory = _hear_in_turns([gated, ungated, *peers], stream, console)
+    provenance = describe_run(1, XNNPACK, model, load_before=load_before)
+    rows = []
+    for monitor in (gated, ungated):
         monitor.finish()
-    return {
-        "listeners": {its.name: _cost(its) for its in listeners},
-        "of_yamnet": {its.name: _of(its, listeners[-1]) for its in monitors} if yamnet is not None else None,
-        "gate": _gate_effect(*monitors),
-        "memory": memory,
-    }
+        rows.append(_row(bundle.name, monitor, provenance, _monitor_metrics(monitor)))
+    rows += [_row(YAMNET, its, describe_run(1, XNNPACK, yamnet, load_before=load_before), {}) for its in peers]
+    ratios = [ratio for peer in peers for its in (gated, ungated) for ratio in _ratios(bundle.name, its, peer)]
+    n_again = n_found_again(ungated.coughs, gated.coughs)
+    facts = {"gate": asdict(GateSettings()), "n_coughs_found_again_with_the_gate": n_again, "memory": memory}
+    return rows, ratios, facts
 
 
 def _hear_in_turns(listeners: list[Listening], stream: SoundStream, console: Console) -> dict[str, int | None]:
@@ -80,40 +84,37 @@ def _hear_in_turns(listeners: list[Listening], stream: SoundStream, console: Con
     return memory
 
 
-def _cost(listener: Listening) -> dict[str, float]:
-    hours = len(listener.processor_s) * CHUNK_S / 3600
+def _row(name: str, listener: Listening, provenance: dict[str, Any], metrics: dict[str, float]) -> Row:
+    hours, samples_ms = len(listener.wall_s) * CHUNK_S / 3600, 1000 * np.array(listener.processor_s)
     processor_s, wall_s = sum(listener.processor_s) / hours, sum(listener.wall_s) / hours
-    return {"processor_s_per_audio_hour": processor_s, "wall_s_per_audio_hour": wall_s}
+    costs = {"processor_s_per_audio_hour": processor_s, "wall_s_per_audio_hour": wall_s}
+    metrics = {**costs, **metrics, **timing_metrics(samples_ms, CHUNK_S)}
+    return make_row(name, listener.name, provenance, metrics, CHUNK_S, len(samples_ms), samples_ms)
 
 
-def _of(ours: Listening, theirs: Listening) -> dict[str, dict[str, float]]:
-    return {
-        "processor": ratio_of_sums(np.array(ours.processor_s), np.array(theirs.processor_s)),
-        "wall": ratio_of_sums(np.array(ours.wall_s), np.array(theirs.wall_s)),
-    }
+def _monitor_metrics(listening: MonitorListening) -> dict[str, float]:
+    totals = listening.monitor.totals
+    n_clips = totals.n_clips_run + totals.n_clips_gated
+    return {"n_clips": n_clips, "gated_share": totals.gated_share or 0.0, "n_coughs_found": len(listening.coughs)}
 
 
-def ratio_of_sums(ours_s: np.ndarray, theirs_s: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Our time over theirs for the whole stream, with a 95 % bootstrap interval over its chunks, shape (n,) each.
+def _ratios(name: str, ours: Listening, theirs: Listening) -> list[dict[str, Any]]:
+    run = {"name": name, "to": YAMNET, "threads": 1, "delegate": XNNPACK}
+    return [
+        {**run, "stage": f"{ours.name}, processor time", **ratio_of_sums(ours.processor_s, theirs.processor_s)},
+        {**run, "stage": f"{ours.name}, wall time", **ratio_of_sums(ours.wall_s, theirs.wall_s)},
+    ]
+
+
+def ratio_of_sums(ours_s: list[float], theirs_s: list[float], seed: int = 0) -> dict[str, float]:
+    """Our time over theirs for the whole stream, with a 95 % bootstrap interval over its chunks.
 
     Sums, not medians: with a gate a chunk costs much or little, and the hour costs all of them.
     """
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(len(ours_s), size=(N_DRAWS, len(ours_s)))
-    low, high = np.percentile(ours_s[drawn].sum(axis=1) / theirs_s[drawn].sum(axis=1), INTERVAL)
-    return {"value": float(ours_s.sum() / theirs_s.sum()), "low": float(low), "high": float(high)}
-
-
-def _gate_effect(gated: MonitorListening, ungated: MonitorListening) -> dict[str, Any]:
-    totals = gated.monitor.totals
-    return {
-        "settings": asdict(gated.monitor.settings.gate),
-        "n_clips": totals.n_clips_run + totals.n_clips_gated,
-        "gated_share": totals.gated_share,
-        "n_coughs_gate_on": len(gated.coughs),
-        "n_coughs_gate_off": len(ungated.coughs),
-        "n_coughs_both": n_found_again(ungated.coughs, gated.coughs),
-    }
+    ours, theirs = np.array(ours_s), np.array(theirs_s)
+    drawn = np.random.default_rng(seed).integers(len(ours), size=(N_DRAWS, len(ours)))
+    low, high = np.percentile(ours[drawn].sum(axis=1) / theirs[drawn].sum(axis=1), INTERVAL)
+    return {"value": float(ours.sum() / theirs.sum()), "low": float(low), "high": float(high)}
 
 
 def resident_bytes() -> int | None:
@@ -127,90 +128,69 @@ def resident_bytes() -> int | None:
     return (int(resident) - int(shared)) * resource.getpagesize()
 
 
-def show(result: dict[str, Any], console: Console) -> None:
-    """Print a result as a table and sentences for a person."""
-    table = Table(
-        title=f"{result['minutes']:g} minutes heard by each in turns, one thread; seconds for an hour of sound"
-    )
-    for column in ("", "processor", "wall", "of YAMNet, processor", "of YAMNet, wall"):
-        table.add_column(column, justify="right" if column else "left")
-    for name, its in result["listeners"].items():
-        ratios = (result["of_yamnet"] or {}).get(name)
-        words = [_interval(ratios[kind]) for kind in ("processor", "wall")] if ratios else ["", ""]
-        costs = f"{its['processor_s_per_audio_hour']:.2f}", f"{its['wall_s_per_audio_hour']:.2f}"
-        table.add_row(name, *costs, *words)
-    console.print(table)
-    gate, memory, load = result["gate"], result["memory"], result["load_average"]
-    console.print(
-        f"stream: {result['sounds']}, {100 * result['sound_share']:.0f} % of the time sound, else faint noise; "
-        f"the gate left out {_percent(gate['gated_share'])} of {gate['n_clips']} clips"
-    )
-    console.print(
-        f"coughs found in it: {gate['n_coughs_gate_off']} without the gate, {gate['n_coughs_gate_on']} with it, "
-        f"{gate['n_coughs_both']} of the former again"
-    )
-    detection = result["detection"]
-    console.print(f"coughs at known times, {detection['recordings']}:")
-    for name in (GATED, UNGATED):
-        its = detection[name]
-        console.print(
-            f"  {name}: {its['n_found']} of {its['n_coughs']} found, "
-            f"{its['false_positives_per_hour']:.1f} false an hour, {_percent(its['gated_share'])} of the clips left out"
-        )
-    if None not in memory.values():
-        at_a_tenth, at_the_end = (f"{memory[key] / 2**20:.1f} MiB" for key in ("at_a_tenth_bytes", "at_the_end_bytes"))
-        console.print(f"memory of the process: {at_a_tenth} at a tenth of the stream, {at_the_end} at its end")
-    console.print(f"{result['device']['cpu']}, {result['runtime']}, commit {result['commit']}")
-    cores = result["device"]["n_cores"]
-    console.print(f"load average {load['before']} before and {load['after']} after, {cores} cores")
-
-
-def _interval(ratio: dict[str, float]) -> str:
-    return f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.0f} %"
-
-
 def benchmark_monitoring(
     bundle: Bundle,
-    yamnet: Path | None,
+    yamnet: bytes | None,
     store: Path | None,
     data: Path,
     minutes: float,
     pause_s: float,
     n_composed: int,
     console: Console,
-) -> dict[str, Any]:
-    """Compose the stream, measure cost and detection, and describe all that they depend on."""
-    load_before = load_average()
+) -> Result:
+    """Compose the stream, measure cost and detection, and put all that they depend on into a result."""
     with tempfile.TemporaryDirectory() as folder:
         sounds, opened, words = open_sounds(store, data, Path(folder))
         stream = compose_stream(sounds, 60 * minutes, pause_s)
-        measured = measure(bundle, yamnet, stream, console)
-        detection = measure_detection(bundle, opened, n_composed)
-    return {
-        "schema": SCHEMA,
-        "protocol": PROTOCOL,
-        "device": describe_device(),
-        "load_average": {"before": load_before, "after": load_average()},
-        "runtime": f"ai-edge-litert {version('ai-edge-litert')}",
-        "commit": source_commit(),
-        "threads": 1,
-        "model_sha256": bundle.model_sha256,
-        "yamnet_sha256": sha256_of_file(yamnet) if yamnet is not None else None,
-        "minutes": stream.n_chunks * CHUNK_S / 60,
-        "sounds": words,
-        "mean_pause_s": pause_s,
-        "sound_share": stream.sound_share,
-        **measured,
-        "detection": detection,
-    }
+        rows, ratios, facts = measure(bundle, yamnet, stream, console)
+        rows += measure_detection(bundle, opened, n_composed)
+    heard = {"sounds": words, "minutes": stream.n_chunks * CHUNK_S / 60, "mean_pause_s": pause_s}
+    facts = {"stream": {**heard, "sound_share": stream.sound_share}, **facts}
+    return make_result(KIND, PROTOCOL, rows, ratios, facts=facts)
+
+
+def show(result: Result, console: Console) -> None:
+    """Print a result as a table and sentences for a person."""
+    table = Table("", title="each chunk heard by all in turns, one thread; seconds for an hour of sound")
+    for column in ("processor", "wall", "clips left out", "coughs found"):
+        table.add_column(column, justify="right")
+    found = [row for row in result["rows"] if "n_coughs" in row["metrics"]]
+    for row in (row for row in result["rows"] if row not in found):
+        its = row["metrics"]
+        counts = (_percent(its["gated_share"]), str(its["n_coughs_found"])) if "n_coughs_found" in its else ("", "")
+        costs = f"{its['processor_s_per_audio_hour']:.2f}", f"{its['wall_s_per_audio_hour']:.2f}"
+        table.add_row(f"{row['name']}, {row['stage']}", *costs, *counts)
+    console.print(table)
+    for its in result.get("ratios", []):
+        words = f"{its['value']:.3f} ({its['low']:.3f} to {its['high']:.3f}) of {its['to']}'s"
+        console.print(f"{its['name']}, {its['stage']}: {words}")
+    for row in found:
+        its = row["metrics"]
+        words = f"{its['n_found']} of {its['n_coughs']}, {its['false_positives_per_hour']:.1f} false an hour"
+        console.print(f"{row['stage']}: {words}, {_percent(its['gated_share'])} of the clips left out")
+    _show_facts(result, console)
+
+
+def _show_facts(result: Result, console: Console) -> None:
+    stream, memory, row = result["facts"]["stream"], result["facts"]["memory"], result["rows"][0]
+    share = f"{_percent(stream['sound_share'])} of the time sound, else faint noise"
+    console.print(f"{stream['minutes']:g} minutes of {stream['sounds']}, {share}")
+    n_again = result["facts"]["n_coughs_found_again_with_the_gate"]
+    console.print(f"of the coughs found in it without the gate {n_again} were found with it too")
+    if None not in memory.values():
+        at_a_tenth, at_the_end = (f"{memory[key] / 2**20:.1f} MiB" for key in ("at_a_tenth_bytes", "at_the_end_bytes"))
+        console.print(f"memory of the process: {at_a_tenth} at a tenth of the stream, {at_the_end} at its end")
+    load = row["load_average"]
+    console.print(f"{row['cpu']}, {row['runtime']}, commit {row['commit']}")
+    console.print(f"load average {load['before']} before and {load['after']} after, {row['n_cores']} cores")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def monitoring(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
     yamnet: Annotated[
         Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")
     ] = YAMNET_FILE,
@@ -225,7 +205,7 @@ def monitoring(
 ) -> None:
     """Monitor an hour with and without the gate beside YAMNet at its usual hop, in turns; coughs that the gate costs.
 
-    Example: python -m benchmarks.monitoring --store cache/store --json monitoring.json
+    Example: tussis-benchmark monitoring --store cache/store --json monitoring.json
     """
     with exit_on_error("tussis-benchmark"):
         if json_path is not None:
@@ -233,10 +213,10 @@ def monitoring(
         console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
         if not yamnet.exists():
             notes.print(f"YAMNet is left out: there is no file {yamnet}")
-        peer = yamnet if yamnet.exists() else None
+        peer = read_model(yamnet) if yamnet.exists() else None
         result = benchmark_monitoring(load_bundle(bundle), peer, store, data, minutes, pause_s, composed, notes)
         if json_path is not None:
-            write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+            write_result(json_path, result)
         show(result, console)
 
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from benchmarks.monitored_stream import (
     validation_sounds,
 )
 from benchmarks.monitoring import monitoring, ratio_of_sums, resident_bytes
+from benchmarks.result import read_result
 from core.audio import write_wav
 from core.errors import InterpreterError
 from distill.manifests import ManifestRow
@@ -97,10 +97,12 @@ def test_the_ratio_is_of_sums_and_its_interval_holds_it():
     generator = np.random.default_rng(0)
     theirs_s = generator.uniform(0.9, 1.1, 300)
     ours_s = np.where(generator.uniform(size=300) < 0.2, 1.0, 0.1)  # a gate: most chunks cost little
-    ratio = ratio_of_sums(ours_s, theirs_s)
+    ratio = ratio_of_sums(ours_s.tolist(), theirs_s.tolist())
     assert ratio["value"] == pytest.approx(ours_s.sum() / theirs_s.sum())
     assert ratio["low"] < ratio["value"] < ratio["high"]
-    assert ratio_of_sums(2 * theirs_s, theirs_s) == pytest.approx({"value": 2.0, "low": 2.0, "high": 2.0})
+    assert ratio_of_sums((2 * theirs_s).tolist(), theirs_s.tolist()) == pytest.approx(
+        {"value": 2.0, "low": 2.0, "high": 2.0}
+    )
 
 
 def test_coughs_found_again_are_those_at_the_same_time():
@@ -123,7 +125,7 @@ def test_yamnet_hears_a_frame_every_048_seconds_however_the_stream_is_cut():
         pytest.skip("shared/models/yamnet.tflite is not there")
     waveform, n_frames = 0.01 * np.random.default_rng(0).normal(size=5 * RATE_HZ).astype(np.float32), []
     for n_samples in (3_000, 80_000):
-        stream = YamnetStream(YAMNET)
+        stream = YamnetStream(YAMNET.read_bytes())
         for start in range(0, len(waveform), n_samples):
             stream.hear(waveform[start : start + n_samples])
         n_frames.append(stream.n_frames)
@@ -132,7 +134,7 @@ def test_yamnet_hears_a_frame_every_048_seconds_however_the_stream_is_cut():
 
 def test_a_model_that_is_not_yamnet_is_refused(tiny_bundle):
     with pytest.raises(InterpreterError, match="is not YAMNet: expected an input of 15600"):
-        YamnetStream(tiny_bundle / "model.tflite")
+        YamnetStream((tiny_bundle / "model.tflite").read_bytes())
 
 
 def test_memory_is_what_the_process_holds():
@@ -150,18 +152,23 @@ def test_the_command_measures_without_recordings_and_writes_what_its_numbers_dep
     result = run("--bundle", tiny_bundle, *absent, "--minutes", 2, "--composed", 10, "--json", out)
     assert result.exit_code == 0, result.stderr
     assert f"YAMNet is left out: there is no file {tmp_path / 'no_yamnet'}" in result.stderr
-    report = json.loads(out.read_text())
-    assert report["schema"] == "tussis.monitoring_benchmark/1"
-    assert (report["minutes"], report["threads"], report["of_yamnet"]) == (2.0, 1, None)
-    assert set(report["listeners"]) == {GATED, UNGATED}
-    assert all(cost > 0 for its in report["listeners"].values() for cost in its.values())
-    assert report["gate"]["n_clips"] == (120 - 2) * 2 + 1
-    assert 0 < report["gate"]["gated_share"] < 1 and 0 < report["sound_share"] < 1
-    assert report["detection"][GATED]["n_coughs"] == report["detection"][UNGATED]["n_coughs"] == 3 * 10
-    assert report["detection"][UNGATED]["gated_share"] == 0
-    assert set(report["memory"]) == {"at_a_tenth_bytes", "at_the_end_bytes"}
-    assert report["commit"] and report["device"]["cpu"] and len(report["model_sha256"]) == 64
-    assert "synthesized sounds" in result.stdout and "coughs at known times" in result.stdout
+    report = read_result(out)
+    rows = {row["stage"]: row for row in report["rows"]}
+    assert list(rows) == [GATED, UNGATED, f"coughs found, {GATED}", f"coughs found, {UNGATED}"]
+    assert (report["kind"], "ratios" in report) == ("monitoring", False)
+    for monitor in (GATED, UNGATED):
+        metrics = rows[monitor]["metrics"]
+        assert min(metrics["processor_s_per_audio_hour"], metrics["wall_s_per_audio_hour"]) > 0
+        assert metrics["n_clips"] == (120 - 2) * 2 + 1
+        assert len(rows[monitor]["samples_ms"]) == rows[monitor]["n_runs"] == 12
+        assert rows[f"coughs found, {monitor}"]["metrics"]["n_coughs"] == 3 * 10
+    assert 0 < rows[GATED]["metrics"]["gated_share"] < 1
+    assert rows[UNGATED]["metrics"]["gated_share"] == rows[f"coughs found, {UNGATED}"]["metrics"]["gated_share"] == 0
+    facts = report["facts"]
+    assert facts["stream"]["minutes"] == 2.0 and 0 < facts["stream"]["sound_share"] < 1
+    assert set(facts["memory"]) == {"at_a_tenth_bytes", "at_the_end_bytes"}
+    assert facts["gate"]["open_db"] > 0
+    assert "synthesized sounds" in result.stdout and "memory of the process" in result.stdout
 
 
 def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands_beside_it(default_bundle, tmp_path):
@@ -170,16 +177,16 @@ def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands
     out = tmp_path / "monitoring.json"
     result = run("--yamnet", YAMNET, "--data", tmp_path / "no_data", "--minutes", 2, "--composed", 10, "--json", out)
     assert result.exit_code == 0, result.stderr
-    report = json.loads(out.read_text())
-    for monitor in (GATED, UNGATED):
-        for kind in ("processor", "wall"):
-            ratio = report["of_yamnet"][monitor][kind]
-            assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
-    assert report["of_yamnet"][GATED]["processor"]["value"] < report["of_yamnet"][UNGATED]["processor"]["value"]
-    gated, ungated = report["detection"][GATED], report["detection"][UNGATED]
+    report = read_result(out)
+    ratios = {ratio["stage"]: ratio for ratio in report["ratios"]}
+    assert len(ratios) == 4 and {ratio["to"] for ratio in report["ratios"]} == {"YAMNet"}
+    assert all(0 < ratio["low"] <= ratio["value"] <= ratio["high"] for ratio in ratios.values())
+    assert ratios[f"{GATED}, processor time"]["value"] < ratios[f"{UNGATED}, processor time"]["value"]
+    found = {row["stage"]: row["metrics"] for row in report["rows"] if "n_found" in row["metrics"]}
+    gated, ungated = found[f"coughs found, {GATED}"], found[f"coughs found, {UNGATED}"]
     assert gated["n_found"] >= ungated["n_found"] - 1 and ungated["n_found"] > 0
     assert gated["gated_share"] > 0.2
-    assert "of YAMNet" in result.stdout
+    assert "of YAMNet's" in result.stdout
 
 
 def test_a_missing_store_bundle_or_folder_is_refused_with_one_sentence(tiny_bundle, tmp_path):
