@@ -96,14 +96,15 @@ def combine(
 
 @dataclass(frozen=True)
 class ModelTimes:
-    """A model's operators, and the whole of it: ``whole_ms`` (n_runs,), without the profiler.
+    """A model's operators, and the whole of it: ``whole_ms`` (n_runs,), as the app runs it.
 
-    ``profiler`` says why there is no profile, "" where there is one.
+    ``profiled`` is None where ``missing`` says why there is no profile.
     """
 
     operators: list[OperatorTime]
     whole_ms: np.ndarray
-    profiler: str
+    profiled: Profile | None
+    missing: str
     load_before: float | None
 
     @property
@@ -124,12 +125,14 @@ def time_operators(
     whole = time_interleaved([load_plain(model, WHOLE, threads, CLIP_SAMPLES)], runs)[0]
     alone = time_alone(model, operators, threads, runs, on_round)
     traffic = describe_traffic(model, operators)
+    profiled, missing = None, ""
     try:
-        times = combine(operators, traffic, constant, alone, profile(model, runs, threads))
-        missing = ""
+        profiled = profile(model, runs, threads)
+        times = combine(operators, traffic, constant, alone, profiled)
     except ProfilerError as reason:
-        times, missing = combine(operators, traffic, constant, alone, None), str(reason)
-    return ModelTimes(times, 1000 * whole.runs_s, missing, load_before)
+        profiled, missing = None, str(reason)
+        times = combine(operators, traffic, constant, alone, None)
+    return ModelTimes(times, 1000 * whole.runs_s, profiled, missing, load_before)
 
 
 def operator_row(name: str, its: OperatorTime, sum_us: float, provenance: dict[str, Any], n_runs: int) -> Row:
@@ -154,16 +157,23 @@ def operator_row(name: str, its: OperatorTime, sum_us: float, provenance: dict[s
 
 
 def whole_row(name: str, times: ModelTimes, provenance: dict[str, Any]) -> Row:
-    """The model as it is, and how much of its time the operators' sum leaves unexplained."""
+    """The model as it is, and how much of its time the operators' sum leaves unexplained.
+
+    That is told from runs beside the profiled ones, which met the same load, where there are any.
+    """
     p50_us = 1000 * float(np.median(times.whole_ms))
+    profiled = times.profiled
+    plain_us = p50_us if profiled is None else float(np.median(profiled.plain_us))
     parts = {part: sum(its.us for its in times.operators if its.part == part) for part in PART_METRICS}
     metrics = {
-        **{"p50_ms": p50_us / 1000, "us": p50_us, "operators_us": times.sum_us},
-        **{"unexplained_us": p50_us - times.sum_us, "unexplained_share": 1 - times.sum_us / p50_us},
+        **{"p50_ms": p50_us / 1000, "us": p50_us, "operators_us": times.sum_us, "plain_us": plain_us},
+        **{"unexplained_us": plain_us - times.sum_us, "unexplained_share": 1 - times.sum_us / plain_us},
         **{PART_METRICS[part]: us for part, us in parts.items()},
         "macs": sum(its.operator.macs for its in times.operators),
     }
-    facts = {"profiler": times.profiler or "read"}
+    if profiled is not None:
+        metrics["profiler_cost_share"] = float(np.median(profiled.profiled_us)) / plain_us - 1
+    facts = {"profiler": times.missing or "read"}
     return make_row(name, WHOLE, provenance, metrics, CLIP_S, len(times.whole_ms), times.whole_ms, facts)
 
 
@@ -196,7 +206,7 @@ def show(result: Result, console: Console) -> None:
     for part, key in PART_METRICS.items():
         console.print(f"{part}, {whole['metrics'][key]:.0f} us: {_by_kind(rows, part)}")
     its = whole["metrics"]
-    console.print(f"all {len(rows)} operators {its['operators_us']:.0f} us; the model by itself {its['us']:.0f} us")
+    console.print(f"all {len(rows)} operators {its['operators_us']:.0f} us; the model itself {its['plain_us']:.0f} us")
     if whole["facts"]["profiler"] != "read":
         console.print(f"times are of operators alone: {whole['facts']['profiler']}")
 

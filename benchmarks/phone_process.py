@@ -1,8 +1,7 @@
-"""The only place that is run as a telephone runs Tussis, in a process of its own that says its time and memory.
+"""The only place that is run as a telephone runs Tussis, in a process of its own that says its time and memory."""
 
-Nothing but the standard library, numpy and the runtime may come in here, and at the top nothing but what Python has
-loaded anyway: all that it imports is measured.
-"""
+# Only the standard library, numpy and the runtime may come in here, and at the top only what Python has loaded anyway:
+# what is imported further down is measured.
 
 import sys
 import time

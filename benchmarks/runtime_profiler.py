@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,14 @@ class ProfilerError(InterpreterError):
 class Profile:
     """What the profiler says: ``names`` (n_events,) of the operators in order, and for each run their time.
 
-    ``elapsed_us`` has shape (n_runs, n_events), int64: whole microseconds, rounded down.
+    ``elapsed_us`` has shape (n_runs, n_events), int64: whole microseconds, rounded down. ``plain_us`` and
+    ``profiled_us`` (n_runs,) are whole runs without and with the profiler, in turns: what the instrument costs.
     """
 
     names: tuple[str, ...]
     elapsed_us: np.ndarray
+    plain_us: np.ndarray
+    profiled_us: np.ndarray
 
 
 def profile(model: bytes, runs: int, threads: int = 1) -> Profile:
@@ -69,7 +73,8 @@ def profile(model: bytes, runs: int, threads: int = 1) -> Profile:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise ProfilerError(f"the runtime's profiler ended with status {result.returncode}: {last[:160]}")
     said = json.loads(result.stdout.splitlines()[-1])
-    return Profile(tuple(said["names"]), np.array(said["elapsed_us"], dtype=np.int64))
+    whole_us = np.array(said["plain_us"]), np.array(said["profiled_us"])
+    return Profile(tuple(said["names"]), np.array(said["elapsed_us"], dtype=np.int64), *whole_us)
 
 
 class Library:
@@ -130,14 +135,20 @@ class ProfiledModel:
             arguments += [ctypes.c_size_t(len(buffers)), (ctypes.c_void_p * len(buffers))(*buffers)]
         self._library.call("LiteRtRunCompiledModel", self._compiled, ctypes.c_size_t(0), *arguments)
 
-    def profiled_run(self) -> list[tuple[str, int]]:
-        """Run once; the operators' names and microseconds in the order in which they ran."""
-        self._library.call("LiteRtStartProfiler", self._profiler)
+    def timed_run(self) -> float:
+        """Run once; its microseconds."""
+        start = time.perf_counter()
         self.run()
+        return 1e6 * (time.perf_counter() - start)
+
+    def profiled_run(self) -> tuple[float, list[tuple[str, int]]]:
+        """Run once; its microseconds, and the operators' names and microseconds in the order in which they ran."""
+        self._library.call("LiteRtStartProfiler", self._profiler)
+        whole_us = self.timed_run()
         self._library.call("LiteRtStopProfiler", self._profiler)
         events = self._events()
         self._library.call("LiteRtResetProfiler", self._profiler)
-        return events
+        return whole_us, events
 
     def _options(self, threads: int) -> ctypes.c_void_p:
         options = self._library.new("LiteRtCreateOptions")
@@ -200,16 +211,18 @@ def split_events(words: np.ndarray, n_events: int) -> np.ndarray:
 
 
 def main(model: Path, runs: int, threads: int) -> None:
-    """Profile a file and print a JSON line: names of the operators, and microseconds of each in each run."""
+    """Profile a file and print a JSON line: what `Profile` holds."""
     profiled = ProfiledModel(model.read_bytes(), threads)
     for _ in range(WARM_UP_RUNS):
         profiled.run()
-    events = [profiled.profiled_run() for _ in range(runs)]
+    pairs = [(profiled.timed_run(), *profiled.profiled_run()) for _ in range(runs)]
+    plain_us, profiled_us, events = zip(*pairs, strict=True)
     names = [[name for name, _ in its] for its in events]
     if not names[0] or any(its != names[0] for its in names):
         raise ProfilerError("the runtime's profiler names no operators, or others in each run.")
     elapsed_us = [[microseconds for _, microseconds in its] for its in events]
-    print(json.dumps({"names": names[0], "elapsed_us": elapsed_us}))
+    whole_us = {"plain_us": plain_us, "profiled_us": profiled_us}
+    print(json.dumps({"names": names[0], "elapsed_us": elapsed_us, **whole_us}))
 
 
 if __name__ == "__main__":

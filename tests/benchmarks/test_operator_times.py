@@ -47,11 +47,11 @@ def test_the_runtimes_profiler_names_every_operator_that_the_delegate_runs():
     assert {kind for kind, group in zip(kinds, groups, strict=True) if not group} <= {"PAD"}
 
 
-def test_the_profilers_times_add_up_to_about_the_models_own():
+def test_the_profilers_times_add_up_to_no_more_than_the_runs_that_it_saw():
     profiled = profile(SHIPPED, runs=50)
-    whole_us = 1000 * float(np.median(operator_times.time_operators(SHIPPED, 1, 20).whole_ms))
-    sum_us = float(np.median(profiled.elapsed_us.sum(axis=1)))
-    assert 0.4 * whole_us < sum_us < 1.6 * whole_us
+    sums_us = profiled.elapsed_us.sum(axis=1)
+    assert (sums_us < profiled.profiled_us).all()
+    assert np.median(sums_us) > 0.5 * np.median(profiled.plain_us)
 
 
 def test_a_file_that_is_no_model_ends_the_profilers_process_and_not_this_one():
@@ -69,7 +69,7 @@ def test_a_runtime_without_its_library_is_said_and_operators_are_then_timed_alon
 
     monkeypatch.setattr(operator_times, "profile", refuse)
     times = operator_times.time_operators(SHIPPED, 1, 10)
-    assert times.profiler == "there is no library."
+    assert times.missing == "there is no library." and times.profiled is None
     assert all(its.low_us is None and its.us == (its.alone_us or 0) for its in times.operators)
     assert times.sum_us > 0
 
@@ -132,7 +132,7 @@ def test_the_fraction_of_a_microsecond_comes_from_the_operator_alone_and_stays_w
     expected = {2.4: 2.4, 9.0: 3.0, 0.5: 2.0, None: 2.5}
     for alone, us in expected.items():
         names = ("Static Reshape (NC)", "Slice (ND, X32)")
-        profiled = Profile(names, np.array([[2, 0], [2, 0], [8, 0]]))
+        profiled = Profile(names, np.array([[2, 0], [2, 0], [8, 0]]), np.ones(3), np.ones(3))
         its = combine([first, rest], traffic[:2], [False, False], [alone, 0.25], profiled)
         assert (its[0].us, its[0].low_us, its[0].high_us) == (us, 2.0, 3.0)
         assert its[1].us == 0.25
@@ -177,7 +177,7 @@ def test_a_model_without_a_logarithm_or_integers_is_timed_too(tiny_model):
     times = operator_times.time_operators(tiny_model, 1, 10)
     operators = read_operators(tiny_model)
     assert [its.operator.kind for its in times.operators] == [its.kind for its in operators]
-    assert times.profiler == "" and times.sum_us > 0
+    assert times.missing == "" and times.profiled is not None and times.sum_us > 0
     assert {its.traffic.precision for its in times.operators} == {FLOAT}
 
 

@@ -19,6 +19,7 @@ from benchmarks.roofline import (
     PRODUCTS,
     Roofs,
     best_peaks,
+    fastest,
     limit_of,
     own_speeds,
     roofline_result,
@@ -48,7 +49,7 @@ OPERATORS = [
     replace(operator("body", 0, INT8, 0, 300_000, 6.0), number=2),
     replace(operator("body.expand", 0, INT8, 0, 900_000, 0.0, note=INTO_NEIGHBOUR), number=3),
 ]
-TIMES = ModelTimes(OPERATORS, np.full(200, 0.08), "", None)
+TIMES = ModelTimes(OPERATORS, np.full(200, 0.08), None, "", None)
 CHOSEN = ChosenModel("a model", b"content")
 SPEEDS = [
     {"name": "x", "precision": FLOAT, "gmacs_per_s": 50.0},
@@ -89,6 +90,7 @@ def test_no_layer_is_faster_than_the_peak():
     short = operator("body.short", 9_000_000, INT8, 1, 1, 1.0)
     own = own_speeds([fast, short, *OPERATORS])
     assert {its["name"] for its in own} == {"layer body.fast", "layer front_end", "layer body.expand"}
+    assert fastest([*SPEEDS, {**SPEEDS[0], "gmacs_per_s": 60.0}])[0]["gmacs_per_s"] == 60.0
     assert best_peaks([*SPEEDS, *own]) == {FLOAT: 50.0, INT8: pytest.approx(500.0)}
 
 
