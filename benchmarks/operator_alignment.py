@@ -9,14 +9,14 @@ XNNPACK_NAMES: dict[str, tuple[str, ...]] = {
     "ABS": ("Abs",),
     "ADD": ("Add",),
     "AVERAGE_POOL_2D": ("Average Pooling", "Global Average Pooling", "Mean"),
-    "BATCH_MATMUL": ("Batch Matrix Multiply", "Convert", "Fully Connected", "Dynamic Fully Connected"),
+    "BATCH_MATMUL": ("Batch Matrix Multiply", "Fully Connected", "Dynamic Fully Connected"),
     "CONCATENATION": ("Copy", "Concatenate"),
-    "CONV_2D": ("Convert", "Convolution", "Fully Connected"),
+    "CONV_2D": ("Convolution", "Fully Connected"),
     "DEPTHWISE_CONV_2D": ("Convolution", "Depthwise"),
     "DEQUANTIZE": ("Convert",),
     "DIV": ("Divide",),
     "EXP": ("Exp",),
-    "FULLY_CONNECTED": ("Convert", "Fully Connected", "Dynamic Fully Connected"),
+    "FULLY_CONNECTED": ("Fully Connected", "Dynamic Fully Connected"),
     "HARD_SWISH": ("HardSwish",),
     "LOG": ("Log",),
     "LOGISTIC": ("Sigmoid",),
@@ -45,8 +45,9 @@ XNNPACK_NAMES: dict[str, tuple[str, ...]] = {
 }
 # Folded into a neighbour, or into weights when the model is loaded: no operator of XNNPACK's stands for them.
 MAY_VANISH = ("DEQUANTIZE", "PAD", "QUANTIZE", "RELU", "RELU6", "RESHAPE")
-# XNNPACK's operators that one may become: a copy for each part, a conversion of the inputs before the product.
-MOST_PARTS = {"BATCH_MATMUL": 3, "CONCATENATION": 8, "CONV_2D": 2, "FULLY_CONNECTED": 2}
+# One operator may become several: a copy for each part, or what makes a product's inputs ready and then the product.
+MOST_PARTS = {"BATCH_MATMUL": 3, "CONCATENATION": 8, "CONV_2D": 3, "FULLY_CONNECTED": 3}
+BEFORE_A_PRODUCT = ("Convert", "Static Reshape")
 
 
 def align(names: Sequence[str], kinds: Sequence[str]) -> list[list[int]]:
@@ -100,10 +101,14 @@ def _extended(before: dict[int, tuple[int, int]], kind: str, names: Sequence[str
 
 def _possible_parts(kind: str, following: Sequence[str]) -> list[int]:
     """How many of the names that follow an operator of this kind may have become."""
-    allowed = (kind, *XNNPACK_NAMES.get(kind, ()))
+    own = (kind, *XNNPACK_NAMES.get(kind, ()))
+    before = BEFORE_A_PRODUCT if kind in MOST_PARTS and kind != "CONCATENATION" else ()
     possible = [0] if kind in MAY_VANISH else []
     for parts, name in enumerate(following, 1):
-        if not name.startswith(allowed):
+        if name.startswith(own):
+            possible.append(parts)
+            if before:
+                break
+        elif not name.startswith(before or own):
             break
-        possible.append(parts)
     return possible

@@ -89,6 +89,9 @@ def test_profiled_operators_are_matched_in_order_and_folded_ones_get_none():
     assert align(["Copy (NC, X32)"] * 2 + ["Add (ND)"], ["CONCATENATION", "ADD"]) == [[0, 1], [2]]
     assert align(["Convert (NC)", "Fully Connected (NC)"], ["FULLY_CONNECTED"]) == [[0, 1]]
     assert align(["Convert (NC)", "Fully Connected (NC)"], ["QUANTIZE", "FULLY_CONNECTED"]) == [[0], [1]]
+    reshaped = ["Static Reshape (NC)", "Static Reshape (NC)", "Fully Connected (NC)"]
+    assert align(reshaped, ["RESHAPE", "FULLY_CONNECTED"]) == [[0], [1, 2]]
+    assert align(["Fully Connected (NC)"] * 2, ["FULLY_CONNECTED"] * 2) == [[0], [1]]
     for strange in (["Add (ND)"], ["Add (ND)", "Log (NC)", "Log (NC)"], []):
         with pytest.raises(ProfilerError, match="do not fit"):
             align(strange, ["ADD", "LOG"])
