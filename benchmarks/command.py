@@ -18,6 +18,17 @@ class Command(NamedTuple):
 COMMANDS = {
     "latency": Command("benchmarks.latency", "latency"),
     "stages": Command("benchmarks.stages", "stages"),
+    "operators": Command("benchmarks.operator_times", "operators"),
+    "roofline": Command("benchmarks.roofline", "roofline"),
+    "memory": Command("benchmarks.memory", "memory"),
+    "monitoring": Command("benchmarks.monitoring", "monitoring"),
+    "phone": Command("benchmarks.phone", "phone"),
+    "operators": Command("benchmarks.operator_times", "operators"),
+    "roofline": Command("benchmarks.roofline", "roofline"),
+    "memory": Command("benchmarks.memory", "memory"),
+    "monitoring": Command("benchmarks.monitoring", "monitoring"),
+    "phone": Command("benchmarks.phone", "phone"),
+    "arm64": Command("benchmarks.arm64_rows", "arm64"),
     "compare": Command("benchmarks.compare", "compare"),
     "report": Command("benchmarks.report", "report"),
 }

@@ -4,10 +4,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,6 +23,22 @@ from benchmarks.interleaved import (
     ratio_with_interval,
     time_interleaved,
 )
+from benchmarks.latency_options import (
+    BundleOption,
+    DelegateOption,
+    DetectorOption,
+    FloatOption,
+    JsonOption,
+    MlperfOption,
+    ModelOption,
+    PeerOption,
+    PeerSecondsOption,
+    RecordingOption,
+    RunsOption,
+    SecondsOption,
+    ThreadsOption,
+    YamnetOption,
+)
 from benchmarks.latency_subjects import Subjects, load_subjects
 from benchmarks.latency_table import show
 from benchmarks.result import Result, Row, make_result
@@ -34,7 +49,6 @@ from benchmarks.yardstick import load_yardstick
 from core.bundle import load_bundle
 from core.errors import exit_on_error
 from core.files import check_writable
-from core.interpreter import MAX_THREADS
 
 KIND = "latency"
 YAMNET_FILE = Path("../shared/models/yamnet.tflite")
@@ -182,36 +196,20 @@ def make_plan(threads: list[int] | None, delegates: list[str] | None, runs: int,
 
 
 def latency(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
-    model: Annotated[
-        list[Path] | None, typer.Option(help="A further .tflite of the same signature; repeatable.")
-    ] = None,
-    float_model: Annotated[
-        list[Path] | None, typer.Option("--float", help="The float model, to stand beside; repeatable.")
-    ] = None,
-    yamnet: Annotated[
-        Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")
-    ] = YAMNET_FILE,
-    detector: Annotated[
-        bool, typer.Option(help=f"Build {DETECTOR} with random weights in three precisions; takes half a minute.")
-    ] = False,
-    peer: Annotated[list[Path] | None, typer.Option(help="A peer's .tflite or .onnx, waveform in; repeatable.")] = None,
-    peer_seconds: Annotated[
-        float | None, typer.Option(min=0.01, help="Audio that a run of each --peer stands for, if its input hides it.")
-    ] = None,
-    recording: Annotated[
-        Path | None, typer.Option(help="Recording to screen; 10 s of the demonstration at 44.1 kHz when left out.")
-    ] = None,
-    runs: Annotated[int, typer.Option(help=f"Runs of each model, at least {MIN_RUNS}.")] = MIN_RUNS,
-    seconds: Annotated[float, typer.Option(min=0, help="Go on for at least this many seconds, for instance 60.")] = 0,
-    mlperf: Annotated[bool, typer.Option(help="As MLPerf Mobile's single stream: 1,024 runs, 60 s, p90.")] = False,
-    threads: Annotated[
-        list[int] | None, typer.Option(min=1, max=MAX_THREADS, help="Threads of each model; repeatable.")
-    ] = None,
-    delegate: Annotated[
-        list[str] | None, typer.Option(help="xnnpack, builtin (LiteRT's kernels) or reference; repeatable.")
-    ] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
+    bundle: BundleOption = None,
+    model: ModelOption = None,
+    float_model: FloatOption = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    detector: DetectorOption = False,
+    peer: PeerOption = None,
+    peer_seconds: PeerSecondsOption = None,
+    recording: RecordingOption = None,
+    runs: RunsOption = MIN_RUNS,
+    seconds: SecondsOption = 0,
+    mlperf: MlperfOption = False,
+    threads: ThreadsOption = None,
+    delegate: DelegateOption = None,
+    json_path: JsonOption = None,
 ) -> None:
     """Time the app's screening, its stages, the model and peers, run by run in turns: percentiles in milliseconds.
 
