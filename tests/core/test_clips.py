@@ -99,3 +99,24 @@ def test_a_finished_cutter_takes_no_more() -> None:
     cutter.finish()
     with pytest.raises(RuntimeError, match="push after finish"):
         cutter.push(ramp(10))
+
+
+def test_clips_start_on_the_grid_nearest_to_the_hop() -> None:
+    waveform = np.arange(5 * 16000, dtype=np.float32)
+    cutter = ClipCutter(0.5, grid_s=0.04)
+    starts = [clip.start_s for start in range(0, 80000, 777) for clip in cutter.push(waveform[start : start + 777])]
+    assert starts == [0.0, 0.52, 1.0, 1.52, 2.0, 2.52, 3.0]
+    assert cutter.finish() == []
+
+
+def test_a_hop_on_the_grid_is_not_changed_and_the_last_clip_still_ends_with_the_recording() -> None:
+    waveform = np.arange(5 * 16000 + 100, dtype=np.float32)
+    plain, on_grid = ClipCutter(1.0), ClipCutter(1.0, grid_s=0.04)
+    clips = [[*cutter.push(waveform), *cutter.finish()] for cutter in (plain, on_grid)]
+    assert [clip.start_s for clip in clips[0]] == [clip.start_s for clip in clips[1]] == [0, 1, 2, 3, 3 + 100 / 16000]
+
+
+@pytest.mark.parametrize("grid_s", [0.0, -1.0, 0.6])
+def test_a_grid_that_is_no_part_of_the_hop_is_refused(grid_s: float) -> None:
+    with pytest.raises(ValueError, match="expected more than 0 and at most the hop"):
+        ClipCutter(0.5, grid_s)

@@ -215,6 +215,52 @@ def test_the_track_is_the_plain_average_of_the_clips_that_cover_a_frame(
     assert np.allclose(streamed, expected)
 
 
+def some_windows(seed: int, n_windows: int) -> list[WindowProbabilities]:
+    generator = np.random.default_rng(seed)
+    levels = generator.uniform(size=(n_windows, 3))
+    return [
+        WindowProbabilities(float(hop), 2.0, levels[hop], generator.uniform(0, 1.2, 50).clip(0, 1) ** 3)
+        for hop in range(n_windows)
+    ]
+
+
+@given(seed=st.integers(0, 50), n_windows=st.integers(1, 12), gap_s=st.sampled_from([0.0, 0.2, 3.0]))
+def test_events_released_as_they_become_final_are_those_of_the_whole(seed: int, n_windows: int, gap_s: float) -> None:
+    windows, duration_s = some_windows(seed, n_windows), n_windows + 1.0
+    finder, released = EventFinder(LABELS, settings(merge_gap_s=gap_s)), []
+    for one in windows:
+        finder.push(one)
+        now = finder.release()
+        assert all(event.end_s <= one.start_s for event in now)
+        released += now
+    assert finder.release() == ()
+    released += finder.finish(duration_s)
+    in_order = sorted(released, key=lambda event: (event.start_s, LABELS.index(event.label)))
+    assert tuple(in_order) == find(windows, duration_s, merge_gap_s=gap_s)
+
+
+def test_a_clip_that_was_passed_over_holds_no_event_and_takes_nothing_from_the_average() -> None:
+    frames = dict.fromkeys(range(30, 35), 0.9)
+    finder = EventFinder(LABELS, settings(event_thresholds=dict.fromkeys(LABELS, 0.0)))
+    finder.push(window(0.0, frames, speech=0.9))
+    finder.pass_over(1.0)
+    finder.pass_over(2.0)
+    finder.pass_over(3.0)
+    assert finder.release() == (
+        Event("cough", 1.2, 1.4, 0.9), Event("speech", 0.0, 2.0, 0.9), Event("throat_clear", 0.0, 2.0, 0.0)
+    )  # fmt: skip
+    assert finder.finish(5.0) == ()
+
+
+def test_another_labels_event_ends_when_a_clip_begins_beyond_it() -> None:
+    finder = EventFinder(LABELS, settings(merge_gap_s=0.5))
+    finder.push(window(0.0, cough=0.0, speech=0.9))
+    finder.push(window(2.5, cough=0.0))
+    assert finder.release() == ()
+    finder.push(window(2.6, cough=0.0))
+    assert finder.release() == (Event("speech", 0.0, 2.0, 0.9),)
+
+
 def test_an_hour_needs_no_more_memory_than_a_minute() -> None:
     def peak_bytes(n_windows: int) -> int:
         finder = EventFinder(LABELS, settings())
