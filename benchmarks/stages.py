@@ -143,9 +143,9 @@ def stages(
         if json_path is not None:
             check_writable(json_path)
         console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        path = model or load_bundle(bundle).model_path
-        name = model.name if model else load_bundle(bundle).name
+        opened = load_bundle(bundle)
+        content, name = (read_model(model), model.name) if model else (opened.read_model(), opened.name)
         with RowLog(json_path, KIND, PROTOCOL) as log:
-            result = measure(read_model(path), name, load_peak_models(threads), threads, runs, log, notes)
+            result = measure(content, name, load_peak_models(threads), threads, runs, log, notes)
             log.finish(result)
         show(result, console)

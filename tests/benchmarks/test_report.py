@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+import resource
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -204,3 +205,15 @@ def test_the_axis_of_times_has_numbers_that_people_read(tmp_path, monkeypatch):
     monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
     svg = draw_plot(latency_result())
     assert "mathdefault" not in svg and re.search(r"<text[^>]*>10</text>", svg)
+
+
+def test_a_full_disk_leaves_no_half_page(tmp_path):
+    write_result(tmp_path / "a.json", latency_result())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
+    try:
+        refused = run_report(tmp_path / "a.json", "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refused.exit_code == 2 and refused.stderr.endswith("report.html cannot be written: File too large.\n")
+    assert list((tmp_path / "out").iterdir()) == []
