@@ -190,7 +190,14 @@ def show(result: Result, console: Console) -> None:
     whole, *rows = result["rows"]
     slow = [row for row in rows if row["metrics"]["share_of_time"] >= SMALLEST_SHARE]
     title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs: operators of at least 1 %"
-    table = Table("operator", "precision", *(Column(its, justify="right") for its in _NUMBERS), title=title, box=SIMPLE)
+    table = Table(
+        "operator",
+        "precision",
+        *(Column(its, justify="right") for its in _NUMBERS),
+        title=title,
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     table.columns[0].no_wrap = True
     for row in slow:
         its = row["metrics"]
@@ -201,7 +208,7 @@ def show(result: Result, console: Console) -> None:
             f"{its['gmacs_per_s']:.1f}",
             f"{its['gb_per_s']:.1f}",
         )
-        table.add_row(row["stage"], row["facts"]["precision"], f"{its['us']:.2f}", *costs)
+        table.add_row(short_name(row), row["facts"]["precision"], f"{its['us']:.2f}", *costs)
     console.print(table)
     for part, key in PART_METRICS.items():
         console.print(f"{part}, {whole['metrics'][key]:.0f} us: {_by_kind(rows, part)}")

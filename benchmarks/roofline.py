@@ -193,7 +193,14 @@ def show(result: Result, console: Console) -> None:
     its = whole["metrics"]
     title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs"
     numbers = ("us", "limit", "%", "GMAC/s", "roof")
-    table = Table("operator", "bound", *(Column(name, justify="right") for name in numbers), title=title, box=SIMPLE)
+    table = Table(
+        "operator",
+        "bound",
+        *(Column(name, justify="right") for name in numbers),
+        title=title,
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     table.columns[0].no_wrap = True
     for row in rows:
         row_its = row["metrics"]
