@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.contenders import load_detectors
+from benchmarks.contenders import DETECTOR, OURS, PEER, load_detectors
 from benchmarks.interleaved import Contender, Timing
-from benchmarks.latency import ratios_to
+from benchmarks.latency import ratios_to_peers
 from benchmarks.peers import MobileNetV3Detector, PcenFrontEnd
 from distill.front_end import PCEN_ALPHA, PCEN_DELTA, PCEN_FLOOR, PCEN_ROOT, PCEN_SMOOTHING
 from quantize.synthesized_clips import synthesized_clips
@@ -32,14 +32,24 @@ def test_the_detector_has_the_published_size_and_eight_probabilities():
     assert probabilities.shape == (1, 8) and ((probabilities > 0) & (probabilities < 1)).all()
 
 
-def test_a_ratio_is_to_the_fastest_precision_of_a_peer():
-    def timed(name: str, seconds: float) -> tuple[Contender, Timing]:
-        return Contender(name, lambda: None, 2.0, 0.0, {}), Timing(1.0, np.full(9, seconds))
+def timed(name: str, seconds: float, role: str = PEER, **changes: object) -> tuple[Contender, Timing]:
+    return Contender(name, lambda: None, 2.0, 0.0, {"role": role}, **changes), Timing(1.0, np.full(9, seconds))
 
-    pairs = [timed("ours", 0.001), timed("peer, int8", 0.008), timed("peer, float32", 0.004)]
-    ours, slow, fast = ratios_to("peer", pairs)
-    assert ours["value"] == pytest.approx(0.25) and slow is None and fast is None
-    assert ratios_to("another", pairs) == [None, None, None]
+
+def test_a_ratio_is_to_the_fastest_precision_of_a_peer():
+    pairs = [timed("ours", 0.001, OURS), timed(f"{DETECTOR}, int8", 0.008), timed(f"{DETECTOR}, float32", 0.004)]
+    (ratio,) = ratios_to_peers(pairs, threads=2)
+    assert (ratio["name"], ratio["to"], ratio["threads"]) == ("ours", DETECTOR, 2)
+    assert ratio["value"] == pytest.approx(0.25)
+    assert ratios_to_peers(pairs[:1], threads=2) == [] and ratios_to_peers(pairs[1:], threads=2) == []
+
+
+def test_a_ratio_is_to_peers_with_the_same_delegate_or_in_another_runtime():
+    pairs = [timed("ours", 0.001, OURS, delegate="builtin"), timed("ours", 0.004, OURS, stage="screening")]
+    pairs += [timed("a", 0.002), timed("b", 0.002, delegate="builtin"), timed("c", 0.002, runtime="onnxruntime 1")]
+    assert [(its["name"], its["to"], its["delegate"]) for its in ratios_to_peers(pairs, threads=1)] == [
+        *(("ours", "b", "builtin"), ("ours", "c", "builtin"))
+    ]
 
 
 @pytest.mark.slow
