@@ -38,7 +38,8 @@ def compare_samples(
     stretches, a twentieth of all rounds each. That covers what changes within a benchmark. What changes from one to the
     next (clock, neighbours, where memory fell) no bootstrap sees: a peer that is the same in both, timed in the same
     rounds, takes out what slows everything, because the ratio within a round is compared. The margin stands for what
-    is left.
+    is left; where single rounds lie further apart than it, as on a machine with more to do than it has cores, it is
+    half the distance between their quartiles.
 
     Parameters
     ----------
@@ -47,12 +48,13 @@ def compare_samples(
     references : pair of ndarray or None
         Times of the peer in the rounds of `first`, and in those of `second`.
     margin : float
-        A whole interval beyond 1 + margin is slower, below 1 / (1 + margin) faster.
+        The least margin. A whole interval beyond 1 + margin is slower, below 1 / (1 + margin) faster.
     """
     ours, theirs = references or (None, None)
     value = float(np.exp(_log_time(second, theirs) - _log_time(first, ours)))
     if isinstance(first, float) or isinstance(second, float):
         return Comparison(value, None, None, margin, CANNOT_TELL)
+    margin = max(margin, _restlessness(first, ours), _restlessness(second, theirs))
     draws = _draw(second, theirs) - _draw(first, ours)
     low, high = (float(np.exp(its)) for its in np.percentile(draws, INTERVAL))
     return Comparison(value, low, high, margin, _verdict(low, high, margin))
@@ -64,14 +66,25 @@ def _verdict(low: float, high: float, margin: float) -> str:
     return FASTER if high < 1 / (1 + margin) else CANNOT_TELL
 
 
+def _restlessness(runs: np.ndarray, reference: np.ndarray | None) -> float:
+    """Half the distance between the quartiles of single rounds, as a part of the time."""
+    low, high = np.percentile(_log_rounds(runs, reference), (25, 75))
+    return float(np.expm1((high - low) / 2))
+
+
 def _log_time(runs: np.ndarray | float, reference: np.ndarray | None) -> np.ndarray:
     """Logarithm of the median time along the last axis; with a reference, of the time over the reference's, by round.
 
     A processor whose neighbour works is half as fast, a state that lasts for rounds: medians jump between the two, the
-    ratio within a round does not. A clock too coarse to see a run gives `SHORTEST_MS`.
+    ratio within a round does not.
     """
+    return np.median(_log_rounds(runs, reference), axis=-1)
+
+
+def _log_rounds(runs: np.ndarray | float, reference: np.ndarray | None) -> np.ndarray:
+    """Logarithms of the times; a clock too coarse to see a run gives `SHORTEST_MS`."""
     of_peer = 0.0 if reference is None else np.log(np.maximum(reference, SHORTEST_MS))
-    return np.median(np.log(np.maximum(np.atleast_1d(runs), SHORTEST_MS)) - of_peer, axis=-1)
+    return np.log(np.maximum(np.atleast_1d(runs), SHORTEST_MS)) - of_peer
 
 
 def _draw(runs: np.ndarray, reference: np.ndarray | None) -> np.ndarray:

@@ -87,17 +87,15 @@ def train(
             _timed_step(run, batches, loss_of)
             stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
             if stopped:
-                _save(run_dir / "latest.pt", run, keep)
-                raise SystemExit(128 + int(stopped))
+                _save_and_exit(run_dir / "latest.pt", run, keep, 128 + int(stopped))
             last = run.step == settings.steps or bool(out_of_time)
             if last or run.step % settings.log_every_steps == 0:
-                run.read_losses()
-                log.losses(run.step, run.means, learning_rate_at(run.step - 1, settings), run.elapsed_s)
+                _log_losses(run, settings, log)
+            if settings.keep_every_steps and run.step % settings.keep_every_steps == 0:
+                _save_averaged(run_dir / f"step_{run.step:07d}.pt", run, keep)
             if last or run.step % settings.checkpoint_every_steps == 0:
                 _save(run_dir / "latest.pt", run, keep)
                 _report(run, on_checkpoint, log)
-            if settings.keep_every_steps and run.step % settings.keep_every_steps == 0:
-                _save_averaged(run_dir / f"step_{run.step:07d}.pt", run, keep)
     return _save_averaged(run_dir / "final.pt", run, keep)
 
 
@@ -115,6 +113,16 @@ def _timed_step(run: Run, batches: Iterator[Any], loss_of: Callable[[nn.Module, 
     start = time.perf_counter()
     run.take_step(next(batches), loss_of)
     run.elapsed_s += time.perf_counter() - start
+
+
+def _log_losses(run: Run, settings: TrainingSettings, log: TrainingLog) -> None:
+    run.read_losses()
+    log.losses(run.step, run.means, learning_rate_at(run.step - 1, settings), run.elapsed_s)
+
+
+def _save_and_exit(path: Path, run: Run, keep: dict[str, Any], status: int) -> None:
+    _save(path, run, keep)
+    raise SystemExit(status)
 
 
 def _begin(run: Run, run_dir: Path, settings: BaseModel) -> None:
