@@ -14,11 +14,13 @@ from core.errors import DataError, SettingsError, exit_on_error
 from core.files import check_writable
 
 KIND = "comparison"
+BUSY_MARGIN = 0.15
 PROTOCOL = (
     "ratio of the second file's median time to the first's, row by row; 95 % interval by a bootstrap of 20 stretches "
     "of rounds in each file; where both files timed the same peer or yardstick in the same rounds, each time is "
     "divided by that of the same round first, so that a machine that was slower as a whole does not count; faster or "
-    "slower only where the whole interval lies beyond the margin"
+    "slower only where the whole interval lies beyond the margin, which is at least half the distance between the "
+    "quartiles of single rounds"
 )
 
 
@@ -67,23 +69,26 @@ def too_slow(comparisons: list[dict[str, Any]], fail_above: float) -> list[dict[
 
 
 def show(comparisons: list[dict[str, Any]], console: Console) -> None:
-    """Print a table: second over first, its interval and the verdict."""
+    """Print a table: second over first, its interval, the noise margin and the verdict."""
     table = Table(title="time of the second over that of the first")
     table.add_column("what", overflow="fold")
-    for column in ("first ms", "second ms", "ratio", "95 % interval", "verdict"):
+    for column in ("first ms", "second ms", "ratio", "95 % interval", "margin", "verdict"):
         table.add_column(column, justify="right", no_wrap=True)
     for its in comparisons:
-        interval = "–" if its["low"] is None else f"{its['low']:.3f} to {its['high']:.3f}"  # noqa: RUF001
+        interval = "-" if its["low"] is None else f"{its['low']:.3f} to {its['high']:.3f}"
         medians = [f"{value:.3f}" for value in its["p50_ms"]]
-        key = Key(*(its[name] for name in Key._fields))
-        table.add_row(key.words, *medians, f"{its['value']:.3f}", interval, its["verdict"])
+        numbers = (*medians, f"{its['value']:.3f}", interval, f"{100 * its['margin']:.0f} %")
+        table.add_row(Key(*(its[name] for name in Key._fields)).words, *numbers, its["verdict"])
     console.print(table)
-    for reference in dict.fromkeys(its["reference"] for its in comparisons):
-        margins = {its["margin"] for its in comparisons if its["reference"] == reference}
-        beside = f"beside {reference}, timed in both files" if reference else "with no peer that is in both files"
-        console.print(f"Noise margin {100 * max(margins):g} % {beside}.")
+    beside = dict.fromkeys(its["reference"] for its in comparisons if its["reference"])
+    if beside:
+        console.print(f"Compared beside {' and '.join(beside)}, timed in the same rounds of both files.")
+    if any(its["reference"] is None for its in comparisons):
+        console.print("Rows with nothing beside them that is in both files have the wider margin.")
     if any(its["low"] is None for its in comparisons):
         console.print(f"Rows without their single runs have no interval: {CANNOT_TELL}.")
+    if any(its["margin"] > BUSY_MARGIN for its in comparisons):
+        console.print("A margin this wide says that the machine was busy: measure again when it is idle.")
 
 
 def compare(

@@ -73,6 +73,20 @@ def test_a_stretch_of_slow_rounds_counts_as_one_and_not_as_many():
     assert compare_samples(steady, disturbed, None, 0.03).verdict == CANNOT_TELL
 
 
+def test_the_margin_is_never_less_than_the_restlessness_of_single_rounds():
+    generator = np.random.default_rng(0)
+    busy, idle = np.exp(generator.normal(0, 0.3, 1000)), np.exp(generator.normal(0, 0.01, 1000))
+    assert compare_samples(busy, 1.1 * busy, None, 0.03).margin == pytest.approx(math.exp(0.3 * 0.6745) - 1, rel=0.1)
+    assert compare_samples(busy, 1.1 * busy[::-1], None, 0.03).verdict == CANNOT_TELL
+    assert compare_samples(idle, 1.1 * idle[::-1], None, 0.03).verdict == SLOWER
+    assert compare_samples(idle, busy, None, 0.03).margin == compare_samples(busy, idle, None, 0.03).margin > 0.15
+
+
+def skip_if_busy(comparison: dict) -> None:
+    if comparison["margin"] > 0.06:
+        pytest.skip(f"the machine is too busy to tell a tenth: rounds lie {100 * comparison['margin']:.0f} % apart")
+
+
 def test_medians_alone_have_a_ratio_but_no_verdict():
     found = compare_samples(2.0, 4.0, None, 0.03)
     assert (found.value, found.low, found.high, found.verdict) == (2.0, None, None, CANNOT_TELL)
@@ -157,9 +171,9 @@ def test_the_command_says_what_is_slower_and_fails_above_a_limit(tmp_path):
     )
     out = tmp_path / "comparison.json"
     said = run_compare(*paths, "--json", out)
-    assert said.exit_code == 0 and "slower" in said.stdout and "Noise margin 3 % beside YAMNet" in said.stdout
+    assert said.exit_code == 0 and "slower" in said.stdout and "beside YAMNet, timed in the same rounds" in said.stdout
     ours, yamnet = read_result(out)["comparisons"]
-    assert (ours["verdict"], ours["reference"], ours["margin"]) == (SLOWER, "YAMNet", 0.03)
+    assert (ours["verdict"], ours["reference"]) == (SLOWER, "YAMNet") and 0.03 <= ours["margin"] < 0.06
     assert (yamnet["margin"], yamnet["reference"]) == (0.1, None)
     failed = run_compare(*paths, "--fail-above", 1.05)
     assert failed.exit_code == 1 and "row(s) are slower by more than 1.05" in failed.stderr
@@ -201,8 +215,10 @@ def test_real_work_that_is_slowed_by_a_tenth_is_found_and_the_same_work_is_not()
 
     first, again, slowed = measured(20), measured(20), measured(22)
     assert compare_results(first, again)[0]["verdict"] == CANNOT_TELL
-    assert compare_results(first, slowed)[0]["verdict"] == SLOWER
-    assert compare_results(slowed, again)[0]["verdict"] == FASTER
+    found, undone = compare_results(first, slowed)[0], compare_results(slowed, again)[0]
+    skip_if_busy(found)
+    skip_if_busy(undone)
+    assert (found["verdict"], undone["verdict"]) == (SLOWER, FASTER)
 
 
 @pytest.mark.slow
@@ -216,7 +232,9 @@ def test_two_latency_results_of_the_shipped_bundle_cannot_be_told_apart_and_runs
     first, second = (read_result(path) for path in paths)
     found = {(its["name"], its["stage"]): its for its in compare_results(first, second)}
     ours = next(key for key in found if key[1] == "model")
+    assert {its["verdict"] for its in found.values()} == {CANNOT_TELL}
     assert found[ours]["verdict"] == CANNOT_TELL and found[ours]["reference"] == YARDSTICK
     slowed = next(row for row in second["rows"] if row["stage"] == "model")
     slowed["samples_ms"] = [1.1 * ms for ms in slowed["samples_ms"]]
+    skip_if_busy(found[ours])
     assert {its["stage"]: its for its in compare_results(first, second)}["model"]["verdict"] == SLOWER
