@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.matching import Key, Matched, check_same_machine, match_rows
+from benchmarks.matching import Matched, check_same_machine, match_rows
 from benchmarks.result import Result, make_result, read_result, write_result
 from benchmarks.verdicts import CANNOT_TELL, MARGIN, MARGIN_ALONE, SLOWER, Comparison, compare_samples
 from core.errors import DataError, SettingsError, exit_on_error
@@ -69,17 +69,10 @@ def too_slow(comparisons: list[dict[str, Any]], fail_above: float) -> list[dict[
 
 
 def show(comparisons: list[dict[str, Any]], console: Console) -> None:
-    """Print a table: second over first, its interval, the noise margin and the verdict."""
-    table = Table(title="time of the second over that of the first")
-    table.add_column("what", overflow="fold")
-    for column in ("first ms", "second ms", "ratio", "95 % interval", "margin", "verdict"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for its in comparisons:
-        interval = "-" if its["low"] is None else f"{its['low']:.3f} to {its['high']:.3f}"
-        medians = [f"{value:.3f}" for value in its["p50_ms"]]
-        numbers = (*medians, f"{its['value']:.3f}", interval, f"{100 * its['margin']:.0f} %")
-        table.add_row(Key(*(its[name] for name in Key._fields)).words, *numbers, its["verdict"])
-    console.print(table)
+    """Print tables: second over first, its interval, the noise margin and the verdict."""
+    for threads, delegate in dict.fromkeys((its["threads"], its["delegate"]) for its in comparisons):
+        some = [its for its in comparisons if (its["threads"], its["delegate"]) == (threads, delegate)]
+        console.print(_table(f"time of the second over that of the first: {threads} thread(s), {delegate}", some))
     beside = dict.fromkeys(its["reference"] for its in comparisons if its["reference"])
     if beside:
         console.print(f"Compared beside {' and '.join(beside)}, timed in the same rounds of both files.")
@@ -89,6 +82,18 @@ def show(comparisons: list[dict[str, Any]], console: Console) -> None:
         console.print(f"Rows without their single runs have no interval: {CANNOT_TELL}.")
     if any(its["margin"] > BUSY_MARGIN for its in comparisons):
         console.print("A margin this wide says that the machine was busy: measure again when it is idle.")
+
+
+def _table(title: str, comparisons: list[dict[str, Any]]) -> Table:
+    table = Table(title=title)
+    table.add_column("what", overflow="fold", min_width=24)
+    for column in ("ratio", "95 % interval", "margin", "verdict"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for its in comparisons:
+        interval = "-" if its["low"] is None else f"{its['low']:.3f} to {its['high']:.3f}"
+        numbers = (f"{its['value']:.3f}", interval, f"{100 * its['margin']:.0f} %")
+        table.add_row(f"{its['name']}, {its['stage']}", *numbers, its["verdict"])
+    return table
 
 
 def compare(
