@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.contenders import MODEL, PEER, YAMNET
+from benchmarks.contenders import MODEL, OURS, PEER, YAMNET
 from benchmarks.result import Result, Row
 from benchmarks.yardstick import YARDSTICK
 from core.errors import DataError
@@ -32,7 +32,7 @@ class Matched:
     """Two rows of the same thing: milliseconds of each run, and of the peer that stood beside it in the same rounds.
 
     Runs are arrays of shape (n_runs,), None where a result holds only percentiles; ``references`` is None where the two
-    results share no peer.
+    results share no peer. ``is_ours`` is false of peers and of the yardstick, which are there to compare by.
     """
 
     key: Key
@@ -42,6 +42,7 @@ class Matched:
     reference_name: str | None
     p50_ms: tuple[float, float]
     is_same_model: bool
+    is_ours: bool
 
 
 def check_same_machine(first: Result, second: Result) -> str | None:
@@ -85,6 +86,7 @@ def _match(key: Key, first: Row, second: Row, peers: dict[Key, tuple[Row, Row]])
         reference_name=None if reference is None else reference.name,
         p50_ms=(first["metrics"]["p50_ms"], second["metrics"]["p50_ms"]),
         is_same_model=first["model_sha256"] == second["model_sha256"],
+        is_ours=second.get("facts", {}).get("role", OURS) == OURS,
     )
 
 

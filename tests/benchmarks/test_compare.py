@@ -181,6 +181,15 @@ def test_the_command_says_what_is_slower_and_fails_above_a_limit(tmp_path):
     assert run_compare(paths[0], paths[0], "--fail-above", 1.0).exit_code == 0
 
 
+def test_a_peer_that_is_slower_fails_nothing(tmp_path):
+    idle = np.exp(np.random.default_rng(0).normal(0, 0.01, 200))
+    ours, slower_peer = row(idle), row(3 * idle[::-1], "YAMNet", PEER)
+    paths = write_both(tmp_path, result(ours, row(2 * idle, "YAMNet", PEER)), result(ours, slower_peer))
+    said = run_compare(*paths, "--fail-above", 1.05, "--json", tmp_path / "c.json")
+    verdicts = {its["name"]: its["verdict"] for its in read_result(tmp_path / "c.json")["comparisons"]}
+    assert verdicts["YAMNet"] == SLOWER and said.exit_code == 0
+
+
 def test_what_is_no_result_is_refused(tmp_path):
     (tmp_path / "old.json").write_text('{"schema": "tussis.latency/1"}')
     (tmp_path / "broken.json").write_text("{")
