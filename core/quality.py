@@ -108,11 +108,12 @@ class QualityMeter:
 
     def _push_frames(self, frames: np.ndarray) -> None:
         """Add whole frames, float64, shape (n_frames, 320)."""
-        sums, squares = frames.sum(axis=1), np.square(frames).sum(axis=1)
+        sums, squares = frames.sum(axis=1), np.einsum("ij,ij->i", frames, frames)
         # cumsum adds one after the other, so the result does not depend on how many frames came together.
         self._sum = float(np.cumsum(np.concatenate([[self._sum], sums]))[-1])
         self._sum_of_squares = float(np.cumsum(np.concatenate([[self._sum_of_squares], squares]))[-1])
-        powers = np.maximum(frames.var(axis=1), 10.0 ** (FLOOR_DBFS / 10.0))
+        variances = squares / FRAME_SAMPLES - np.square(sums / FRAME_SAMPLES)
+        powers = np.maximum(variances, 10.0 ** (FLOOR_DBFS / 10.0))
         levels_dbfs = 10.0 * np.log10(powers)
         self._loudest_frame_dbfs = max(self._loudest_frame_dbfs, float(levels_dbfs.max()))
         bins = np.clip((levels_dbfs - FLOOR_DBFS) / HISTOGRAM_STEP_DB, 0, HISTOGRAM_BINS - 1).astype(np.int64)
