@@ -2,11 +2,26 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 STAGES = ("decode", "resample", "quality", "model", "events", "probes")
+
+
+class _Stage:
+    """A stage as a ``with`` block, made once: a generator for each entry would cost several percent of a short one."""
+
+    __slots__ = ("_name", "_stopwatch")
+
+    def __init__(self, stopwatch: "Stopwatch", name: str) -> None:
+        self._stopwatch, self._name = stopwatch, name
+
+    def __enter__(self) -> None:
+        self._stopwatch.enter(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._stopwatch.leave()
 
 
 class Stopwatch:
@@ -24,20 +39,24 @@ class Stopwatch:
         self._clock = clock
         self._spent_s = dict.fromkeys(STAGES, 0.0)
         self._running: list[str] = []
+        self._stages = {name: _Stage(self, name) for name in STAGES}
         self._started_s = self._since_s = clock()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Count the time of the ``with`` block for stage `name`, one of `STAGES`; ValueError for another."""
         if name not in self._spent_s:
             raise ValueError(f"unknown stage {name!r}; expected one of {', '.join(STAGES)}")
+        return self._stages[name]
+
+    def enter(self, name: str) -> None:
+        """Begin a stage within the one that runs; `stage` is for callers."""
         self._settle()
         self._running.append(name)
-        try:
-            yield
-        finally:
-            self._settle()
-            self._running.pop()
+
+    def leave(self) -> None:
+        """End the stage that runs; what ran before it goes on."""
+        self._settle()
+        self._running.pop()
 
     def iterate(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield `items`, counting only the time that it takes to get each of them for stage `name`."""
