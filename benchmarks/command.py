@@ -22,6 +22,7 @@ COMMANDS = {
     "roofline": Command("benchmarks.roofline", "roofline"),
     "memory": Command("benchmarks.memory", "memory"),
     "monitoring": Command("benchmarks.monitoring", "monitoring"),
+    "sustained": Command("benchmarks.sustained", "sustained"),
     "phone": Command("benchmarks.phone", "phone"),
     "arm64": Command("benchmarks.arm64_rows", "arm64"),
     "compare": Command("benchmarks.compare", "compare"),

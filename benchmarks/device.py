@@ -7,7 +7,8 @@ from typing import Any
 
 # Instructions that decide how fast int8 runs against float32: dot products of 8-bit integers, and wide vectors.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve")
-_CPU0 = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_CPUS = Path("/sys/devices/system/cpu")
+_CPU0 = _CPUS / "cpu0" / "cpufreq"
 _THERMAL = Path("/sys/class/thermal")
 _BOARD = Path("/proc/device-tree/model")  # of ARM boards: "Raspberry Pi 4 Model B Rev 1.4"
 
@@ -40,9 +41,24 @@ def load_average() -> float | None:
 
 def temperature_c(folder: Path = _THERMAL) -> float | None:
     """The hottest thermal zone in degrees Celsius; None where none can be read."""
-    texts = [_text(path) for path in sorted(folder.glob("thermal_zone*/temp"))]
-    values = [int(text) / 1000 for text in texts if text and text.lstrip("-").isdigit()]
-    return max(values, default=None)
+    return max(thermal_zones(folder).values(), default=None)
+
+
+def thermal_zones(folder: Path = _THERMAL) -> dict[str, float]:
+    """Degrees Celsius of each thermal zone that can be read, by its number and type: ``thermal_zone0 cpu-thermal``."""
+    texts = {path.parent: _text(path) for path in sorted(folder.glob("thermal_zone*/temp"))}
+    return {
+        f"{zone.name} {_text(zone / 'type') or ''}".strip(): int(text) / 1000
+        for zone, text in texts.items()
+        if text and text.lstrip("-").isdigit()
+    }
+
+
+def fastest_clock_mhz(folder: Path = _CPUS) -> float | None:
+    """Clock of the fastest core as it is now, which is where work is; None where the system tells none."""
+    texts = [_text(path) for path in folder.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
+    clocks = [int(text) / 1000 for text in texts if text and text.isdigit()]
+    return max(clocks, default=None) or _cpu_mhz(_cpu_info())
 
 
 def _cpu_mhz(info: dict[str, str]) -> float | None:

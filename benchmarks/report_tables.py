@@ -12,7 +12,19 @@ MACHINE = ("device", "cpu", "n_cores", "instructions", "governor", "cpu_mhz", "t
 MADE_FROM = ("model_sha256", "commit", "date", "load_average")
 # Which numbers of a kind go into its tables, in this order; all of them for a kind that is not named.
 _TIMES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "first_run_ms", "load_ms", "allocate_ms", "rtf")
-COLUMNS = {"latency": (*_TIMES, "model_bytes", "macs"), "phone": (*_TIMES, "model_bytes")}
+COLUMNS = {
+    "latency": (*_TIMES, "model_bytes", "macs"),
+    "phone": (*_TIMES, "model_bytes"),
+    "operators": ("us", "share_of_time", "macs", "weight_bytes", "activation_bytes", "gmacs_per_s", "gb_per_s"),
+    "roofline": (
+        *("us", "limit_us", "share_of_limit", "gmacs_per_s", "roof_gmacs_per_s", "intensity_macs_per_byte"),
+        *("p50_ms", "limit_ms", "limit_cache_ms", "limit_memory_ms", "products_ms"),
+    ),
+    "sustained": (
+        *("p50_ms", "p90_ms", "p99_ms", "max_ms", "p50_ms_per_hop", "audio_s_per_s", "busy_share", "n_late"),
+        *("resident_bytes", "clock_mhz", "hottest_c"),
+    ),
+}
 SIGNIFICANT_DIGITS = 4
 
 
