@@ -23,6 +23,7 @@ COMMANDS = {
     "memory": Command("benchmarks.memory", "memory"),
     "monitoring": Command("benchmarks.monitoring", "monitoring"),
     "sustained": Command("benchmarks.sustained", "sustained"),
+    "scale": Command("benchmarks.scale", "scale"),
     "phone": Command("benchmarks.phone", "phone"),
     "arm64": Command("benchmarks.arm64_rows", "arm64"),
     "compare": Command("benchmarks.compare", "compare"),

@@ -53,24 +53,24 @@ class ImportedModule:
         return "python" if top in sys.stdlib_module_names or top.startswith("_") else top
 
 
-def start_process(work: str, *arguments: str, bytecode: Path) -> Start:
-    """Start a process of `benchmarks.phone_process`; DataError where it ends with an error.
+def start_process(work: str, *arguments: str, bytecode: Path, timeout_s: float | None = None) -> Start:
+    """Start a process of `benchmarks.phone_process`; DataError where it ends with an error, or not in time.
 
     `bytecode` is a folder for compiled modules: an installed program has them, whatever this process was told of them.
     """
     command = [sys.executable, "-m", "benchmarks.phone_process", work, repr(time.monotonic()), *arguments]
-    said = json.loads(_run(command, bytecode).stdout.splitlines()[-1])
+    said = json.loads(_run(command, bytecode, timeout_s or TIMEOUT_S).stdout.splitlines()[-1])
     return Start(said["stages"], said["packages"])
 
 
-def _run(command: list[str], bytecode: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], bytecode: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
-    options: dict[str, Any] = {"cwd": ROOT, "env": environment, "timeout": TIMEOUT_S}
+    options: dict[str, Any] = {"cwd": ROOT, "env": environment, "timeout": timeout_s}
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     except (OSError, subprocess.TimeoutExpired) as reason:
-        raise DataError(f"a process that was to be measured did not end within {TIMEOUT_S} s.") from reason
+        raise DataError(f"a process that was to be measured did not end within {timeout_s:g} s.") from reason
     if result.returncode != 0:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise DataError(f"a process that was to be measured ended with status {result.returncode}: {last[:160]}")
@@ -83,10 +83,10 @@ def measure_imports(starts: int, bytecode: Path, on_start: Callable[[], None] = 
     One process more goes before, which compiles what `bytecode` lacks.
     """
     command = [sys.executable, "-X", "importtime", "-c", IMPORTS]
-    _run(command, bytecode)
+    _run(command, bytecode, TIMEOUT_S)
     runs: list[dict[str, tuple[float, float]]] = []
     for _ in range(starts):
-        runs.append(parse_imports(_run(command, bytecode).stderr))
+        runs.append(parse_imports(_run(command, bytecode, TIMEOUT_S).stderr))
         on_start()
     modules = []
     for name in runs[0]:

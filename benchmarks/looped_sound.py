@@ -41,7 +41,7 @@ def write_long_wav(path: Path, seconds: float) -> Path:
     """Write `seconds` of it as a 16-bit WAV at 16 kHz, block by block; OutputError where the disk does not take it."""
     left = round(seconds * SAMPLE_RATE_HZ)
     try:
-        with wave.open(str(path), "wb") as file:
+        with path.open("wb") as raw, wave.open(raw, "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(SAMPLE_BYTES)
             file.setframerate(SAMPLE_RATE_HZ)

@@ -75,6 +75,18 @@ def allocate_once(diary: Diary, model: str) -> None:
     diary.note("invoke")
 
 
+def screen_by_command(diary: Diary, *arguments: str) -> None:
+    """The command ``tussis-screen`` with its arguments, from a bare Python to its end."""
+    diary.note("python")
+    import core.screen_command
+
+    diary.note("core")
+    status = core.screen_command.main(list(arguments))
+    diary.note("recordings")
+    if status:
+        sys.exit(status)
+
+
 def _content(model: str) -> bytes:
     with open(model, "rb") as file:  # noqa: PTH123
         return file.read()
@@ -87,11 +99,17 @@ def packages() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
+WORKS = {"screen": screen_once, "allocate": allocate_once, "command": screen_by_command}
+
+
 def main(arguments: list[str]) -> None:
-    """Run ``screen STARTED_S RECORDING BUNDLE MODEL`` or ``allocate STARTED_S MODEL`` and print a JSON line."""
+    """Run ``screen STARTED_S RECORDING BUNDLE MODEL``, ``allocate STARTED_S MODEL`` or ``command STARTED_S ARGUMENTS``.
+
+    Its last line is JSON: the stages, and the packages that were imported.
+    """
     work, started_s, *rest = arguments
     diary = Diary(float(started_s))
-    (screen_once if work == "screen" else allocate_once)(diary, *rest)
+    WORKS[work](diary, *rest)
     import json
 
     print(json.dumps({"stages": diary.entries, "packages": packages()}))

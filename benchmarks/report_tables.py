@@ -20,6 +20,10 @@ COLUMNS = {
         *("us", "limit_us", "share_of_limit", "gmacs_per_s", "roof_gmacs_per_s", "intensity_macs_per_byte"),
         *("p50_ms", "limit_ms", "limit_cache_ms", "limit_memory_ms", "products_ms"),
     ),
+    "scale": (
+        *("p50_ms", "max_ms", "rtf", "peak_bytes", "before_bytes", "n_files", "workers", "audio_hours_per_hour"),
+        *("audio_hours_per_core_hour", "speed_up", "share_of_ideal"),
+    ),
     "sustained": (
         *("p50_ms", "p90_ms", "p99_ms", "max_ms", "p50_ms_per_hop", "audio_s_per_s", "busy_share", "n_late"),
         *("resident_bytes", "clock_mhz", "hottest_c"),
