@@ -21,6 +21,7 @@ COMMANDS = {
     "operators": Command("benchmarks.operator_times", "operators"),
     "roofline": Command("benchmarks.roofline", "roofline"),
     "memory": Command("benchmarks.memory", "memory"),
+    "accuracy": Command("benchmarks.accuracy", "accuracy"),
     "monitoring": Command("benchmarks.monitoring", "monitoring"),
     "sustained": Command("benchmarks.sustained", "sustained"),
     "scale": Command("benchmarks.scale", "scale"),

@@ -34,6 +34,7 @@ PLOTS = {
     "stages": Plot("benchmarks.report_plots", "stages_plot"),
     "comparison": Plot("benchmarks.report_plots", "comparison_plot"),
     "roofline": Plot("benchmarks.roofline_plot", "roofline_svg"),
+    "accuracy": Plot("benchmarks.accuracy_plot", "accuracy_svg"),
     "scale": Plot("benchmarks.scale_plot", "scale_svg"),
     "sustained": Plot("benchmarks.sustained_plot", "sustained_svg"),
 }

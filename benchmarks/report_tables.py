@@ -20,6 +20,11 @@ COLUMNS = {
         *("us", "limit_us", "share_of_limit", "gmacs_per_s", "roof_gmacs_per_s", "intensity_macs_per_byte"),
         *("p50_ms", "limit_ms", "limit_cache_ms", "limit_memory_ms", "products_ms"),
     ),
+    "accuracy": (
+        *("cough_auroc", "cough_auroc_low", "cough_auroc_high", "cough_auroc_scored_only"),
+        *("beyond_bundle", "beyond_bundle_low", "beyond_bundle_high", "p50_ms", "p99_ms", "model_bytes", "macs"),
+        *("n_recordings", "n_coughs", "n_unscored", "n_subjects"),
+    ),
     "scale": (
         *("p50_ms", "max_ms", "rtf", "peak_bytes", "before_bytes", "n_files", "workers", "audio_hours_per_hour"),
         *("audio_hours_per_core_hour", "speed_up", "share_of_ideal"),
