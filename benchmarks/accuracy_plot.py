@@ -1,7 +1,6 @@
 """The only place that draws accuracy beside speed: AUROC with its interval over milliseconds, areas by size."""
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from benchmarks.accuracy import front_of
 from benchmarks.report_plots import LIMIT, OURS, PEER, draw_svg
@@ -31,7 +30,8 @@ def accuracy_svg(result: Result) -> str | None:
             axes.annotate(words, (ms, auroc), textcoords="offset points", xytext=(8, 5), fontsize=7)
         axes.set(xscale="log", xlabel="ms for a clip of 2 s", ylabel=f"cough AUROC, {_pack(result)}")
         axes.xaxis.set_major_formatter("{x:g}")  # plain numbers: formulas are off
-        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(which="minor", labelsize=7)
         axes.margins(x=0.25)
         axes.grid(linewidth=0.3)
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from benchmarks.report_plots import LIMIT, OURS, PEER, draw_svg
 from benchmarks.result import Result, Row
 from benchmarks.scale import kinds_of_rows
-from benchmarks.scale_screening import Line, words_of
+from benchmarks.scale_screening import words_of
 
 PANEL_IN = 3.0
 
@@ -22,10 +22,11 @@ def scale_svg(result: Result) -> str | None:
         _draw_over_length(time, lengths, batches, "p50_ms", 1e-3, "s")
         _draw_over_length(memory, lengths, batches, "peak_bytes", 1e-6, "most MB of a process")
         time.set_yscale("log")
+        time.yaxis.set_major_formatter("{x:g}")  # plain numbers: formulas are off
         memory.set_ylim(bottom=0)
         if line is not None:
             seconds = [row["audio_s"] for row in lengths]
-            fitted = [max(Line(**line).ms(its), 1e-3) / 1000 for its in seconds]
+            fitted = [(line["fixed_ms"] + line["ms_per_unit"] * its) / 1000 for its in seconds]
             time.plot(seconds, fitted, color=LIMIT, linewidth=0.8, label="line")
         time.legend(frameon=False, fontsize=7)
         for axes in others:
@@ -40,7 +41,7 @@ def _draw_over_length(axes: Any, lengths: list[Row], batches: list[Row], key: st
         axes.plot([row["audio_s"] for row in rows], values, marker, color=colour, markersize=4, linewidth=1, label=its)
     ticks = [row["audio_s"] for row in lengths]
     axes.set(xscale="log", ylabel=label, xlabel="sound")
-    axes.set_xticks(ticks, [words_of(its) for its in ticks], fontsize=7)
+    axes.set_xticks(ticks, [words_of(its) for its in ticks], fontsize=7, rotation=45)
     axes.minorticks_off()
     axes.grid(linewidth=0.3)
 

@@ -53,10 +53,6 @@ class Line:
     largest_deviation: float
     largest_at: float
 
-    def ms(self, n: float) -> float:
-        """What the line says of n."""
-        return self.fixed_ms + self.ms_per_unit * n
-
 
 def fit_line(sizes: list[float], times_ms: list[float]) -> Line:
     """The line that is off by the least part of each time: by milliseconds alone only the largest would count."""
