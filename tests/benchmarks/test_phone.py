@@ -1,4 +1,3 @@
-import os
 import shutil
 from pathlib import Path
 
@@ -13,30 +12,9 @@ from benchmarks.result import SCHEMA, read_result
 from core.bundle import load_bundle
 from core.errors import InterpreterError, SettingsError
 from tests.benchmarks.fake_adb import SERIAL, write_program
-from tests.benchmarks.fake_phone_programs import DATA, calls, left_on, make_phone_and_tool, run
+from tests.benchmarks.fake_phone_programs import DATA, calls, left_on, run
 
 XNNPACK, BUILTIN, NO_GPU = "xnnpack", "builtin", "gpu_none"
-
-
-@pytest.fixture
-def plug(tmp_path, monkeypatch):
-    """Put a fake adb with one telephone first on PATH; returns the telephone's folder and the tool to push to it."""
-
-    def make(**settings):
-        monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
-        monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
-        monkeypatch.delenv("ANDROID_SERIAL", raising=False)
-        return make_phone_and_tool(tmp_path, **settings)
-
-    return make
-
-
-@pytest.fixture
-def peer(tmp_path):
-    """The shipped model under another name and with other bytes at its end, so that it is another file."""
-    path = tmp_path / "peer.tflite"
-    path.write_bytes(load_bundle(None).read_model() + bytes(16))
-    return path
 
 
 def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, peer, tmp_path):

@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -7,30 +6,8 @@ from benchmarks.adb import PhoneError, PhoneLostError, choose_phone
 from benchmarks.phone_app import APP_FORMAT, APP_PACKAGE, AppRunner, read_answer
 from benchmarks.phone_models import Setting, load_models
 from benchmarks.result import read_result
-from core.bundle import load_bundle
 from tests.benchmarks.fake_adb import write_program
-from tests.benchmarks.fake_phone_programs import AM, calls, left_on, make_phone_and_tool, run
-
-
-@pytest.fixture
-def plug(tmp_path, monkeypatch):
-    """Put a fake adb with one telephone first on PATH; returns the telephone's folder and the tool to push to it."""
-
-    def make(**settings):
-        monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
-        monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
-        monkeypatch.delenv("ANDROID_SERIAL", raising=False)
-        return make_phone_and_tool(tmp_path, **settings)
-
-    return make
-
-
-@pytest.fixture
-def peer(tmp_path):
-    """The shipped model under another name and with other bytes at its end, so that it is another file."""
-    path = tmp_path / "peer.tflite"
-    path.write_bytes(load_bundle(None).read_model() + bytes(16))
-    return path
+from tests.benchmarks.fake_phone_programs import AM, calls, left_on, run
 
 
 @pytest.fixture

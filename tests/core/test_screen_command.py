@@ -16,19 +16,6 @@ from core.screener import Screener
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    path = tmp_path / "noise.wav"
-    write_wav(path, NOISE)
-    return path
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    (tmp_path / "results").mkdir()
-    return tmp_path / "results" / "out.json"
-
-
 def run(*arguments: object) -> int:
     """The command in this process; its exit status however it ends."""
     try:
