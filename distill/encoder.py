@@ -80,7 +80,7 @@ class Encoder(nn.Module):
 
     @property
     def embedding_size(self) -> int:
-        return self.settings.pooler_size or 2 * GRID_SHAPE[1] * self.settings.width
+        return self.settings.pooler_size or 3 * GRID_SHAPE[1] * self.settings.width
 
     def patch_tokens(self, images: Tensor) -> Tensor:
         """Project images (batch, 192, 128) to tokens with their positions, shape (batch, 96, width)."""
@@ -96,15 +96,18 @@ class Encoder(nn.Module):
         """Embed images (batch, 192, 128), shape (batch, embedding_size).
 
         With a pooler (HeAR) its output on the class token. Without one the patch tokens after the last norm, their mean
-        over time in each of the 8 mel bands, lowest first, then their maximum. A masked autoencoder trains its class
-        token for nothing; a mean over the bands as well loses what tells a breath from speech (M2D keeps them too,
-        Niizumi et al. 2022, arXiv:2210.14648); the maximum finds a short sound in a long clip.
+        over time in each of the 8 mel bands, lowest first, then their standard deviation and their maximum: the
+        statistics of the floor that an embedding has to beat (`log_mel_statistics`). A masked autoencoder trains its
+        class token for nothing; a mean over the bands as well loses what tells a breath from speech (M2D keeps them
+        too, Niizumi et al. 2022, arXiv:2210.14648); the maximum finds a short sound in a long clip.
         """
         tokens = self.encode(self.patch_tokens(images))
         if self.pooler is not None:
             return self.pooler(tokens[:, 0])
         grid = tokens[:, 1:].unflatten(1, GRID_SHAPE)
-        return torch.cat([grid.mean(dim=1).flatten(1), grid.amax(dim=1).flatten(1)], dim=1)
+        mean = grid.mean(dim=1, keepdim=True)
+        deviation = (grid - mean).square().mean(dim=1).sqrt()
+        return torch.cat([its.flatten(1) for its in (mean, deviation, grid.amax(dim=1))], dim=1)
 
 
 def apply_blocks(blocks: nn.ModuleList, tokens: Tensor, recompute: bool) -> Tensor:

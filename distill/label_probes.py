@@ -77,7 +77,7 @@ def probe_labels(embeddings: Mapping[str, np.ndarray], rows: Sequence[ManifestRo
     Parameters
     ----------
     embeddings : name -> array, shape (n, d); where one is called `FLOOR`, the others are compared with it
-        One of more than 512 values is standardized and reduced to its principal components on the training
+        One of more than `MAX_BLOCK_SIZE` values is standardized and reduced to its principal components on the training
         recordings, as the student's targets are.
     rows : the n recordings, of any role but "augment"
 

@@ -162,7 +162,7 @@ def principal_axes(values: np.ndarray, n_axes: int) -> np.ndarray:
 def first_axes(values: Tensor, n_axes: int) -> Tensor:
     """First axes of centred values (n, d) on any device, strongest first, shape (d, n_axes).
 
-    Found from a few more random ones (Halko et al. 2011, arXiv:0909.4061): all 16,384 of a ViT-L would take minutes.
+    Found from a few more random ones (Halko et al. 2011, arXiv:0909.4061): all 24,576 of a ViT-L would take minutes.
     """
     with torch.random.fork_rng([values.device] if values.is_cuda else []):
         torch.manual_seed(0)

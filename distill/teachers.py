@@ -104,7 +104,7 @@ def _load_one(spec: str) -> Teacher:
 
 def _load_mae(place: str) -> Teacher:
     encoder = load_mae_encoder(Path(place))
-    return EncoderTeacher(encoder, f"mae:{place}", f"mae-bands:{checkpoint_sha256(Path(place))}")
+    return EncoderTeacher(encoder, f"mae:{place}", f"mae-statistics:{checkpoint_sha256(Path(place))}")
 
 
 def _load_hear(place: str) -> Teacher:

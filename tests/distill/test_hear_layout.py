@@ -111,7 +111,7 @@ def test_writing_what_was_read_changes_no_weight(hear: Path, tmp_path: Path) -> 
 def test_the_path_with_a_pooler_and_the_one_without_embed_differently(hear: Path) -> None:
     with_pooler, without = load_vit_folder(hear), load_vit_folder(hear, pooler=False)
     tokens = without.encode(without.patch_tokens(images()))
-    assert (with_pooler.embedding_size, without.embedding_size) == (512, 16 * 32)
+    assert (with_pooler.embedding_size, without.embedding_size) == (512, 24 * 32)
     assert torch.equal(without(images())[:, : 8 * 32], tokens[:, 1:].unflatten(1, (12, 8)).mean(dim=1).flatten(1))
     assert torch.equal(with_pooler(images()), with_pooler.pooler(tokens[:, 0]))
 

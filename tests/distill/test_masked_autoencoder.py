@@ -65,16 +65,17 @@ def test_each_size_has_the_parameters_of_the_paper(size: str, n_parameters: int)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == n_parameters
 
 
-def test_the_embedding_is_mean_and_maximum_over_time_of_each_bands_tokens_without_a_pooler() -> None:
+def test_the_embedding_is_three_statistics_over_time_of_each_bands_tokens_without_a_pooler() -> None:
     encoder = Encoder(EncoderSettings(width=32, depth=2, heads=2))
     tokens = encoder.encode(encoder.patch_tokens(images()))
     assert tokens.shape == (2, 97, 32)
     embedding = encoder(images())
-    assert embedding.shape == (2, encoder.embedding_size) == (2, 16 * 32)
+    assert embedding.shape == (2, encoder.embedding_size) == (2, 24 * 32)
     for band in range(8):  # patches are time-major, eight bands at each time
         its = torch.stack([tokens[:, 1 + 8 * time + band] for time in range(12)])
-        assert torch.allclose(embedding[:, 32 * band : 32 * (band + 1)], its.mean(dim=0), atol=1e-6)
-        assert torch.allclose(embedding[:, 32 * (8 + band) : 32 * (9 + band)], its.amax(dim=0), atol=1e-6)
+        expected = (its.mean(dim=0), its.std(dim=0, correction=0), its.amax(dim=0))
+        for place, statistic in zip((band, 8 + band, 16 + band), expected, strict=True):
+            assert torch.allclose(embedding[:, 32 * place : 32 * (place + 1)], statistic, atol=1e-5)
 
 
 def test_the_embedding_is_the_pooler_on_the_class_token_where_there_is_one() -> None:

@@ -137,7 +137,7 @@ def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) ->
     crops = targets.all_crops(store)
     targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     embedding = Targets.load(corpus / "targets").embedding
-    sizes = (len(crops), 512)  # of the autoencoder's 3072 values, as many principal components as there are crops
+    sizes = (len(crops), 512)  # of the autoencoder's 4608 values, as many principal components as there are crops
     assert embedding.shape == (len(crops), sum(sizes))
     assert mean_square_norms(embedding, sizes) == pytest.approx([sum(sizes) / 2] * 2, rel=1e-2)
 

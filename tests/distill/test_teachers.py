@@ -52,7 +52,7 @@ def test_teachers_joined_by_plus_embed_side_by_side(tmp_path: Path) -> None:
     teacher = load_teacher(f"{ours}+{shipped}")
     waveform = 0.1 * torch.randn(2, 32_000, generator=torch.Generator().manual_seed(0))
     assert isinstance(teacher, CombinedTeacher)
-    assert (teacher.block_sizes, teacher.embedding_size) == ((3072, 512), 3584)
+    assert (teacher.block_sizes, teacher.embedding_size) == ((4608, 512), 5120)
     assert teacher.name == f"{ours}+{shipped}"
     alone = [load_teacher(spec).embed(waveform) for spec in (ours, shipped)]
     assert torch.equal(teacher.embed(waveform), torch.cat(alone, dim=1))
