@@ -107,7 +107,7 @@ format: $(DEV_READY) ## let ruff rewrite the code
 # Each stage is a file, so an interrupted run goes on where it stopped (training from its last checkpoint).
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
-#   make bundle-default  hours: the settings that the bundle in core/bundles/default was made with
+#   make bundle-default  two hours: the settings that the bundle in core/bundles/default was made with
 PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
 DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
 MANIFEST_OPTIONS ?= --no-unlabelled
@@ -152,7 +152,7 @@ $(EVENT_TARGETS): $(STORE)
 	@$(PYSTEP) distill.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.targets embeddings --store $(RUN)/store --teacher mae:$(TEACHER) --out $(@D)
+	@$(PYSTEP) distill.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
 $(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)

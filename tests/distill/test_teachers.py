@@ -27,7 +27,7 @@ def test_the_teacher_is_the_checkpoints_encoder_behind_hears_front_end(tmp_path:
     teacher = load_teacher(f"mae:{tmp_path / 'final.pt'}")
     waveform = 0.1 * torch.randn(2, 32_000)
     embedding = teacher.embed(waveform)
-    assert embedding.shape == (2, teacher.embedding_size) == (2, 16 * 192)
+    assert embedding.shape == (2, teacher.embedding_size) == (2, 24 * 192)
     assert not embedding.requires_grad
     assert torch.allclose(embedding, autoencoder.encoder(HearFrontEnd()(waveform)), atol=1e-6)
 
