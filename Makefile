@@ -205,8 +205,29 @@ benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle b
 	@mkdir -p runs
 	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json
 
-.PHONY: arm64-check
+# Everything that is known of the shipped bundle's cost on this machine, as one report: half an hour, on a machine with
+# nothing else to do. MODELS: further .tflite files beside it, such as other sizes; runs/arm64.json joins where it is.
+REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
+MODELS ?=
+RESULTS := latency mlperf operators roofline memory monitoring sustained scale accuracy
+BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --float ,$(wildcard $(FLOAT_STUDENT)))
+STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
+latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4 --delegate xnnpack --delegate builtin
+mlperf_OPTIONS = --yamnet "$(YAMNET)" --mlperf
+monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
+accuracy_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --data "$(DATA)"
+
+.PHONY: benchmark-report
+benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
+	@if [ -e runs/arm64.json ]; then $(STEP)tussis-benchmark arm64 runs/arm64.json --json $(REPORT)/arm64.json; fi
+	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $$(ls $(REPORT)/arm64.json 2>/dev/null) --out $(REPORT)
+
+$(REPORT)/%.json: | $(DEV_READY)
+	@mkdir -p $(@D)
+	@$(STEP)tussis-benchmark $(if $(filter mlperf,$*),latency,$*) $($*_OPTIONS) --json $@
+
+.PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
 	@mkdir -p runs
 	@$(PYSTEP) benchmarks.arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
