@@ -22,7 +22,7 @@ from distill.quantization_aware import QuantizationAware, QuantizationAwareSetti
 from distill.settings import Settings, load_settings
 from distill.soundscapes import COUGH, Batch, Soundscapes, SoundscapeSettings
 from distill.student import EMBEDDING_SIZE, Student, StudentOutputs, StudentSettings
-from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, TEACHER_HELP, Targets, cut_crop, ensure_embeddings
+from distill.targets import EMBEDDINGS_FILE, EVENTS_FILE, TEACHER_HELP, Targets, cut_crop, ensure_embeddings, teacher_of
 from distill.training import TrainingSettings, train
 from distill.waveform_store import WaveformStore
 
@@ -204,6 +204,7 @@ def _provenance(store: WaveformStore, targets_folder: Path) -> dict[str, Any]:
     return {
         "commit": source_commit(),
         "targets_sha256": {name: sha256_of_file(targets_folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE)},
+        "teacher": teacher_of(targets_folder / EMBEDDINGS_FILE),
         "packs": packs_used(store.rows, role="train"),
     }
 

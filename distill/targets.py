@@ -118,7 +118,7 @@ def ensure_embeddings(store: WaveformStore, spec: str, folder: Path) -> None:
     teacher, path = load_teacher(spec), folder / EMBEDDINGS_FILE
     if not path.exists():
         save_embeddings(store, teacher, folder)
-    elif (found := _teacher_of(path)) != teacher.fingerprint:
+    elif (found := teacher_of(path)) != teacher.fingerprint:
         raise DataError(
             f"{path} holds the embeddings of {found or 'a teacher that it does not name'}, not of {teacher.name} "
             f"({teacher.fingerprint}): name another folder, or remove that file"
@@ -173,7 +173,7 @@ def _mean_square_norm(block: np.ndarray) -> float:
     return float(np.square(block).sum(axis=1).mean())
 
 
-def _teacher_of(path: Path) -> str:
+def teacher_of(path: Path) -> str:
     """Return the fingerprint of the teacher of an npz, empty where it names none."""
     try:
         with np.load(path, allow_pickle=False) as file:

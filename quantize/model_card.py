@@ -98,7 +98,9 @@ def _events(parts: BundleParts) -> str:
         lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
     lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
     if EMBEDDING_TARGETS in targets:
-        lines.append(f"Embedding: that of a teacher, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
+        teacher = parts.checkpoint.provenance.get("teacher")
+        of_whom = f"the teacher `{teacher}`" if teacher else "a teacher"
+        lines.append(f"Embedding: that of {of_whom}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
     return "\n".join(lines)
 
 

@@ -37,12 +37,22 @@ def parts(fields: dict) -> BundleParts:
 def test_each_event_says_how_it_was_learnt_and_what_its_threshold_was_chosen_on(fields, parts) -> None:
     card = render_model_card(fields, parts)
     taught = "people's labels, and YAMNet's scores where nobody labelled"
-    assert f"| cough | {taught} | 1086 | 0.3 | 252 with and 462 without it, validation |" in card
+    threshold = fields["screening"]["event_thresholds"]["cough"]
+    assert f"| cough | {taught} | 1086 | {threshold:g} | 252 with and 462 without it, validation |" in card
     assert (
         "| snore | YAMNet's scores only: no training recording was labelled with it | 0 | 0.5 | nothing: too few"
         in card
     )
-    assert "Embedding: that of a teacher, by the targets `4d63089c9c067b84`." in card
+    targets = fields["provenance"]["student"]["training"]["targets_sha256"]["embeddings.npz"]
+    assert f"Embedding: that of a teacher, by the targets `{targets[:16]}`." in card
+
+
+def test_the_card_names_the_teacher_of_the_embedding_where_the_checkpoint_does(fields, parts) -> None:
+    provenance = parts.checkpoint.provenance | {"teacher": "mae-statistics:0123+tflite-inner:4567"}
+    named = replace(parts, checkpoint=Checkpoint({}, provenance=provenance))
+    assert "Embedding: that of the teacher `mae-statistics:0123+tflite-inner:4567`, by" in render_model_card(
+        fields, named
+    )
 
 
 def test_without_a_teacher_of_events_the_card_claims_none(fields, parts) -> None:
