@@ -89,8 +89,8 @@ from larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not 
 def _events(parts: BundleParts) -> str:
     thresholds, targets = parts.thresholds, parts.checkpoint.provenance.get("targets_sha256", {EVENT_TARGETS: ""})
     counts = thresholds.get("n_training_recordings", {})
-    lines = ["## How it learnt", "", "| event | learnt from | labelled training recordings | threshold | chosen on |"]
-    lines.append("|---|---|---|---|---|")
+    columns = "| event | learnt from | labelled training recordings | threshold | chosen on |\n|---|---|---|---|---|"
+    lines = ["## How it learnt", "", columns]
     for event in EVENT_LABELS:
         count, threshold = counts.get(event), thresholds["screening"]["event_thresholds"][event]
         taught = "not counted" if count is None else _taught(bool(count), EVENT_TARGETS in targets)
@@ -98,9 +98,8 @@ def _events(parts: BundleParts) -> str:
         lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
     lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
     if EMBEDDING_TARGETS in targets:
-        teacher = parts.checkpoint.provenance.get("teacher")
-        of_whom = f"the teacher `{teacher}`" if teacher else "a teacher"
-        lines.append(f"Embedding: that of {of_whom}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
+        whose = f"the teacher `{its}`" if (its := parts.checkpoint.provenance.get("teacher")) else "a teacher"
+        lines.append(f"Embedding: that of {whose}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
     return "\n".join(lines)
 
 
@@ -178,9 +177,8 @@ def _evaluation(evaluation: dict[str, Any] | None) -> str:
 def _estimate(estimate: dict[str, Any] | None) -> str:
     if estimate is None:
         return "-"
-    if estimate["low"] is None:
-        return f"{estimate['value']:.4f}"
-    return f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:.4f} to {estimate['high']:.4f})"
+    return f"{estimate['value']:.4f}{interval}"
 
 
 def _rate(estimate: dict[str, Any] | None) -> str:
