@@ -129,9 +129,9 @@ def test_activity_logits_are_in_the_order_of_time():
             assert abs(centre - frame) < 4
 
 
-def test_the_shipped_checkpoint_is_a_student_of_the_default_settings():
+def test_the_shipped_checkpoint_is_the_student_of_its_settings_file():
     student = load_student(DISTILL / "students" / "small.pt")
-    assert student.settings == StudentSettings()
+    assert student.settings == load_settings(DistillSettings, DISTILL / "configs" / "distil_small.toml").student
     assert torch.isfinite(student(noise()).embedding).all()
 
 
