@@ -217,7 +217,7 @@ def _further_agreement(agreement: dict[str, Any]) -> list[str]:
         pairs = [f"{counted[key]['float']:.3f} and {counted[key]['int8']:.3f}" for key in ("frame_f1", "event_f1")]
         where = f"{counted['n_coughs']} coughs in {counted['n_recordings']} composed recordings"
         lines.append(f"F1, float and int8, on {where}: of frames {pairs[0]}, of counted coughs {pairs[1]}.")
-    if layers := agreement.get("fallback"):
+    if layers := agreement.get("fallback", {}).get("layers"):
         lines.append(f"Layers left in float: {', '.join(layers)}.")
     if before := agreement.get("reference"):
         cosine = before["embedding_cosine"]["median"]
