@@ -94,7 +94,7 @@ def test_agreement_on_coughs_at_known_times_and_layers_left_in_float_are_shown(f
     more = {
         **parts.agreement,
         "composed": counted,
-        "fallback": ["stem"],
+        "fallback": {"layers": ["stem"], "effect": {}, "trials": []},
         "reference": {"embedding_cosine": {"median": 0.99}},
     }
     card = render_model_card(fields, replace(parts, agreement=more))
@@ -103,3 +103,5 @@ def test_agreement_on_coughs_at_known_times_and_layers_left_in_float_are_shown(f
         in card
     )
     assert "Layers left in float: stem." in card and "median embedding cosine 0.99000" in card
+    none = more | {"fallback": {"layers": [], "effect": {}, "trials": []}}
+    assert "Layers left in float" not in render_model_card(fields, replace(parts, agreement=none))
