@@ -54,7 +54,8 @@ KIND = "latency"
 YAMNET_FILE = Path("../shared/models/yamnet.tflite")
 MLPERF_RUNS, MLPERF_S = 1024, 60.0
 PROTOCOL = (
-    "one run of each in turn, for each number of threads apart; warm-up left out; of a model a run is input copied, "
+    "two runs of each in turn, the second timed, for each number of threads apart; warm-up left out; "
+    "of a model a run is input copied, "
     "model invoked, all its outputs read; a screening is the app's own, from the file to the result, its stages by its "
     "own stopwatch; YAMNet's frames do not overlap; ratio of medians per second of audio, 95 % bootstrap interval over "
     "rounds; the detector that ratios are to is the fastest of its precisions"

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.contenders import OURS
 from benchmarks.delegates import DelegateInterpreter, open_runtime
-from benchmarks.interleaved import Contender, Timing
+from benchmarks.interleaved import RUNS_PER_ROUND, Contender, Timing
 from benchmarks.model_costs import model_costs
 from core.audio import open_recording
 from core.bundle import Bundle
@@ -37,13 +37,14 @@ class ScreeningContender:
     timings_ms: list[dict[str, float]] = field(default_factory=list)
 
     def stages(self, n_runs: int) -> list[tuple[Contender, Timing]]:
-        """Each stage as if it had been timed by itself: first run, and the last `n_runs`."""
+        """Each stage as if it had been timed by itself: first run, and what counted of the last `n_runs` rounds."""
         pairs = []
         for name in STAGES:
             seconds = [its[name] / 1000 for its in self.timings_ms]
             facts = {key: its for key, its in self.contender.facts.items() if key == "role" or name == "model"}
             stage = replace(self.contender, stage=f"{SCREENING}: {name}", facts=facts, load_s=None, allocate_s=None)
-            pairs.append((stage, Timing(seconds[0], np.array(seconds[-n_runs:]))))
+            of_rounds = np.array(seconds[-RUNS_PER_ROUND * n_runs :]).reshape(n_runs, RUNS_PER_ROUND)
+            pairs.append((stage, Timing(seconds[0], of_rounds[:, -1])))
         return pairs
 
 

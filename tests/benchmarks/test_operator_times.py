@@ -147,11 +147,11 @@ def test_bytes_and_precision_are_those_of_the_layers():
         (its.layer, its.kind): (its, facts) for its, facts in zip(OPERATORS, traffic, strict=True) if its.has_weights
     }
     _, expand = by_layer["body.blocks.2.expand", "CONV_2D"]
-    n_in, n_out, places = 40, 120, 25 * 8
+    n_in, n_out, places = 40, 64, 25 * 6
     assert expand.precision == INT8
     assert expand.weight_bytes == 9 * n_in * n_out + 4 * n_out
     assert expand.activation_bytes == places * (n_in + n_out)
-    assert expand.shape == "1x25x8x40 to 1x25x8x120"
+    assert expand.shape == "1x25x6x40 to 1x25x6x64"
     assert by_layer["body.stem", "DEPTHWISE_CONV_2D"][1].precision == FLOAT
     assert by_layer["body.embedding", "FULLY_CONNECTED"][1].precision == DYNAMIC
     parts = [part_of(number, OPERATORS) for number in range(len(OPERATORS))]

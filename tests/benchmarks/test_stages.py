@@ -12,8 +12,12 @@ from core.bundle import load_bundle
 SHIPPED = load_bundle(None).model_path
 # Steps, bands, and channels in, expanded and out of each block.
 BLOCKS = (
-    *((50, 16, 16, 64, 24), (25, 8, 24, 96, 40), (25, 8, 40, 120, 40)),
-    *((25, 4, 40, 160, 80), (25, 4, 80, 192, 80)),
+    (50, 12, 8, 32, 16),
+    (25, 6, 16, 64, 40),
+    (25, 6, 40, 64, 40),
+    (25, 3, 40, 96, 80),
+    (25, 3, 80, 80, 80),
+    (25, 3, 80, 80, 80),
 )
 
 
@@ -22,7 +26,7 @@ def test_the_multiply_accumulates_of_the_shipped_parts_are_those_of_its_layers()
     blocks = 0
     for steps, bands, n_in, n_expanded, n_out in BLOCKS:
         blocks += steps * bands * n_expanded * (9 * n_in + n_out)
-    stem, heads = 50 * 32 * 16 * 9, 25 * 4 * 80 * 192 + 25 * 2 * 4 * 192 + 192 * 512 + 512 * 8
+    stem, heads = 50 * 24 * 8 * 9, 25 * 3 * 80 * 256 + 25 * 2 * 3 * 256 + 256 * 512 + 512 * 8
     assert peak.count_macs(parts[BODY]) == stem + blocks + heads
     assert peak.count_macs(SHIPPED.read_bytes()) == sum(peak.count_macs(parts[name]) for name in (FRONT_END, BODY))
 
