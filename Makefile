@@ -210,10 +210,11 @@ benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle b
 REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
 MODELS ?=
-RESULTS := latency mlperf operators roofline memory monitoring sustained scale accuracy
+RESULTS := latency delegates mlperf operators roofline memory monitoring sustained scale accuracy
 BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --float ,$(wildcard $(FLOAT_STUDENT)))
 STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
-latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4 --delegate xnnpack --delegate builtin
+latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4
+delegates_OPTIONS = --yamnet "$(YAMNET)" --delegate xnnpack --delegate builtin
 mlperf_OPTIONS = --yamnet "$(YAMNET)" --mlperf
 monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
 accuracy_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --data "$(DATA)"
@@ -225,7 +226,7 @@ benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark 
 
 $(REPORT)/%.json: | $(DEV_READY)
 	@mkdir -p $(@D)
-	@$(STEP)tussis-benchmark $(if $(filter mlperf,$*),latency,$*) $($*_OPTIONS) --json $@
+	@$(STEP)tussis-benchmark $(if $(filter mlperf delegates,$*),latency,$*) $($*_OPTIONS) --json $@
 
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
