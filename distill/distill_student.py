@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
 from distill.acceleration import autocast, training_device
-from distill.checkpoints import checkpoint_sha256, load_checkpoint
+from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint
 from distill.labels import positives
 from distill.losses import embedding_regression, relational, weighted_bce
 from distill.metrics import auroc
@@ -190,7 +190,21 @@ def distill(
     )
     if qat is not None:
         bake_checkpoint(final, model)
+    drop_teacher_head(final)
     return final
+
+
+def drop_teacher_head(final: Path) -> None:
+    """Leave the head for the teacher out of a finished checkpoint: it can outweigh a student, and only training uses it."""
+    trained = load_checkpoint(final)
+    kept = {name: value for name, value in trained.model_state.items() if not name.startswith("teacher_head.")}
+    save_checkpoint(
+        final,
+        model_state=kept,
+        training_state=trained.training_state,
+        settings=trained.settings,
+        provenance=trained.provenance,
+    )
 
 
 def tuned_from(checkpoint: Path, settings: DistillSettings) -> DistillSettings:

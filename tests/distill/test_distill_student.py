@@ -109,6 +109,8 @@ def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_
     assert result.exit_code == 0, result.output
     checkpoint = load_checkpoint(tmp_path / "run" / "final.pt")
     assert checkpoint.provenance["packs"] == [{"name": "pack", "recordings": 12, "hours": 0.007, "licences": ["CC0"]}]
+    assert not any(name.startswith("teacher_head") for name in checkpoint.model_state)
+    assert any(name.startswith("teacher_head") for name in load_checkpoint(tmp_path / "run" / "latest.pt").model_state)
     student = load_student(tmp_path / "run" / "final.pt")
     store = WaveformStore.open(corpus / "store")
     assert validate(student, store, Targets.load(corpus / "targets"))["cough_auroc"] == 1.0
