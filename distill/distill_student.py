@@ -195,7 +195,7 @@ def distill(
 
 
 def drop_teacher_head(final: Path) -> None:
-    """Leave the head for the teacher out of a finished checkpoint: it can outweigh a student, and only training uses it."""
+    """Leave the head for the teacher out of a finished checkpoint: only training uses it."""
     trained = load_checkpoint(final)
     kept = {name: value for name, value in trained.model_state.items() if not name.startswith("teacher_head.")}
     save_checkpoint(

@@ -129,9 +129,10 @@ def test_activity_logits_are_in_the_order_of_time():
             assert abs(centre - frame) < 4
 
 
-def test_the_shipped_checkpoint_is_the_student_of_its_settings_file():
-    student = load_student(DISTILL / "students" / "small.pt")
-    assert student.settings == load_settings(DistillSettings, DISTILL / "configs" / "distil_small.toml").student
+@pytest.mark.parametrize("size", ["nano", "small"])
+def test_the_trained_checkpoints_are_the_students_of_their_settings_files(size):
+    student = load_student(DISTILL / "students" / f"{size}.pt")
+    assert student.settings == load_settings(DistillSettings, DISTILL / "configs" / f"distil_{size}.toml").student
     assert torch.isfinite(student(noise()).embedding).all()
 
 
