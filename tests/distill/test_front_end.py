@@ -1,5 +1,8 @@
 """The teacher's front end against HeAR's reference vectors."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import torch
 
 from distill.front_end import ConvertibleFrontEnd, HearFrontEnd, dft_matrix, mel_weights, smoothing_matrix
 
+ROOT = Path(__file__).parents[2]
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
 NAMES = ("sweep", "noise", "bursts", "quiet_tone", "short_tone")
 
@@ -16,11 +20,39 @@ def waveform_of(name: str) -> torch.Tensor:
     return torch.from_numpy(REFERENCE[f"waveform_{name}"].astype(np.float32) / 32768.0)[None]
 
 
+COMPARE = """
+import numpy as np, torch
+from distill.front_end import HearFrontEnd
+reference, front_end = np.load({path!r}), HearFrontEnd()
+for name in {names!r}:
+    waveform = torch.from_numpy(reference["waveform_" + name].astype(np.float32) / 32768.0)[None]
+    print(np.abs(front_end(waveform)[0].numpy() - reference["mel_pcen_" + name]).max())
+"""
+
+
+def test_the_image_is_that_of_hear_where_the_fft_rounds_as_its_did() -> None:
+    """torch's FFT is MKL's, which rounds otherwise on each kind of processor unless it is told to be compatible."""
+    command = COMPARE.format(path=str(Path(__file__).parents[1] / "data" / "hear_front_end.npz"), names=NAMES)
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, "MKL_CBWR": "COMPATIBLE", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    differences = [float(line) for line in done.stdout.split()]
+    assert len(differences) == len(NAMES)
+    assert max(differences) < 1e-5
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_image_is_that_of_hear(name: str) -> None:
+def test_the_image_is_that_of_hear_on_this_processor(name: str) -> None:
+    """In a sweep most bands hold rounding errors, which PCEN makes visible: float32 is 5e-4 off there, whose ever."""
     image = HearFrontEnd()(waveform_of(name))[0].numpy()
     assert image.shape == (192, 128)
-    assert np.abs(image - REFERENCE[f"mel_pcen_{name}"]).max() < 1e-5
+    difference = np.abs(image - REFERENCE[f"mel_pcen_{name}"])
+    assert difference.max() < (1e-4 if name != "sweep" else 6e-4)
+    assert difference.mean() < 1e-5
 
 
 @pytest.mark.parametrize("name", NAMES)

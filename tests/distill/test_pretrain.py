@@ -59,7 +59,7 @@ def test_the_command_leaves_a_teacher_a_log_and_pictures(store: Path, tmp_path: 
         assert (tmp_path / "run" / name).read_bytes()[:4] == b"\x89PNG"
     teacher = load_teacher(f"mae:{tmp_path / 'run' / 'final.pt'}")
     embedding = teacher.embed(0.1 * torch.randn(2, 32_000))
-    assert embedding.shape == (2, 2 * 8 * 192)
+    assert embedding.shape == (2, 3 * 8 * 192)
     assert torch.isfinite(embedding).all()
 
 
