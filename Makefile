@@ -217,7 +217,7 @@ latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --thread
 delegates_OPTIONS = --yamnet "$(YAMNET)" --delegate xnnpack --delegate builtin
 mlperf_OPTIONS = --yamnet "$(YAMNET)" --mlperf
 monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
-accuracy_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --data "$(DATA)"
+accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) --yamnet "$(YAMNET)" --data "$(DATA)"
 
 .PHONY: benchmark-report
 benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
