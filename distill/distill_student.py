@@ -165,15 +165,7 @@ def distill(
     if targets.row.max(initial=-1) >= len(store.rows):
         raise DataError(f"{targets_folder} was made for another store: it names recording {targets.row.max()}")
     torch.manual_seed(settings.training.seed)
-    training = settings.training
-    soundscapes = Soundscapes(
-        store,
-        targets,
-        role="train",
-        batch_size=training.batch_size,
-        seed=training.seed,
-        settings=settings.soundscapes,
-    )
+    soundscapes = _soundscapes(settings, store, targets)
     model = DistilledStudent(settings.student, targets.embedding.shape[1])
     if qat is not None:
         model = QuantizationAware(start_from(model, qat), settings.quantization)
@@ -192,6 +184,11 @@ def distill(
         bake_checkpoint(final, model)
     drop_teacher_head(final)
     return final
+
+
+def _soundscapes(settings: DistillSettings, store: WaveformStore, targets: Targets) -> Soundscapes:
+    batch_size, seed = settings.training.batch_size, settings.training.seed
+    return Soundscapes(store, targets, role="train", batch_size=batch_size, seed=seed, settings=settings.soundscapes)
 
 
 def drop_teacher_head(final: Path) -> None:
