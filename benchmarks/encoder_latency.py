@@ -29,7 +29,8 @@ SCHEMA = "tussis.encoder_latency/1"
 TFLITE_FORMATS = (Format.INT8, Format.FLOAT16, Format.FLOAT32)
 MIN_RUNS = 20
 PROTOCOL = (
-    "one clip through each in turn, samples in and embedding out, front end included; warm-up left out; ratio of "
+    "two clips through each in turn, the second timed, samples in and embedding out, front end included; warm-up left "
+    "out; ratio of "
     "medians to torch, 95 % bootstrap interval over rounds"
 )
 

@@ -190,15 +190,7 @@ def show(result: Result, console: Console) -> None:
     whole, *rows = result["rows"]
     slow = [row for row in rows if row["metrics"]["share_of_time"] >= SMALLEST_SHARE]
     title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs: operators of at least 1 %"
-    table = Table(
-        "operator",
-        "precision",
-        *(Column(its, justify="right") for its in _NUMBERS),
-        title=title,
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.columns[0].no_wrap = True
+    table = operator_table("precision", _NUMBERS, title)
     for row in slow:
         its = row["metrics"]
         n_bytes = its["weight_bytes"] + its["activation_bytes"]
@@ -216,6 +208,14 @@ def show(result: Result, console: Console) -> None:
     console.print(f"all {len(rows)} operators {its['operators_us']:.0f} us; the model itself {its['plain_us']:.0f} us")
     if whole["facts"]["profiler"] != "read":
         console.print(f"times are of operators alone: {whole['facts']['profiler']}")
+
+
+def operator_table(kind: str, numbers: Sequence[str], title: str) -> Table:
+    """An empty table of operators: name, a column of words, and columns of numbers."""
+    columns = (Column(its, justify="right") for its in numbers)
+    table = Table("operator", kind, *columns, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
+    return table
 
 
 def short_name(row: Row) -> str:

@@ -4,7 +4,6 @@ import base64
 from pathlib import Path
 from typing import Annotated, Any
 
-import jinja2
 import typer
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from benchmarks.report_tables import escape, is_table, machine_table, result_tab
 from benchmarks.result import Result, read_result
 from core.errors import OutputError, exit_on_error
 from core.files import check_writable, write_atomically
+from quantize.page_environment import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"
@@ -20,14 +20,8 @@ MARKDOWN, PAGE = "report.md", "report.html"
 
 def render_page(results: dict[str, Result]) -> str:
     """One HTML page of results by the name of their file: a plot where the kind has one, tables, and the machine."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(sections=[_section(*its) for its in results.items()])
+    sections = [_section(*its) | {"plot": _drawn(its[1])} for its in results.items()]
+    return page_environment(TEMPLATES).get_template("report.html").render(sections=sections)
 
 
 def render_markdown(results: dict[str, Result]) -> str:
@@ -45,13 +39,17 @@ def render_markdown(results: dict[str, Result]) -> str:
     return "\n".join(parts)
 
 
+def _drawn(result: Result) -> str | None:
+    plot = draw_plot(result)
+    return None if plot is None else data_uri(plot)
+
+
 def _section(name: str, result: Result) -> dict[str, Any]:
-    """What a page says of one result."""
-    plot, facts = draw_plot(result), result.get("facts", {}).items()
+    """What is said of one result in words and numbers."""
+    facts = result.get("facts", {}).items()
     return {
         "title": f"{result['kind'].replace('_', ' ').capitalize()}: {name}",
         "protocol": result["protocol"],
-        "plot": None if plot is None else data_uri(plot),
         "tables": result_tables(result),
         "machine": machine_table(result),
         "facts": {key.replace("_", " "): words(its) for key, its in facts if not is_table(its)},

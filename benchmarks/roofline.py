@@ -7,10 +7,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
 
 from benchmarks.bandwidth import Bandwidth, measure_bandwidth
 from benchmarks.chosen_model import ChosenModel, choose_model
@@ -22,6 +20,7 @@ from benchmarks.operator_times import (
     WHOLE,
     ModelTimes,
     OperatorTime,
+    operator_table,
     short_name,
     time_operators,
 )
@@ -193,15 +192,7 @@ def show(result: Result, console: Console) -> None:
     its = whole["metrics"]
     title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs"
     numbers = ("us", "limit", "%", "GMAC/s", "roof")
-    table = Table(
-        "operator",
-        "bound",
-        *(Column(name, justify="right") for name in numbers),
-        title=title,
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.columns[0].no_wrap = True
+    table = operator_table("bound", numbers, title)
     for row in rows:
         row_its = row["metrics"]
         if row_its["us"] >= SMALLEST_SHARE * 1000 * its["p50_ms"]:

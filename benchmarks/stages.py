@@ -30,7 +30,8 @@ from quantize.operators import read_model
 KIND = "stages"
 WHOLE, PEAK = "whole", "peak"
 PROTOCOL = (
-    "one run of each in turn, warm-up left out; front end and body: the same file cut at its features; medians; "
+    "two runs of each in turn, the second timed, warm-up left out; front end and body: the same file cut at its "
+    "features; medians; "
     "peak: the fastest of several large convolutions in the same runtime, by medians"
 )
 
