@@ -10,6 +10,7 @@ from benchmarks.result import Result, Row
 from benchmarks.yardstick import YARDSTICK
 from core.errors import DataError
 
+FEWEST_ROUNDS = 5
 MACHINE = ("device", "machine", "cpu", "n_cores", "instructions", "governor", "os")
 
 
@@ -31,7 +32,8 @@ class Key(NamedTuple):
 class Matched:
     """Two rows of the same thing: milliseconds of each run, and of the peer that stood beside it in the same rounds.
 
-    Runs are arrays of shape (n_runs,), None where a result holds only percentiles; ``references`` is None where the two
+    Runs are arrays of shape (n_runs,), of rounds where the tool that timed them (TensorFlow's benchmark_model) tells no
+    single runs, and a median where a result holds only percentiles; ``references`` is None where the two
     results share no peer. ``is_ours`` is false of peers and of the yardstick, which are there to compare by.
     """
 
@@ -115,14 +117,20 @@ def _is_unchanged(key: Key, first: Row, second: Row) -> bool:
 def _is_beside(peers: tuple[Row, Row], rows: tuple[Row, Row]) -> bool:
     """Whether a peer ran in the same rounds as a row, in both results."""
     pairs = list(zip(peers, rows, strict=True))
-    n_runs = [(len(peer.get("samples_ms", ())), len(row.get("samples_ms", ()))) for peer, row in pairs]
+    n_runs = [(len(_times_ms(peer)), len(_times_ms(row))) for peer, row in pairs]
     return all(peer["threads"] == row["threads"] for peer, row in pairs) and all(its == our > 0 for its, our in n_runs)
 
 
 def _runs(row: Row) -> np.ndarray | float:
-    """Milliseconds of each run, or the median alone where that is all that a result holds."""
-    samples = row.get("samples_ms")
-    return np.array(samples) if samples else float(row["metrics"]["p50_ms"])
+    """Milliseconds of each run or round, or the median alone where that is all that a result holds."""
+    times = _times_ms(row)
+    return np.array(times, np.float64) if times else float(row["metrics"]["p50_ms"])
+
+
+def _times_ms(row: Row) -> list[float]:
+    """Milliseconds of each run; of each round where the tool that timed it tells no single runs and there are enough."""
+    rounds = row.get("facts", {}).get("round_ms", [])
+    return row.get("samples_ms") or (rounds if len(rounds) >= FEWEST_ROUNDS else [])
 
 
 def _has_median(*rows: Row) -> bool:

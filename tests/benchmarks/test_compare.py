@@ -92,6 +92,28 @@ def test_medians_alone_have_a_ratio_but_no_verdict():
     assert (found.value, found.low, found.high, found.verdict) == (2.0, None, None, CANNOT_TELL)
 
 
+def row_of_rounds(round_ms: np.ndarray, name: str = "ours", role: str = OURS) -> dict:
+    """A row of a tool that tells no single runs, as `tussis-benchmark phone` merges its rounds."""
+    facts = {"role": role, "round_ms": list(round_ms)}
+    run = RUN if role == OURS else PEERS_RUN
+    return make_row(name, "model", run, {"p50_ms": float(np.median(round_ms))}, 2.0, 50 * len(round_ms), None, facts)
+
+
+def test_rounds_stand_for_runs_where_a_tool_tells_none_if_there_are_enough():
+    (ours, peers), (slower, their_peers) = drifting(3, 12), drifting(4, 12, ms=3.0)
+    first = result(row_of_rounds(ours), row_of_rounds(peers, "YAMNet", PEER))
+    second = result(row_of_rounds(slower), row_of_rounds(their_peers, "YAMNet", PEER))
+    found, _ = compare_results(first, second)
+    assert (found["verdict"], found["reference"]) == (SLOWER, "YAMNet")
+    assert found["low"] <= found["value"] <= found["high"] and found["value"] == pytest.approx(1.5, abs=0.1)
+    few, _ = compare_results(*(result(*map(cut_to_four_rounds, its["rows"])) for its in (first, second)))
+    assert (few["verdict"], few["low"], few["reference"]) == (CANNOT_TELL, None, None)
+
+
+def cut_to_four_rounds(row: dict) -> dict:
+    return {**row, "facts": {**row["facts"], "round_ms": row["facts"]["round_ms"][:4]}}
+
+
 times = st.lists(st.floats(0.001, 1000), min_size=1, max_size=40).map(np.array)
 opposite = {SLOWER: FASTER, FASTER: SLOWER, CANNOT_TELL: CANNOT_TELL}
 
