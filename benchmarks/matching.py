@@ -128,7 +128,7 @@ def _runs(row: Row) -> np.ndarray | float:
 
 
 def _times_ms(row: Row) -> list[float]:
-    """Milliseconds of each run; of each round where the tool that timed it tells no single runs and there are enough."""
+    """Milliseconds of each run; of each round where a tool tells no single runs and there are enough of these."""
     rounds = row.get("facts", {}).get("round_ms", [])
     return row.get("samples_ms") or (rounds if len(rounds) >= FEWEST_ROUNDS else [])
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,10 +56,10 @@ class CountingStopwatch(Stopwatch):
         super().__init__()
         self.n_entries: Counter[str] = Counter()
 
-    def enter(self, name: str) -> None:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Count an entry, and time it as ever."""
         self.n_entries[name] += 1
-        super().enter(name)
+        return super().stage(name)
 
 
 def write_recording(path: Path, seconds: float = RECORDING_S) -> Path:

@@ -134,10 +134,11 @@ class _Hearing:
         )
 
     def _pool(self, heard: list[HeardClip]) -> None:
-        for clip in heard:
-            with self._stopwatch.stage("events"):
+        with self._stopwatch.stage("events"):
+            for clip in heard:
                 self._scores.push(clip.event_probabilities)
-            with self._stopwatch.stage("probes"):
+        with self._stopwatch.stage("probes"):
+            for clip in heard:
                 for pooled in self._pooled:
                     pooled.push(clip.embedding, clip.event_probabilities)
 

@@ -10,18 +10,29 @@ STAGES = ("decode", "resample", "quality", "model", "events", "probes")
 
 
 class _Stage:
-    """A stage as a ``with`` block, made once: a generator for each entry would cost several percent of a short one."""
+    """A stage as a ``with`` block, made once, and all that is done while its time runs is two readings of the clock.
 
-    __slots__ = ("_name", "_stopwatch")
+    A generator for each entry, or calls within calls, would cost several percent of a short stage.
+    """
 
-    def __init__(self, stopwatch: "Stopwatch", name: str) -> None:
-        self._stopwatch, self._name = stopwatch, name
+    __slots__ = ("_clock", "_stopwatch", "spent_s")
+
+    def __init__(self, stopwatch: "Stopwatch", clock: Callable[[], float]) -> None:
+        self._stopwatch, self._clock, self.spent_s = stopwatch, clock, 0.0
 
     def __enter__(self) -> None:
-        self._stopwatch.enter(self._name)
+        stopwatch = self._stopwatch
+        outer = stopwatch.running[-1]
+        stopwatch.running.append(self)
+        now_s = self._clock()
+        outer.spent_s += now_s - stopwatch.since_s
+        stopwatch.since_s = now_s
 
     def __exit__(self, *_: object) -> None:
-        self._stopwatch.leave()
+        now_s, stopwatch = self._clock(), self._stopwatch
+        self.spent_s += now_s - stopwatch.since_s
+        stopwatch.since_s = now_s
+        stopwatch.running.pop()
 
 
 class Stopwatch:
@@ -36,27 +47,16 @@ class Stopwatch:
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._spent_s = dict.fromkeys(STAGES, 0.0)
-        self._running: list[str] = []
-        self._stages = {name: _Stage(self, name) for name in STAGES}
-        self._started_s = self._since_s = clock()
+        self._stages = {name: _Stage(self, clock) for name in STAGES}
+        self._outside = _Stage(self, clock)  # what is spent in no stage
+        self.running = [self._outside]
+        self.since_s = clock()
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Count the time of the ``with`` block for stage `name`, one of `STAGES`; ValueError for another."""
-        if name not in self._spent_s:
+        if name not in self._stages:
             raise ValueError(f"unknown stage {name!r}; expected one of {', '.join(STAGES)}")
         return self._stages[name]
-
-    def enter(self, name: str) -> None:
-        """Begin a stage within the one that runs; `stage` is for callers."""
-        self._settle()
-        self._running.append(name)
-
-    def leave(self) -> None:
-        """End the stage that runs; what ran before it goes on."""
-        self._settle()
-        self._running.pop()
 
     def iterate(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield `items`, counting only the time that it takes to get each of them for stage `name`."""
@@ -72,14 +72,8 @@ class Stopwatch:
     @property
     def timing_ms(self) -> dict[str, float]:
         """Milliseconds of each of `STAGES`, 0.0 where never entered, and ``total``: all since construction."""
-        self._settle()
-        timing_ms = {name: 1000.0 * spent_s for name, spent_s in self._spent_s.items()}
-        timing_ms["total"] = 1000.0 * (self._since_s - self._started_s)
+        with self._outside:  # brings the stage that runs up to now
+            pass
+        timing_ms = {name: 1000.0 * stage.spent_s for name, stage in self._stages.items()}
+        timing_ms["total"] = sum(timing_ms.values()) + 1000.0 * self._outside.spent_s
         return timing_ms
-
-    def _settle(self) -> None:
-        """Give the time since the last change of stage to the stage that was running."""
-        now_s = self._clock()
-        if self._running:
-            self._spent_s[self._running[-1]] += now_s - self._since_s
-        self._since_s = now_s
