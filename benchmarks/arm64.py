@@ -17,6 +17,7 @@ from benchmarks.arm64_parts import FRONT_END, INTEGER_BODY, TO_CODES
 from benchmarks.arm64_root import Arm64Root, prepare
 from benchmarks.device import describe_device
 from benchmarks.latency import YAMNET
+from benchmarks.result import utc_date
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
@@ -60,6 +61,7 @@ def measure(bundle: Bundle, job: Job, root: Arm64Root, console: Console) -> dict
         "guest": list(WHEELS),
         "preparation": root.report(),
         "commit": source_commit(),
+        "date": utc_date(),
         "processors": processors,
     }
 

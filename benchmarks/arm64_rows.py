@@ -1,7 +1,6 @@
 """The only place that makes a benchmark's rows of instruction counts on emulated ARM64 processors."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from rich.table import Column, Table
 
 from benchmarks.arm64 import SCHEMA, agreement_lines
 from benchmarks.delegates import XNNPACK
-from benchmarks.result import Result, Row, make_result, make_row, parse_json, write_result
+from benchmarks.result import Result, Row, make_result, make_row, parse_json, utc_date, write_result
 from core.errors import DataError, exit_on_error
 from core.files import check_writable
 
@@ -21,7 +20,6 @@ WHOLE = "whole"
 RUNTIME_WHEEL = "ai-edge-litert"
 # What each emulated processor has of benchmarks.device.TELLING_FLAGS: only the A76 has 8-bit dot products.
 INSTRUCTION_SETS = {"cortex-a76": ["asimddp"], "cortex-a53": []}
-DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def from_arm64(report: Mapping[str, Any], date: str, source: str = "the report") -> list[Row]:
@@ -82,7 +80,7 @@ def read_arm64(path: Path) -> Result:
     """A result of kind ``arm64`` from the file that ``make arm64-check`` wrote; DataError where it is none."""
     try:
         text = path.read_text(encoding="utf-8")
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime(DATE_FORMAT)
+        written = utc_date(path.stat().st_mtime)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -1,113 +1,90 @@
 """The only place that times a full encoder's exported files beside torch, in turns."""
 
-import json
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.device import describe_device, load_average
-from benchmarks.interleaved import WARM_UP_RUNS, Contender, Timing, ratio_with_interval, summarize, time_interleaved
+from benchmarks.device import load_average
+from benchmarks.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
+from benchmarks.peer_files import load_peer
+from benchmarks.result import Result, Row, make_result, write_result
+from benchmarks.timed_rows import timed_row
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, write_atomically
+from core.files import check_writable
 from core.interpreter import MAX_THREADS
-from distill.provenance import source_commit
-from distill.teachers import EncoderTeacher
-from distill.tflite_teacher import TfliteTeacher
-from quantize.conversion import file_facts
-from quantize.encoder_recipe import Format
-from quantize.export_encoder import FILES, load_encoder, open_onnx
+from quantize.export_encoder import FILES, load_encoder
 from quantize.synthesized_clips import synthesized_clips
 
-SCHEMA = "tussis.encoder_latency/1"
-TFLITE_FORMATS = (Format.INT8, Format.FLOAT16, Format.FLOAT32)
+KIND = "encoder_latency"
+TORCH = "torch float32"
 MIN_RUNS = 20
 PROTOCOL = (
     "two clips through each in turn, the second timed, samples in and embedding out, front end included; warm-up left "
-    "out; ratio of "
-    "medians to torch, 95 % bootstrap interval over rounds"
+    "out; ratio of medians to torch, 95 % bootstrap interval over rounds"
 )
+_COLUMNS = ("load_ms", "first_run_ms", "min_ms", "p50_ms", "p90_ms")
 
 
 def gather(encoder: str, exported: Path, threads: int) -> list[Contender]:
     """Load torch's encoder and every file that tussis-export left in `exported`; DataError where there is none."""
-    clip = torch.from_numpy(synthesized_clips(2)[1:])
-    contenders = [_torch_contender(encoder, clip)]
-    for its in TFLITE_FORMATS:
-        if (path := exported / FILES[its]).exists():
-            contenders.append(_tflite_contender(path, its, clip, threads))
-    if (path := exported / FILES[Format.ONNX]).exists():
-        contenders.append(_onnx_contender(path, clip, threads))
-    if len(contenders) == 1:
+    files = [exported / name for name in FILES.values() if (exported / name).exists()]
+    if not files:
         raise DataError(f"{exported} holds none of {', '.join(FILES.values())}: run tussis-export first")
-    return contenders
+    return [_torch_contender(encoder), *(load_peer(path, threads) for path in files)]
 
 
-def _torch_contender(encoder: str, clip: torch.Tensor) -> Contender:
+def _torch_contender(encoder: str) -> Contender:
+    clip = torch.from_numpy(synthesized_clips(2)[1:])
     start = time.perf_counter()
-    teacher: EncoderTeacher = load_encoder(encoder)
+    teacher = load_encoder(encoder)
     load_s = time.perf_counter() - start
-    return Contender("torch float32", lambda: teacher.embed(clip), _seconds(clip), load_s, {})
+    return Contender(
+        name=TORCH,
+        run=lambda: teacher.embed(clip),
+        audio_s=clip.shape[-1] / SAMPLE_RATE_HZ,
+        load_s=load_s,
+        facts={"weights": teacher.fingerprint},
+        delegate="torch",
+        runtime=f"torch {version('torch')}",
+    )
 
 
-def _tflite_contender(path: Path, its: Format, clip: torch.Tensor, threads: int) -> Contender:
-    start = time.perf_counter()
-    teacher = TfliteTeacher(path, threads)
-    load_s = time.perf_counter() - start
-    return Contender(f"TFLite {its}", lambda: teacher.embed(clip), _seconds(clip), load_s, file_facts(path))
-
-
-def _onnx_contender(path: Path, clip: torch.Tensor, threads: int) -> Contender:
-    start = time.perf_counter()
-    session = open_onnx(path, threads)
-    load_s = time.perf_counter() - start
-    feed = {"waveform": clip.numpy()}
-    return Contender("onnxruntime", lambda: session.run(None, feed), _seconds(clip), load_s, file_facts(path))
-
-
-def _seconds(clip: torch.Tensor) -> float:
-    return clip.shape[-1] / SAMPLE_RATE_HZ
-
-
-def measure(contenders: list[Contender], threads: int, runs: int) -> dict[str, Any]:
-    """Time contenders in turns, torch first, and describe what the times depend on."""
+def measure(contenders: list[Contender], threads: int, runs: int) -> Result:
+    """Time contenders in turns, torch first; a ratio of each of the others to torch."""
     load_before = load_average()
     timed = list(zip(contenders, time_interleaved(contenders, runs), strict=True))
-    return {
-        "schema": SCHEMA,
-        "protocol": PROTOCOL,
-        "device": describe_device(),
-        "load_average": {"before": load_before, "after": load_average()},
-        "runtime": {name: version(name) for name in ("torch", "ai-edge-litert", "onnxruntime")},
-        "threads": threads,
-        "warm_up_runs": 1 + WARM_UP_RUNS,
-        "commit": source_commit(),
-        "results": [_result(pair, timed[0]) for pair in timed],
-    }
+    rows = [timed_row(*pair, threads, load_before) for pair in timed]
+    return make_result(KIND, PROTOCOL, rows, [_ratio(pair, timed[0], threads) for pair in timed[1:]])
 
 
-def _result(ours: tuple[Contender, Timing], torchs: tuple[Contender, Timing]) -> dict[str, Any]:
-    return summarize(*ours) | {"of_torch": ratio_with_interval(ours, torchs)}
+def _ratio(ours: tuple[Contender, Timing], torchs: tuple[Contender, Timing], threads: int) -> dict[str, object]:
+    run = {"stage": ours[0].stage, "threads": threads, "delegate": ours[0].delegate}
+    return {"name": ours[0].name, "to": TORCH, **run, **ratio_with_interval(ours, torchs)}
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: Result, console: Console) -> None:
     """Print a result as a table for a person."""
-    load = result["load_average"]
-    title = f"{result['threads']} thread(s), {result['results'][0]['n_runs']} runs in turns, milliseconds a 2-s clip"
+    rows, of_torch = result["rows"], {its["name"]: f"{its['value']:.2f}" for its in result["ratios"]}
+    load = rows[0]["load_average"]
+    title = f"{rows[0]['threads']} thread(s), {rows[0]['n_runs']} runs in turns, milliseconds a 2-s clip"
     table = Table(title=f"{title}; load average {load['before']} to {load['after']}")
     for column in ("encoder", "MB", "load", "first", "lowest", "p50", "p90", "of torch"):
         table.add_column(column, justify="left" if column == "encoder" else "right")
-    for its in result["results"]:
-        size = f"{its['bytes'] / 1e6:.1f}" if "bytes" in its else ""
-        times = [f"{its[key]:.1f}" for key in ("load_ms", "first_run_ms", "min_ms", "p50_ms", "p90_ms")]
-        table.add_row(its["name"], size, *times, f"{its['of_torch']['value']:.2f}")
+    for row in rows:
+        table.add_row(row["name"], *_cells(row), of_torch.get(row["name"], ""))
     console.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    size = f"{row['metrics']['model_bytes'] / 1e6:.1f}" if "model_bytes" in row["metrics"] else ""
+    return [size, *(f"{row['metrics'][key]:.1f}" for key in _COLUMNS)]
 
 
 app = typer.Typer(add_completion=False)
@@ -131,7 +108,7 @@ def encoder_latency(
         torch.set_num_threads(threads)
         result = measure(gather(encoder, exported, threads), threads, runs)
         if json_path is not None:
-            write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+            write_result(json_path, result)
         show(result, Console(soft_wrap=True))
 
 

@@ -102,25 +102,6 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def summarize(contender: Contender, timing: Timing) -> dict[str, Any]:
-    """Percentiles in milliseconds, a run and a second of audio; load and first run apart."""
-    p50, p90, p99 = (1000 * float(value) for value in np.percentile(timing.runs_s, (50, 90, 99)))
-    return {
-        "name": contender.name,
-        "audio_s": contender.audio_s,
-        "n_runs": len(timing.runs_s),
-        "load_ms": 1000 * contender.load_s,
-        "first_run_ms": 1000 * timing.first_s,
-        "p50_ms": p50,
-        "p90_ms": p90,
-        "p99_ms": p99,
-        "min_ms": 1000 * float(timing.runs_s.min()),
-        "p50_ms_per_audio_s": p50 / contender.audio_s,
-        "p90_ms_per_audio_s": p90 / contender.audio_s,
-        **contender.facts,
-    }
-
-
 def ratio_with_interval(
     ours: tuple[Contender, Timing], theirs: tuple[Contender, Timing], seed: int = 0
 ) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from benchmarks.interleaved import Contender, Timing, ratio_with_interval
 from benchmarks.phone_device import PhoneCondition, PhoneDescription, read_condition
 from benchmarks.phone_models import Measured, PhoneModel, Runner, Setting
 from benchmarks.phone_profile import FormatError, OperatorTime
-from benchmarks.result import Row, make_row, timing_metrics
+from benchmarks.result import Row, make_row, timing_metrics, utc_date
 from distill.provenance import source_commit
 
 _LOWEST, _HIGHEST, _OF_ROUNDS = "min_ms", "max_ms", ("round", "before", "after")
@@ -106,7 +105,7 @@ def passing_provenance(turn: Turn, runtime: str, before: PhoneCondition, after: 
         "delegate": turn.setting.delegate,
         "threads": turn.setting.threads,
         "model_sha256": turn.model.sha256,
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date": utc_date(),
         "load_average": {"before": before.load, "after": after.load},
     }
 

@@ -22,6 +22,7 @@ SCHEMA = "tussis.benchmark/1"
 SCHEMA_FILE = Path(__file__).with_name("result_schema.json")
 PERCENTILES = (50, 90, 95, 99)
 SAMPLE_DIGITS = 4
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Row = dict[str, Any]
 Result = dict[str, Any]
@@ -30,6 +31,12 @@ Result = dict[str, Any]
 def litert_runtime() -> str:
     """Name and version of the runtime that the app uses."""
     return f"ai-edge-litert {version('ai-edge-litert')}"
+
+
+def utc_date(seconds: float | None = None) -> str:
+    """A row's date: UTC, of a time in seconds since 1970, None for now."""
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime(DATE_FORMAT)
 
 
 def describe_run(
@@ -61,7 +68,7 @@ def describe_run(
         "threads": threads,
         "model_sha256": None if model is None else hashlib.sha256(model).hexdigest(),
         "commit": _commit(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date": utc_date(),
         "load_average": {"before": now if load_before is None else load_before, "after": now},
     }
 

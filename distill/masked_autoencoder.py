@@ -91,12 +91,17 @@ class MaskedAutoencoder(nn.Module):
         for block in (*self.encoder.blocks, *self.decoder.blocks):
             block.compile(*arguments, **options)
 
-    def forward(self, images: Tensor, generator: Generator | None = None) -> Reconstruction:
-        """Reconstruct images (batch, 192, 128); the mask is drawn from `generator`, None for torch's own."""
+    def forward(
+        self, images: Tensor, generator: Generator | None = None, wanted: Tensor | None = None
+    ) -> Reconstruction:
+        """Reconstruct images (batch, 192, 128); the mask is drawn from `generator`, None for torch's own.
+
+        The removed patches of `wanted` (batch, 192, 128) are what is predicted, those of the images themselves if None.
+        """
         masked = random_masking(self.encoder.patch_tokens(images), self.settings.mask_ratio, generator)
         encoded = self.encoder.encode(masked.kept)
         predicted = self.decoder(encoded, masked.ids_restore)
-        loss = removed_patch_loss(predicted, self._targets(images), masked)
+        loss = removed_patch_loss(predicted, self._targets(images if wanted is None else wanted), masked)
         return Reconstruction(loss, predicted, masked.mask)
 
     def _targets(self, images: Tensor) -> Tensor:

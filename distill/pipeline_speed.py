@@ -32,7 +32,7 @@ BatchAt = Callable[[int], Tensor]
 
 
 def measure(batches: dict[str, BatchAt], size: str, batch_size: int, rounds: int) -> dict[str, Any]:
-    """Measure pipelines and training steps in turns, on one thread each.
+    """Measure pipelines, HeAR's front end and training steps in turns, on one thread each.
 
     Parameters
     ----------
@@ -43,19 +43,20 @@ def measure(batches: dict[str, BatchAt], size: str, batch_size: int, rounds: int
     Returns
     -------
     dict
-        Medians: ``training_clips_per_s``, and by pipeline ``clips_per_core_s`` and ``ratio`` of the two. A CPU's time
-        is counted, not the clock's, so that other work on the machine does not matter; on a GPU, training's is the
-        clock's.
+        Medians: ``training_clips_per_s``, ``front_end_clips_per_core_s`` of the front end on the CPU, a part of
+        training, and by pipeline ``clips_per_core_s`` and its ``ratio`` to training. A CPU's time is counted, not the
+        clock's, so that other work on the machine does not matter; on a GPU, training's is the clock's.
     """
     torch.set_num_threads(1)
-    step_with = _training(size, batch_size)
+    step_with, front_end = _training(size, batch_size), HearFrontEnd()
     first = next(iter(batches.values()))
-    trained: list[float] = []
+    trained, imaged = [], []
     made: dict[str, list[float]] = {name: [] for name in batches}
     for step in range(rounds + 1):
         for name, batch_at in batches.items():
             made[name].append(batch_size / _seconds(lambda at=batch_at, step=step: at(step), time.process_time))
         clips = first(step)
+        imaged.append(batch_size / _seconds(lambda clips=clips: front_end(clips), time.process_time))
         trained.append(batch_size / step_with(clips))
     training = median(trained[1:])
     pipelines = {name: median(speeds[1:]) for name, speeds in made.items()}
@@ -65,6 +66,7 @@ def measure(batches: dict[str, BatchAt], size: str, batch_size: int, rounds: int
         "rounds": rounds,
         "training_device": training_device().type,
         "training_clips_per_s": training,
+        "front_end_clips_per_core_s": median(imaged[1:]),
         "pipelines": {
             name: {"clips_per_core_s": speed, "ratio": speed / training} for name, speed in pipelines.items()
         },
@@ -149,6 +151,7 @@ def _table(result: dict[str, Any]) -> Table:
     for heading in ("what", "clips/s of one core", f"times what training takes (needed: {NEEDED_RATIO:g})"):
         table.add_column(heading)
     table.add_row(f"training ({result['training_device']})", f"{result['training_clips_per_s']:.1f}", "1")
+    table.add_row("its front end (cpu)", f"{result['front_end_clips_per_core_s']:.0f}", "")
     for name, pipeline in result["pipelines"].items():
         verdict = "" if pipeline["ratio"] >= NEEDED_RATIO else ", too few"
         table.add_row(name, f"{pipeline['clips_per_core_s']:.0f}", f"{pipeline['ratio']:.1f}{verdict}")

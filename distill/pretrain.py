@@ -131,13 +131,17 @@ def learning_parts(
 def reconstruction_loss(front_end: HearFrontEnd, clips_of: Callable[[Tensor], Tensor] = lambda clips: clips) -> LossOf:
     """Make the loss of a batch: that of the removed patches of the images of its clips.
 
-    A batch is waveforms (batch, 32000), or what `clips_of` makes these from on the device.
+    A batch is waveforms (batch, 32000), pairs (batch, 2, 32000) of what is seen and what is to be predicted, or what
+    `clips_of` makes these from on the device.
     """
 
     def loss_of(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
         with torch.no_grad(), autocast(batch.device, "float32"):  # PCEN's range is too wide for bfloat16
-            images = front_end(clips_of(batch))
-        return {"loss": model(images).loss}
+            waveforms = clips_of(batch)
+            images = front_end(waveforms.flatten(0, -2)).unflatten(0, waveforms.shape[:-1])
+        if waveforms.ndim == 2:
+            return {"loss": model(images).loss}
+        return {"loss": model(images[:, 0], wanted=images[:, 1]).loss}
 
     return loss_of
 

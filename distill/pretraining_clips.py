@@ -30,6 +30,7 @@ class ClipSettings(Settings):
     hardly moves, is shifted circularly by at most ``time_shift_max_s``. With ``background_probability`` a recording
     that is labelled and holds no cough is mixed in, at an SNR (of the clips' RMS) between the two limits. With
     ``random_channel`` each clip passes through `distill.augment.Channel`: band limits, rooms, gain, noise, clipping.
+    With ``clean_targets`` it brings along what it was before its channel, for the autoencoder to predict.
     """
 
     pack_exponent: float = Field(default=0.5, ge=0, le=1)
@@ -38,6 +39,7 @@ class ClipSettings(Settings):
     background_snr_min_db: float = 0.0
     background_snr_max_db: float = 30.0
     random_channel: bool = True
+    clean_targets: bool = False
 
     @model_validator(mode="after")
     def _the_limits_are_in_order(self) -> "ClipSettings":
@@ -99,12 +101,18 @@ class ClipMaker:
     def made(
         self, draws: Tensor, recordings: Recordings, rows: Tensor, others: Recordings, backgrounds: Tensor
     ) -> Tensor:
-        """Make a clip of each of the recordings `rows` (n,), some over one of the `backgrounds` among `others`."""
+        """Make a clip of each of the recordings `rows` (n,), some over one of the `backgrounds` among `others`.
+
+        Returns
+        -------
+        Tensor, shape (n, 32000), float32 in [-1, 1]; (n, 2, 32000) with ``clean_targets``, last the clean
+        """
         chosen = _clip_draws(draws)
         clips = self._crops(recordings, rows, chosen.starts, chosen.shift)
         if len(backgrounds) and self._settings.background_probability:
             clips = self._with_backgrounds(clips, others, backgrounds, chosen)
-        return clips if self._channel is None else self._channel.apply(clips, draws[:, _N_CLIP_DRAWS:])
+        heard = clips if self._channel is None else self._channel.apply(clips, draws[:, _N_CLIP_DRAWS:])
+        return torch.stack([heard, clips], dim=1) if self._settings.clean_targets else heard
 
     def _with_backgrounds(self, clips: Tensor, others: Recordings, rows: Tensor, chosen: ClipDraws) -> Tensor:
         settings = self._settings
@@ -173,11 +181,11 @@ class ClipSampler(ClipMaker):
         return self
 
     def batch_at(self, step: int) -> Tensor:
-        """Make the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
+        """Make the clips of a step, shape (batch_size, 32000) or as `made` says, float32 in [-1, 1]."""
         return self.clips(self.draws_at(step))
 
     def clips(self, draws: Tensor) -> Tensor:
-        """Make the clips of `draws`, any rows of `draws_at`, where the sampler is: (n, 32000), float32 in [-1, 1]."""
+        """Make the clips of `draws`, any rows of `draws_at`, where the sampler is: as `made` says."""
         drawn = torch.searchsorted(self._cumulative, _clip_draws(draws).recording.contiguous(), right=True)
         rows = self._rows[drawn.clamp(max=len(self._rows) - 1)]
         return self.made(draws, self._recordings, rows, self._recordings, self._backgrounds)

@@ -78,7 +78,7 @@ class ShardSampler(ClipMaker):
         return {"corpus": {"index_sha256": self._corpus.state_after(0)["corpus_sha256"], **totals}}
 
     def batch_at(self, step: int) -> Tensor:
-        """Make the clips of a step, shape (batch_size, 32000), float32 in [-1, 1]."""
+        """Make the clips of a step, shape (batch_size, 32000) or as `made` says, float32 in [-1, 1]."""
         clips = self._take(step)
         recordings = _one_after_the_other([clip.waveform() for clip in clips])
         cough_free = [number for number, clip in enumerate(clips) if is_cough_free(clip.record.row.labels)]

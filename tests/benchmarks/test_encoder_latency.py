@@ -1,6 +1,5 @@
 """The encoder's benchmark through its command: an exported file beside torch, in one run."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import encoder_latency
+from benchmarks.result import read_result
 from distill.encoder import Encoder, EncoderSettings
 from distill.hear_layout import save_vit_folder
 from quantize.encoder_recipe import Format
@@ -33,13 +33,16 @@ def test_torch_and_the_exported_files_are_timed_in_turns(encoder, tmp_path):
     exported, report = encoder.with_name("exported"), tmp_path / "latency.json"
     result = run(encoder, "--exported", exported, "--json", report)
     assert result.exit_code == 0, result.stderr
-    torchs, onnx = json.loads(report.read_text(encoding="utf-8"))["results"]
-    assert (torchs["name"], onnx["name"]) == ("torch float32", "onnxruntime")
+    measured = read_result(report)
+    torchs, onnx = measured["rows"]
+    assert (torchs["name"], onnx["name"]) == ("torch float32", FILES[Format.ONNX])
     assert torchs["n_runs"] == onnx["n_runs"] == encoder_latency.MIN_RUNS
-    assert torchs["of_torch"]["value"] == 1
-    assert onnx["of_torch"]["value"] == pytest.approx(onnx["p50_ms"] / torchs["p50_ms"])
-    assert onnx["bytes"] == (exported / FILES[Format.ONNX]).stat().st_size
-    assert "onnxruntime" in result.stdout
+    assert torchs["facts"]["weights"].startswith("vit:")
+    (ratio,) = measured["ratios"]
+    assert (ratio["name"], ratio["to"]) == (onnx["name"], torchs["name"])
+    assert ratio["value"] == pytest.approx(onnx["metrics"]["p50_ms"] / torchs["metrics"]["p50_ms"])
+    assert onnx["metrics"]["model_bytes"] == (exported / FILES[Format.ONNX]).stat().st_size
+    assert FILES[Format.ONNX] in result.stdout
 
 
 def test_a_folder_without_exported_files_is_refused(encoder, tmp_path):

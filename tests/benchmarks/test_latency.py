@@ -10,7 +10,7 @@ from benchmarks import command
 from benchmarks.arm64_parts import FRONT_END
 from benchmarks.delegates import DELEGATES
 from benchmarks.instrument import MAX_SHARE
-from benchmarks.interleaved import Contender, Timing, ratio_with_interval, summarize, time_interleaved
+from benchmarks.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
 from benchmarks.model_costs import model_costs
 from benchmarks.model_parts import HEADS, TRUNK, three_parts
 from benchmarks.peer_files import PeerInput, load_peer, resolve_shape
@@ -46,16 +46,6 @@ def test_models_run_in_turns_after_the_first_runs_and_five_warm_ups():
 def test_a_longer_measurement_goes_on_beyond_the_fewest_runs():
     (timing,) = time_interleaved([contender("ours", 2.0)], min_runs=1, min_duration_s=0.05)
     assert len(timing.runs_s) > 100
-
-
-def test_percentiles_are_in_milliseconds_and_per_second_of_audio():
-    timing = Timing(first_s=0.5, runs_s=np.arange(1, 101) / 1000)
-    summary = summarize(contender("ours", 2.0), timing)
-    assert summary["p50_ms"] == pytest.approx(50.5)
-    assert summary["p90_ms"] == pytest.approx(90.1)
-    assert summary["p99_ms"] == pytest.approx(99.01)
-    assert summary["p50_ms_per_audio_s"] == pytest.approx(25.25)
-    assert (summary["first_run_ms"], summary["load_ms"], summary["n_runs"]) == (500, 2, 100)
 
 
 def test_the_ratio_is_per_second_of_audio_and_its_interval_holds_it():

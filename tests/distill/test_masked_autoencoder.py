@@ -112,6 +112,16 @@ def test_the_encoder_does_not_see_removed_patches() -> None:
     assert second.loss > first.loss
 
 
+def test_another_image_can_be_wanted_than_the_one_that_is_seen() -> None:
+    autoencoder = MaskedAutoencoder(MaskedAutoencoderSettings(normalize_targets=False)).eval()
+    seen, wanted = images(2), images(2).flip(1)
+    found = autoencoder(seen, torch.Generator().manual_seed(5), wanted)
+    itself = autoencoder(seen, torch.Generator().manual_seed(5))
+    assert torch.equal(found.predicted, itself.predicted)
+    errors = (found.predicted - patchify(wanted)).square().mean(dim=-1)
+    assert found.loss.item() == pytest.approx(errors[found.mask.bool()].mean().item(), rel=1e-5)
+
+
 def test_normalized_targets_have_mean_zero_and_variance_one() -> None:
     normal = normalize_patches(3.0 * patchify(images()) + 1.0)
     assert torch.allclose(normal.mean(dim=-1), torch.zeros(2, 96), atol=1e-5)

@@ -97,6 +97,17 @@ def test_parts_of_a_batch_draw_the_masks_of_the_whole_batch(store: Path, tmp_pat
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+def test_with_clean_targets_what_is_predicted_is_the_clip_before_its_channel(store: Path, tmp_path: Path) -> None:
+    losses = {}
+    for clean in ("true", "false"):
+        out = tmp_path / clean
+        assert pretrain(store, out, f"clips.clean_targets={clean}").exit_code == 0
+        records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        losses[clean] = [record["loss"] for record in records if "loss" in record]
+    assert losses["true"][0] != losses["false"][0]
+    assert losses["true"][0] == pytest.approx(losses["false"][0], rel=0.3)
+
+
 def test_in_bfloat16_the_front_end_stays_exact() -> None:
     front_end, seen = HearFrontEnd(), []
 

@@ -177,6 +177,20 @@ def test_the_random_channel_limits_the_band_and_changes_the_level() -> None:
     assert peaks.min() < 0.2 and peaks.max() <= 1.0
 
 
+def test_a_clean_target_is_the_clip_before_its_channel() -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, 90_000).astype(np.int16)
+    store = store_of([("train", noise)])
+
+    def clips(**changes: bool) -> torch.Tensor:
+        return ClipSampler(store, "train", ClipSettings().model_copy(update=changes), 8, seed=0).batch_at(3)
+
+    pairs = clips(clean_targets=True)
+    assert pairs.shape == (8, 2, 32_000)
+    assert torch.equal(pairs[:, 0], clips())
+    assert torch.equal(pairs[:, 1], clips(random_channel=False))
+    assert not torch.equal(pairs[:, 0], pairs[:, 1])
+
+
 def test_rooms_are_the_recordings_kept_for_augmentation() -> None:
     click = np.zeros(40_000, np.int16)
     click[100] = 20_000
