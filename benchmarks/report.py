@@ -1,6 +1,7 @@
 """The only place that shows results for people: Markdown, and one page that needs nothing beside itself (report)."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +19,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"
 
 
-def render_page(results: dict[str, Result]) -> str:
-    """One HTML page of results by the name of their file: a plot where the kind has one, tables, and the machine."""
-    sections = [_section(*its) | {"plot": _drawn(its[1])} for its in results.items()]
+def draw_plots(results: dict[str, Result]) -> dict[str, str]:
+    """SVG images, for the results by the name of their file whose kind has a plot."""
+    return {name: plot for name, result in results.items() if (plot := draw_plot(result)) is not None}
+
+
+def render_page(results: dict[str, Result], plots: dict[str, str]) -> str:
+    """One HTML page of results by the name of their file: its plot where there is one, tables, and the machine."""
+    uris = {name: data_uri(plot) for name, plot in plots.items()}
+    sections = [_section(*its) | {"plot": uris.get(its[0])} for its in results.items()]
     return page_environment(TEMPLATES).get_template("report.html").render(sections=sections)
 
 
-def render_markdown(results: dict[str, Result]) -> str:
-    """The same tables as Markdown, without the plots."""
+def render_markdown(results: dict[str, Result], plots: dict[str, str]) -> str:
+    """The same as Markdown, with the plots as files beside it (`plot_file`)."""
     parts = ["# Benchmark report\n"]
     for name, result in results.items():
         section = _section(name, result)
@@ -33,15 +40,16 @@ def render_markdown(results: dict[str, Result]) -> str:
         parts += [
             f"## {escape(section['title'])}\n",
             f"{escape(result['protocol'])}\n",
+            *([f"![Plot of the tables below]({plot_file(name)})\n"] if name in plots else []),
             *_notes(section["facts"]),
             *tables,
         ]
     return "\n".join(parts)
 
 
-def _drawn(result: Result) -> str | None:
-    plot = draw_plot(result)
-    return None if plot is None else data_uri(plot)
+def plot_file(name: str) -> str:
+    """Name of the image of a result, by the name of its file; without what means something in a path or a link."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name.removesuffix(".json")) + ".svg"
 
 
 def _section(name: str, result: Result) -> dict[str, Any]:
@@ -75,16 +83,18 @@ def report(
     results: Annotated[list[Path], typer.Argument(help="Results, JSON; one of a run that ended early is taken too.")],
     out: Annotated[Path, typer.Option(help=f"Folder for {MARKDOWN} and {PAGE}; made where there is none.")],
 ) -> None:
-    """Show results of any kind as Markdown tables and as one HTML page with plots that needs nothing beside itself.
+    """Show results of any kind: tables in Markdown and plots as SVG, and one HTML page that needs nothing beside it.
 
     Example: tussis-benchmark report latency.json roofline.json --out report
     """
     with exit_on_error("tussis-benchmark"):
         read = read_results(results)
         _make_folder(out)
-        page, markdown = render_page(read), render_markdown(read)
-        write_atomically(out / PAGE, page)
-        write_atomically(out / MARKDOWN, markdown)
+        plots = draw_plots(read)
+        write_atomically(out / PAGE, render_page(read, plots))
+        for name, plot in plots.items():
+            write_atomically(out / plot_file(name), plot)
+        write_atomically(out / MARKDOWN, render_markdown(read, plots))
         Console(soft_wrap=True).print(f"{out / PAGE} and {out / MARKDOWN} hold {len(read)} result(s)")
 
 

@@ -1,14 +1,13 @@
 """The only place that draws a roofline: speed over intensity, one dot a layer, beneath what the machine can do."""
 
-import io
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks.operator_facts import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
+from benchmarks.report_plots import svg_text
 from benchmarks.result import Result
 from core.errors import DataError
 
@@ -29,7 +28,7 @@ def roofline_svg(result: Result) -> str:
     """
     if result.get("kind") != "roofline":
         raise DataError(f"a roofline is drawn of a result of the kind roofline; this one is {result.get('kind')!r}.")
-    return _svg_text(_figure(result))
+    return svg_text(_figure(result))
 
 
 def _figure(result: Result) -> Figure:
@@ -85,10 +84,3 @@ def _draw_layers(axes: Any, dots: list[dict[str, Any]]) -> None:
 
 def _lost_us(row: dict[str, Any]) -> float:
     return row["metrics"]["us"] - row["metrics"]["limit_us"]
-
-
-def _svg_text(figure: Figure) -> str:
-    content = io.StringIO()
-    with rc_context({"svg.hashsalt": "tussis", "svg.fonttype": "none"}):
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()

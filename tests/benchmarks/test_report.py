@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.report import render_markdown, render_page
+from benchmarks.report import draw_plots, plot_file, render_markdown, render_page
 from benchmarks.report_plots import PLOTS, draw_plot
 from benchmarks.report_tables import words
 from benchmarks.result import Result, describe_run, make_result, make_row, timing_metrics, write_result
@@ -82,7 +82,7 @@ def test_the_command_writes_a_table_and_a_page_that_needs_nothing_beside_itself(
     )
     assert said.exit_code == 0, said.stderr
     folder = tmp_path / "a" / "b"
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md"]
+    assert sorted(path.name for path in folder.iterdir()) == ["diff.svg", "latency.svg", "report.html", "report.md"]
     page, markdown = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for text in (page, markdown):
         for words_ in (
@@ -133,12 +133,13 @@ evil = st.sampled_from(
 @settings(max_examples=10)
 @given(name=evil | st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_what_a_result_holds_is_shown_and_never_run(name):
-    page = render_page({name: new_kind() | {"protocol": name}, "plotted": latency_result(name)})
+    results = {name: new_kind() | {"protocol": name}, "plotted": latency_result(name)}
+    page = render_page(results, draw_plots(results))
     outside = Outside()
     outside.feed(page)
     assert outside.found == []
     table = to_markdown_rows(
-        render_markdown({"a.json": make_result("memory", "m", [make_row(name, "x", RUN, {"b": 1})])})
+        render_markdown({"a.json": make_result("memory", "m", [make_row(name, "x", RUN, {"b": 1})])}, {})
     )
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} <= {8, 3}
     assert "<" not in "".join(table)
@@ -186,8 +187,18 @@ def test_two_files_of_one_name_keep_their_folders(tmp_path):
 
 
 def test_the_image_in_the_page_is_the_plot():
-    (found,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', render_page({"a.json": latency_result()}))
-    assert base64.b64decode(html.unescape(found)).decode() == draw_plot(latency_result())
+    plots = draw_plots({"a.json": latency_result()})
+    page = render_page({"a.json": latency_result()}, plots)
+    (found,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert base64.b64decode(html.unescape(found)).decode() == plots["a.json"] == draw_plot(latency_result())
+
+
+def test_the_markdown_links_the_plots_that_lie_beside_it(tmp_path):
+    write_result(tmp_path / "a (1).json", latency_result())
+    assert run_report(tmp_path / "a (1).json", "--out", tmp_path / "out").exit_code == 0
+    (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (tmp_path / "out" / "report.md").read_text(encoding="utf-8"))
+    assert (tmp_path / "out" / link).read_text(encoding="utf-8") == draw_plot(latency_result())
+    assert plot_file("../x/y.json") == "_x_y.svg" and plot_file("](javascript:x).json") == "_javascript_x_.svg"
 
 
 def test_every_command_is_listed_and_an_unknown_one_is_refused():
@@ -199,10 +210,7 @@ def test_every_command_is_listed_and_an_unknown_one_is_refused():
     assert CliRunner().invoke(command.app, ["speed"]).exit_code == 2
 
 
-def test_the_axis_of_times_has_numbers_that_people_read(tmp_path, monkeypatch):
-    import matplotlib as mpl
-
-    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+def test_the_axis_of_times_has_numbers_that_people_read():
     svg = draw_plot(latency_result())
     assert "mathdefault" not in svg and re.search(r"<text[^>]*>10</text>", svg)
 
