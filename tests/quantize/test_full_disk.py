@@ -128,7 +128,8 @@ def test_a_full_disk_leaves_no_partial_model(full_disk, world, float_model, tmp_
     options += ("--data", world.data, "--store", world.store, "--out", out)
     status, said, left = full_disk("quantize.quantize_model", float_model, *options)
     assert (status, [path for path in left if path.endswith(".tflite")]) == (2, [])
-    assert said.startswith("tussis-quantize: ") and "No space left on device" in said and said.count("\n") == 1
+    (sentence,) = [line for line in said.splitlines() if not line.startswith("INFO: ")]  # the native runtime's own
+    assert sentence.startswith("tussis-quantize: ") and "No space left on device" in sentence
     folder = tmp_path / "disk" / "export"
     status, said, left = full_disk("quantize.export", world.checkpoint, "--out", folder)
     assert (status, left) == (2, [str(folder)])
