@@ -30,8 +30,10 @@ def write_tflite(module: nn.Module, signature: str, operators: frozenset[str], o
         with quiet():
             import litert_torch
 
-            litert_torch.signature(signature, module.eval(), sample_kwargs=sample).convert().export(str(path))
-        check_operators(path.read_bytes(), operators, str(out))
+            model = litert_torch.signature(signature, module.eval(), sample_kwargs=sample).convert()
+            content = model.model_content()  # its own `export` ends the whole process where a disk is full
+        check_operators(content, operators, str(out))
+        path.write_bytes(content)
     return out
 
 
