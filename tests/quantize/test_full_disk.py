@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_no_partial_bundle(full_disk, world, made, tmp_path: 
 
 
 def its_sentence(said: str) -> str:
-    """What a command says at the end, after the notes of the converter and the runtime, none of which is a traceback."""
+    """What a command says at the end, after notes of the converter and the runtime."""
     assert "Traceback" not in said
     return said.splitlines()[-1]
 
