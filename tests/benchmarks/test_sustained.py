@@ -15,7 +15,7 @@ from benchmarks.looped_sound import MINUTE_SAMPLES, endless_blocks, one_minute, 
 from benchmarks.report_plots import draw_plot
 from benchmarks.result import read_result
 from benchmarks.row_log import RowLog
-from benchmarks.sustained import KIND, PROTOCOL, Load, drift_comparison, measure, memory_growth
+from benchmarks.sustained import KIND, PROTOCOL, Load, drift_comparison, keep_part, measure, memory_growth
 from benchmarks.sustained_listening import BLOCK_S, N_PARTS, Part, listen, paced, warm_up
 from core.audio import read_waveform
 from core.bundle import load_bundle
@@ -139,6 +139,14 @@ def test_drift_is_found_or_not_by_the_first_and_the_last_tenth():
     slower = [*steady[:-1], part(1.2 * steady[-1].times_s)]
     drift = drift_comparison("a", 1, slower)
     assert drift["verdict"] == "slower" and drift["value"] == pytest.approx(1.2, rel=0.02)
+
+
+def test_the_times_that_are_noted_do_not_grow_with_the_run():
+    parts: list[Part] = []
+    for number in range(N_PARTS):
+        keep_part(parts, part(np.full(1000, 1e-3), number))
+    assert [len(its.times_s) for its in parts] == [1000] + [0] * (N_PARTS - 2) + [1000]
+    assert all(len(its.points) == 1 for its in parts)
 
 
 def test_growth_is_the_slope_after_the_first_tenth():
