@@ -78,7 +78,7 @@ def match_rows(first: Result, second: Result, is_forced: bool = False) -> list[M
 
 
 def _match(key: Key, first: Row, second: Row, peers: dict[Key, tuple[Row, Row]]) -> Matched:
-    beside = [its for its in peers if its != key and _is_beside(peers[its], (first, second))]
+    beside = [its for its in peers if its != key and key.stage != YARDSTICK and _is_beside(peers[its], (first, second))]
     reference = min(beside, key=lambda its: _rank(its, key), default=None)
     return Matched(
         key=key,
@@ -93,8 +93,8 @@ def _match(key: Key, first: Row, second: Row, peers: dict[Key, tuple[Row, Row]])
 
 
 def _rank(peer: Key, key: Key) -> tuple[bool, bool, bool]:
-    """What is most like a model stands beside it: YAMNet, run by the same delegate; the yardstick last."""
-    return peer.stage == YARDSTICK, peer.name != YAMNET, peer.delegate != key.delegate
+    """The yardstick first, since where memory fell hardly moves it; then YAMNet, run by the same delegate."""
+    return peer.stage != YARDSTICK, peer.name != YAMNET, peer.delegate != key.delegate
 
 
 def _only_namesake(key: Key, rows: dict[Key, Row]) -> Row | None:

@@ -16,7 +16,7 @@ from benchmarks.looped_sound import endless_blocks
 from benchmarks.result import Result, Row, describe_run, make_result, make_row, timing_metrics
 from benchmarks.row_log import RowLog
 from benchmarks.sustained_listening import BLOCK_S, N_PARTS, Part, listen, paced, warm_up
-from benchmarks.verdicts import MARGIN, compare_samples
+from benchmarks.verdicts import MARGIN, MEDIAN, compare_samples
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import Bundle, load_bundle
 from core.errors import SettingsError, exit_on_error
@@ -114,7 +114,7 @@ def drift_comparison(name: str, threads: int, parts: list[Part]) -> dict[str, An
     """The last tenth's median over the first's, with interval and verdict: slower where the device cannot keep up."""
     first, last = (1000 * its.times_s for its in (parts[0], parts[-1]))
     key = {"name": name, "stage": DRIFT, "threads": threads, "delegate": XNNPACK}
-    return key | asdict(compare_samples(first, last, None, MARGIN))
+    return key | asdict(compare_samples(first, last, None, MARGIN, MEDIAN))
 
 
 def run_facts(load: Load, monitor: Monitor, parts: list[Part]) -> dict[str, Any]:

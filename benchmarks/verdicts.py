@@ -10,8 +10,10 @@ N_DRAWS = 2000
 SHORTEST_MS = 1e-6
 MAX_DRAWN_AT_ONCE = 1_000_000  # times, so that a long benchmark takes no more memory than a short one
 INTERVAL = (2.5, 97.5)
-MARGIN = 0.03
+MARGIN = 0.05
 MARGIN_ALONE = 0.10
+MACHINE_MARGIN = 0.03
+LOW, MEDIAN = 0.1, 0.5
 FASTER, SLOWER, CANNOT_TELL = "faster", "slower", "cannot tell"
 
 
@@ -31,33 +33,50 @@ def compare_samples(
     second: np.ndarray | float,
     references: tuple[np.ndarray, np.ndarray] | None,
     margin: float,
+    quantile: float = LOW,
 ) -> Comparison:
     """Compare the times of two runs of a benchmark.
 
+    Compared is a low quantile of the single runs. A processor whose neighbours come and go has a fast state and slow
+    ones, and medians jump between them, by a third on a shared machine; how fast the fast state is, is the same within
+    a few percent (EXPERIMENTS, 2026-11-26). Where the machine itself became slower as a whole, a reference that is the
+    same in both says so: if the two results are beyond `MACHINE_MARGIN` apart in it, times are divided by its own.
+
     Runs that follow each other meet the same load, so single ones must not be drawn as if each were new: drawn are
-    stretches, a twentieth of all rounds each. That covers what changes within a benchmark. What changes from one to the
-    next (clock, neighbours, where memory fell) no bootstrap sees: a peer that is the same in both, timed in the same
-    rounds, takes out what slows everything, because the ratio within a round is compared. The margin stands for what
-    is left; where single rounds lie further apart than it, as on a machine with more to do than it has cores, it is
-    half the distance between their quartiles.
+    stretches, a twentieth of all rounds each. What changes from one benchmark to the next (clock, neighbours, where
+    memory fell) no bootstrap sees; the margin stands for it. It is wider where the quantile is not well defined: half
+    the distance between the quantiles half as high and one and a half times as high.
 
     Parameters
     ----------
     first, second : ndarray, shape (n_runs,), or float
         Times of each run in the order of rounds; a float is a median whose runs are not known.
     references : pair of ndarray or None
-        Times of the peer in the rounds of `first`, and in those of `second`.
+        Times of something that is the same in both, in the rounds of `first` and in those of `second`.
     margin : float
         The least margin. A whole interval beyond 1 + margin is slower, below 1 / (1 + margin) faster.
+    quantile : float in (0, 2/3]
+        What of the runs is compared: `LOW`, or `MEDIAN` where the load is what is asked about.
     """
-    ours, theirs = references or (None, None)
-    value = float(np.exp(_log_time(second, theirs) - _log_time(first, ours)))
+    value = _log_time(second, quantile) - _log_time(first, quantile)
     if isinstance(first, float) or isinstance(second, float):
-        return Comparison(value, None, None, margin, CANNOT_TELL)
-    margin = max(margin, _restlessness(first, ours), _restlessness(second, theirs))
-    draws = _draw(second, theirs) - _draw(first, ours)
-    low, high = (float(np.exp(its)) for its in np.percentile(draws, INTERVAL))
-    return Comparison(value, low, high, margin, _verdict(low, high, margin))
+        return Comparison(float(np.exp(value)), None, None, margin, CANNOT_TELL)
+    margin = max(margin, *(_restlessness(its, quantile) for its in (first, second)))
+    starts = _starts(first), _starts(second)
+    draws = _draw(second, starts[1], quantile) - _draw(first, starts[0], quantile)
+    if references is not None:
+        ours, theirs = references
+        of_machine = _draw(theirs, starts[1], quantile) - _draw(ours, starts[0], quantile)
+        if _verdict(*_interval(of_machine), MACHINE_MARGIN) != CANNOT_TELL:
+            draws = draws - of_machine
+            value = value - _log_time(theirs, quantile) + _log_time(ours, quantile)
+    low, high = _interval(draws)
+    return Comparison(float(np.exp(value)), low, high, margin, _verdict(low, high, margin))
+
+
+def _interval(draws: np.ndarray) -> tuple[float, float]:
+    low, high = np.exp(np.percentile(draws, INTERVAL))
+    return float(low), float(high)
 
 
 def _verdict(low: float, high: float, margin: float) -> str:
@@ -66,35 +85,36 @@ def _verdict(low: float, high: float, margin: float) -> str:
     return FASTER if high < 1 / (1 + margin) else CANNOT_TELL
 
 
-def _restlessness(runs: np.ndarray, reference: np.ndarray | None) -> float:
-    """Half the distance between the quartiles of single rounds, as a part of the time."""
-    low, high = np.percentile(_log_rounds(runs, reference), (25, 75))
+def _restlessness(runs: np.ndarray, quantile: float) -> float:
+    """Half the distance between the quantiles around `quantile`, as a part of the time."""
+    low, high = np.quantile(_log_runs(runs), (quantile / 2, 3 * quantile / 2))
     return float(np.expm1((high - low) / 2))
 
 
-def _log_time(runs: np.ndarray | float, reference: np.ndarray | None) -> np.ndarray:
-    """Logarithm of the median time along the last axis; with a reference, of the time over the reference's, by round.
-
-    A processor whose neighbour works is half as fast, a state that lasts for rounds: medians jump between the two, the
-    ratio within a round does not.
-    """
-    return np.median(_log_rounds(runs, reference), axis=-1)
+def _log_time(runs: np.ndarray | float, quantile: float) -> np.ndarray:
+    """Logarithm of the quantile along the last axis."""
+    return np.quantile(_log_runs(runs), quantile, axis=-1)
 
 
-def _log_rounds(runs: np.ndarray | float, reference: np.ndarray | None) -> np.ndarray:
+def _log_runs(runs: np.ndarray | float) -> np.ndarray:
     """Logarithms of the times; a clock too coarse to see a run gives `SHORTEST_MS`."""
-    of_peer = 0.0 if reference is None else np.log(np.maximum(reference, SHORTEST_MS))
-    return np.log(np.maximum(np.atleast_1d(runs), SHORTEST_MS)) - of_peer
+    return np.log(np.maximum(np.atleast_1d(runs), SHORTEST_MS))
 
 
-def _draw(runs: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
-    """Logarithms of the time for drawn stretches, shape (N_DRAWS,); the draws depend on nothing but the times."""
-    stretch = -(-len(runs) // N_STRETCHES)
+def _starts(runs: np.ndarray) -> np.ndarray:
+    """First runs of the drawn stretches, shape (N_DRAWS, n_stretches); they depend on nothing but the times."""
     generator = np.random.default_rng(zlib.crc32(runs.tobytes()))
-    shape = (N_DRAWS, min(N_STRETCHES, len(runs)))
-    starts = generator.integers(len(runs) - stretch + 1, size=shape)
+    return generator.integers(len(runs) - _stretch(runs) + 1, size=(N_DRAWS, min(N_STRETCHES, len(runs))))
+
+
+def _stretch(runs: np.ndarray) -> int:
+    return -(-len(runs) // N_STRETCHES)
+
+
+def _draw(runs: np.ndarray, starts: np.ndarray, quantile: float) -> np.ndarray:
+    """Logarithms of the time for the stretches that begin at `starts`, shape (N_DRAWS,)."""
     drawn = []
     for some in np.array_split(starts, max(1, N_DRAWS * len(runs) // MAX_DRAWN_AT_ONCE)):
-        rounds = (some[..., None] + np.arange(stretch)).reshape(len(some), -1)
-        drawn.append(_log_time(runs[rounds], None if reference is None else reference[rounds]))
+        rounds = (some[..., None] + np.arange(_stretch(runs))).reshape(len(some), -1)
+        drawn.append(_log_time(runs[rounds], quantile))
     return np.concatenate(drawn)
