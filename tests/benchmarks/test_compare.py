@@ -88,7 +88,7 @@ def test_the_margin_is_never_less_than_the_restlessness_of_single_rounds():
 
 
 def skip_if_busy(comparison: dict) -> None:
-    if comparison["margin"] > 0.06:
+    if comparison["margin"] > 1.1 * MARGIN:
         pytest.skip(f"the machine is too busy to tell a tenth: rounds lie {100 * comparison['margin']:.0f} % apart")
 
 
@@ -246,7 +246,7 @@ def test_real_work_that_is_slowed_by_a_tenth_is_found_and_the_same_work_is_not()
     def measured(n_units: int) -> Result:
         ours = Contender("ours", work(n_units), 2.0, 0.0, {"role": OURS}, content=b"ours")
         pairs = (ours, load_yardstick())
-        timings = time_interleaved(pairs, min_runs=1000)
+        timings = time_interleaved(pairs, min_runs=4000)
         return result(*(timed_row(contender, timing, 1) for contender, timing in zip(pairs, timings, strict=True)))
 
     first, again, slowed = measured(20), measured(20), measured(22)
