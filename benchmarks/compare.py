@@ -17,10 +17,10 @@ KIND = "comparison"
 BUSY_MARGIN = 0.15
 PROTOCOL = (
     "ratio of the second file's time to the first's, row by row, by the tenth percentile of single runs, which is the "
-    "machine's fast state; 95 % interval by a bootstrap of 20 stretches of rounds in each file; where the yardstick or "
-    "a peer that both files timed, is itself 3 % apart, times are divided by its own, so that a machine "
-    "that was slower as a whole does not count; faster or slower only where the whole interval lies beyond the margin, "
-    "which is at least half the distance between the 5th and the 15th percentile"
+    "machine's fast state; 95 % interval by a bootstrap of 20 stretches of rounds in each file; where the yardstick "
+    "(or, without one, a peer that both files timed) is itself 3 % apart, times are divided by its own, so that a "
+    "machine that was slower as a whole does not count; faster or slower only where the whole interval lies beyond the "
+    "margin, which is at least half the distance between the 5th and the 15th percentile"
 )
 
 

@@ -50,7 +50,8 @@ def compare_samples(
     Parameters
     ----------
     first, second : ndarray, shape (n_runs,), or float
-        Times of each run in the order of rounds; a float is a median whose runs are not known.
+        Times of each run in the order of rounds; a float is a median whose runs are not known, and is
+        compared with the other's median.
     references : pair of ndarray or None
         Times of something that is the same in both, in the rounds of `first` and in those of `second`.
     margin : float
@@ -58,9 +59,10 @@ def compare_samples(
     quantile : float in (0, 2/3]
         What of the runs is compared: `LOW`, or `MEDIAN` where the load is what is asked about.
     """
-    value = _log_time(second, quantile) - _log_time(first, quantile)
     if isinstance(first, float) or isinstance(second, float):
-        return Comparison(float(np.exp(value)), None, None, margin, CANNOT_TELL)
+        medians = _log_time(second, MEDIAN) - _log_time(first, MEDIAN)
+        return Comparison(float(np.exp(medians)), None, None, margin, CANNOT_TELL)
+    value = _log_time(second, quantile) - _log_time(first, quantile)
     margin = max(margin, *(_restlessness(its, quantile) for its in (first, second)))
     starts = _starts(first), _starts(second)
     draws = _draw(second, starts[1], quantile) - _draw(first, starts[0], quantile)

@@ -95,6 +95,8 @@ def skip_if_busy(comparison: dict) -> None:
 def test_medians_alone_have_a_ratio_but_no_verdict():
     found = compare_samples(2.0, 4.0, None, 0.03)
     assert (found.value, found.low, found.high, found.verdict) == (2.0, None, None, CANNOT_TELL)
+    runs = np.array([3.0, 4.0, 9.0])
+    assert compare_samples(2.0, runs, None, 0.03).value == pytest.approx(2.0)  # medians, not the runs' fast state
 
 
 def row_of_rounds(round_ms: np.ndarray, name: str = "ours", role: str = OURS) -> dict:
