@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.device import load_average
-from benchmarks.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
+from benchmarks.interleaved import Contender, time_interleaved
 from benchmarks.peer_files import load_peer
 from benchmarks.result import Result, Row, make_result, write_result
-from benchmarks.timed_rows import timed_row
+from benchmarks.timed_rows import timed_ratio, timed_row
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, exit_on_error
 from core.files import check_writable
@@ -61,12 +61,7 @@ def measure(contenders: list[Contender], threads: int, runs: int) -> Result:
     load_before = load_average()
     timed = list(zip(contenders, time_interleaved(contenders, runs), strict=True))
     rows = [timed_row(*pair, threads, load_before) for pair in timed]
-    return make_result(KIND, PROTOCOL, rows, [_ratio(pair, timed[0], threads) for pair in timed[1:]])
-
-
-def _ratio(ours: tuple[Contender, Timing], torchs: tuple[Contender, Timing], threads: int) -> dict[str, object]:
-    run = {"stage": ours[0].stage, "threads": threads, "delegate": ours[0].delegate}
-    return {"name": ours[0].name, "to": TORCH, **run, **ratio_with_interval(ours, torchs)}
+    return make_result(KIND, PROTOCOL, rows, [timed_ratio(pair, timed[0], TORCH, threads) for pair in timed[1:]])
 
 
 def show(result: Result, console: Console) -> None:

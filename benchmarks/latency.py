@@ -20,7 +20,6 @@ from benchmarks.interleaved import (
     Contender,
     Timing,
     check_runs,
-    ratio_with_interval,
     time_interleaved,
 )
 from benchmarks.latency_options import (
@@ -44,7 +43,7 @@ from benchmarks.latency_table import show
 from benchmarks.result import Result, Row, make_result
 from benchmarks.row_log import RowLog
 from benchmarks.screening import SCREENING, ScreeningContender, write_recording
-from benchmarks.timed_rows import timed_row
+from benchmarks.timed_rows import timed_ratio, timed_row
 from benchmarks.yardstick import load_yardstick
 from core.bundle import load_bundle
 from core.errors import exit_on_error
@@ -149,9 +148,7 @@ def ratios_to_peers(timed: list[Pair], threads: int) -> list[dict[str, Any]]:
     ratios = []
     for ours in (pair for pair in timed if pair[0].stage == MODEL and pair[0].facts["role"] != PEER):
         for to, peer in _fastest_peers(timed, ours[0]).items():
-            ratio = ratio_with_interval(ours, peer)
-            run = {"stage": MODEL, "threads": threads, "delegate": ours[0].delegate}
-            ratios.append({"name": ours[0].name, "to": to, **run, **ratio})
+            ratios.append(timed_ratio(ours, peer, to, threads))
     return ratios
 
 

@@ -1,6 +1,8 @@
 """The only place that turns what was timed into rows of a result."""
 
-from benchmarks.interleaved import Contender, Timing
+from typing import Any
+
+from benchmarks.interleaved import Contender, Timing, ratio_with_interval
 from benchmarks.result import Row, describe_run, make_row, timing_metrics
 
 
@@ -32,3 +34,11 @@ def timed_row(
         samples_ms,
         words,
     )
+
+
+def timed_ratio(
+    ours: tuple[Contender, Timing], theirs: tuple[Contender, Timing], to: str, threads: int
+) -> dict[str, Any]:
+    """An entry of a result's ratios: our median time over that of `to`, per second of audio, with its interval."""
+    run = {"stage": ours[0].stage, "threads": threads, "delegate": ours[0].delegate}
+    return {"name": ours[0].name, "to": to, **run, **ratio_with_interval(ours, theirs)}

@@ -45,10 +45,10 @@ class TfliteTeacher:
     the embedding: for YAMNet the 1024 values that its classes are read from.
     """
 
-    def __init__(self, path: Path, threads: int = 1, inner: bool = False) -> None:
+    def __init__(self, path: Path, inner: bool = False) -> None:
         kind = "tflite-inner" if inner else "tflite"
         self.name = f"{kind}:{path}"
-        self._interpreter = _open_interpreter(path, threads, "a teacher", keep_inner=inner)
+        self._interpreter = _open_interpreter(path, 1, "a teacher", keep_inner=inner)
         self._input = self._waveform_input(path)
         self._output = self._last_layer_input(path) if inner else self._embedding_output(path)
         self.window_samples = int(self._input["shape"][-1])

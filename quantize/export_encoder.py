@@ -178,12 +178,12 @@ def _cosines(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (expected * found).sum(axis=1) / np.maximum(norms, 1e-12)
 
 
-def open_onnx(path: Path, threads: int = 1) -> Any:
-    """Open an ONNX file in onnxruntime on the processor."""
+def open_onnx(path: Path) -> Any:
+    """Open an ONNX file in onnxruntime on one thread of the processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
