@@ -140,19 +140,19 @@ bundle-default: ## the same with the settings of the shipped bundle (hours), int
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
-	@$(PYSTEP) distill.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
+	@$(PYSTEP) distill.corpus.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
 
 $(STORE): $(MANIFEST)
-	@$(PYSTEP) distill.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
+	@$(PYSTEP) distill.corpus.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
 
 $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
 
 $(EVENT_TARGETS): $(STORE)
-	@$(PYSTEP) distill.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
+	@$(PYSTEP) distill.distillation.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
+	@$(PYSTEP) distill.distillation.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
 $(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
@@ -231,7 +231,7 @@ $(REPORT)/%.json: | $(DEV_READY)
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
 	@mkdir -p runs
-	@$(PYSTEP) benchmarks.arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
+	@$(PYSTEP) benchmarks.arm64.check --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
 # Packed here, run there with nothing but torch and numpy installed, joined here (distill/README.md).
@@ -245,13 +245,13 @@ STORE_OPTION = $(if $(wildcard cache/store/manifest.csv),--store cache/store)
 
 .PHONY: gpu-pack gpu-pretrain gpu-join
 gpu-pack: $(DEV_READY) ## DATA=../shared/data: recordings and libraries for a GPU machine without a network, into PACK
-	@$(PYSTEP) distill.gpu_pack --data "$(DATA)" --out "$(PACK)" --python $(GPU_PYTHON)
+	@$(PYSTEP) distill.offline_gpu.pack --data "$(DATA)" --out "$(PACK)" --python $(GPU_PYTHON)
 
 gpu-pretrain: ## on the GPU machine: PACK=cache/gpu_pack OUT=folder MINUTES=large=8,small=6; called again, it goes on
-	@python3 -m distill.gpu_pretrain --pack "$(PACK)" --run "$(GPU_RUN)" --out "$(OUT)" --minutes "$(MINUTES)" $(GPU_OPTIONS)
+	@python3 -m distill.offline_gpu.machine --pack "$(PACK)" --run "$(GPU_RUN)" --out "$(OUT)" --minutes "$(MINUTES)" $(GPU_OPTIONS)
 
 gpu-join: $(DEV_READY) ## OUT=folder that came back: check it, make teachers, targets and curves of it, in GPU_RUN
-	@$(PYSTEP) distill.gpu_results join "$(OUT)" --out "$(GPU_RUN)" $(STORE_OPTION)
+	@$(PYSTEP) distill.offline_gpu.results join "$(OUT)" --out "$(GPU_RUN)" $(STORE_OPTION)
 
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs

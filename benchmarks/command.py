@@ -16,19 +16,19 @@ class Command(NamedTuple):
 
 # One line a command. Importing torch, matplotlib or a converter takes seconds, so nothing here is imported before use.
 COMMANDS = {
-    "latency": Command("benchmarks.latency", "latency"),
-    "stages": Command("benchmarks.stages", "stages"),
-    "operators": Command("benchmarks.operator_times", "operators"),
-    "roofline": Command("benchmarks.roofline", "roofline"),
-    "memory": Command("benchmarks.memory", "memory"),
-    "accuracy": Command("benchmarks.accuracy", "accuracy"),
-    "monitoring": Command("benchmarks.monitoring", "monitoring"),
-    "sustained": Command("benchmarks.sustained", "sustained"),
-    "scale": Command("benchmarks.scale", "scale"),
-    "phone": Command("benchmarks.phone", "phone"),
-    "arm64": Command("benchmarks.arm64_rows", "arm64"),
-    "compare": Command("benchmarks.compare", "compare"),
-    "report": Command("benchmarks.report", "report"),
+    "latency": Command("benchmarks.workstation.latency", "latency"),
+    "stages": Command("benchmarks.workstation.stages", "stages"),
+    "operators": Command("benchmarks.workstation.operators", "operators"),
+    "roofline": Command("benchmarks.workstation.roofline", "roofline"),
+    "memory": Command("benchmarks.workstation.memory", "memory"),
+    "accuracy": Command("benchmarks.workstation.accuracy", "accuracy"),
+    "monitoring": Command("benchmarks.workstation.monitoring", "monitoring"),
+    "sustained": Command("benchmarks.workstation.sustained", "sustained"),
+    "scale": Command("benchmarks.workstation.length", "scale"),
+    "phone": Command("benchmarks.phone.measure", "phone"),
+    "arm64": Command("benchmarks.arm64.rows", "arm64"),
+    "compare": Command("benchmarks.results.compare", "compare"),
+    "report": Command("benchmarks.results.report", "report"),
 }
 
 

@@ -10,8 +10,8 @@ from core.bundle import Bundle
 from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.events import EventFinder, WindowProbabilities
-from core.gate import Gate
 from core.interpreter import Interpreter
+from core.monitoring.gate import Gate
 from core.pooling import probabilities
 from core.resample import Resampler
 from core.stopwatch import Stopwatch

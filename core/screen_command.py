@@ -13,8 +13,8 @@ from core.bundle import load_bundle
 from core.errors import OutputError, TussisError, exit_on_error
 from core.files import check_writable, write_atomically
 from core.interpreter import MAX_THREADS
-from core.monitor_command import MonitorOptions, add_monitor_options, monitor_one, read_monitor_options
-from core.monitoring_results import Monitoring, monitoring_file
+from core.monitoring.command import MonitorOptions, add_monitor_options, monitor_one, read_monitor_options
+from core.monitoring.results import Monitoring, monitoring_file
 from core.results import LABEL_WIDTH, FailedRecording, Screening, describe, screening_file
 from core.screener import Screener
 from core.signing import TrustPolicy, read_trust

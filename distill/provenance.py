@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from distill.manifests import ManifestRow
+from distill.corpus.manifests import ManifestRow
 
 _ROOT = Path(__file__).resolve().parents[1]
 

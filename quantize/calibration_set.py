@@ -17,7 +17,7 @@ from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
-from distill.manifests import ManifestRow, read_manifest
+from distill.corpus.manifests import ManifestRow, read_manifest
 
 CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
 COLUMNS = ("path", "offset_samples", "label")
@@ -157,7 +157,7 @@ app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.
 
 @app.command()
 def choose(
-    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.manifests.")],
+    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.corpus.manifests.")],
     data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")] = CALIBRATION_IDS,
     clips: Annotated[

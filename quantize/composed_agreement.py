@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from core.interpreter import Interpreter
-from distill.student import ACTIVITY_FRAME_STEP_S
+from distill.evaluation.composed_recordings import ComposedRecording
+from distill.models.student import ACTIVITY_FRAME_STEP_S
 from quantize.bundle_parts import UNCHOSEN_SCREENING
-from quantize.composed_recordings import ComposedRecording
 from quantize.thresholds import Windows, listen, score_hysteresis
 
 DECISION_PROBABILITY = 0.5

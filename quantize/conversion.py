@@ -16,6 +16,13 @@ from quantize.quiet import quiet
 
 INPUT = "waveform"
 ONNX_OPSET = 17
+
+# The converter names tensors by their classes' modules, so the names are part of a model's bytes. These classes keep
+# the modules that the shipped model was exported from: their files may move, and the bytes stay.
+EXPORTED_AS = {
+    "distill.models.student": "distill.student",
+    "distill.models.phone_front_end": "distill.phone_front_end",
+}
 TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "onnx", "onnxruntime")
 
 
@@ -27,7 +34,7 @@ def write_tflite(module: nn.Module, signature: str, operators: frozenset[str], o
     """
     sample = {INPUT: torch.zeros(1, CLIP_SAMPLES)}
     with unfinished(out) as path:
-        with quiet():
+        with quiet(), exported_names(module):
             import litert_torch
 
             model = litert_torch.signature(signature, module.eval(), sample_kwargs=sample).convert()
@@ -53,6 +60,19 @@ def write_onnx(module: nn.Module, outputs: tuple[str, ...], out: Path) -> Path:
             dynamo=False,
         )
     return out
+
+
+@contextlib.contextmanager
+def exported_names(module: nn.Module) -> Iterator[None]:
+    """Give the classes of a module and of its parts the modules of `EXPORTED_AS` while it is converted."""
+    moved = {type(part): type(part).__module__ for part in module.modules() if type(part).__module__ in EXPORTED_AS}
+    try:
+        for kind, path in moved.items():
+            kind.__module__ = EXPORTED_AS[path]
+        yield
+    finally:
+        for kind, path in moved.items():
+            kind.__module__ = path
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import torch
 
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter, ModelOutputs
-from distill.student import Student
+from distill.models.student import Student
 from quantize.signature import OUTPUTS
 
 MAX_RELATIVE_DIFFERENCE = 1e-3

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from distill.encoder import Encoder
-from distill.front_end import ConvertibleFrontEnd
-from distill.student import Student, StudentOutputs
+from distill.models.encoder import Encoder
+from distill.models.hear_front_end import ConvertibleFrontEnd
+from distill.models.student import Student, StudentOutputs
 
 OUTPUTS = StudentOutputs._fields
 EMBED_SIGNATURE = "embed"

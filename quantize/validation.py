@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import DataError
-from distill.labels import event_labels_of, is_cough_free
-from distill.student import EVENT_LABELS
-from distill.targets import crop_offsets, cut_crop
-from distill.waveform_store import WaveformStore
+from distill.corpus.labels import event_labels_of, is_cough_free
+from distill.corpus.waveform_store import WaveformStore
+from distill.distillation.targets import crop_offsets, cut_crop
+from distill.models.student import EVENT_LABELS
 
 MAX_CLIPS_PER_RECORDING = 4
 MIN_PER_CLASS = 5
@@ -33,7 +33,7 @@ class ValidationClips:
     def truth(self, event: str) -> tuple[np.ndarray, np.ndarray]:
         """Which recordings hold an event, and which are known to: (n_recordings,) bool each.
 
-        A pack that does not name a cough excludes it only where `distill.labels` says so.
+        A pack that does not name a cough excludes it only where `distill.corpus.labels` says so.
         """
         holds = np.array([event in event_labels_of(labels) for labels in self.labels])
         if event != "cough":

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "distill", "quantize", "app", "benchmarks")
-MAX_MODULE_LINES = 300
+MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
 MAX_TRACKED_BYTES = 16 * 1024 * 1024
 VAGUE_NAMES = {"utils", "helpers", "misc", "common", "manager", "base", "engine"}
@@ -109,7 +109,7 @@ def test_no_module_has_a_name_that_says_nothing():
     ] == []
 
 
-def test_no_module_is_longer_than_300_lines():
+def test_no_module_is_longer_than_400_lines():
     lengths = {
         relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*PACKAGES, "tests")
     }

@@ -11,12 +11,12 @@ pytest.importorskip("litert_torch", reason="the chain needs the quantize extra")
 import typer
 from typer.testing import CliRunner
 
-import distill.distill_student
-import distill.manifests
-import distill.pretrain
-import distill.probe
-import distill.targets
-import distill.waveform_store
+import distill.corpus.manifests
+import distill.corpus.waveform_store
+import distill.distillation.distill_student
+import distill.distillation.targets
+import distill.pretraining.pretrain
+import distill.probes.fit_probe
 import quantize.calibration_set
 import quantize.export
 import quantize.package
@@ -25,9 +25,9 @@ import quantize.thresholds
 from core import screen_command
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
-from distill.student import EVENT_LABELS
-from distill.targets import EVENTS_FILE, all_crops, save_values
-from distill.waveform_store import WaveformStore
+from distill.corpus.waveform_store import WaveformStore
+from distill.distillation.targets import EVENTS_FILE, all_crops, save_values
+from distill.models.student import EVENT_LABELS
 from quantize.recipe import read_recipe
 
 YAMNET = Path(__file__).resolve().parents[2] / "shared" / "models" / "yamnet.tflite"
@@ -63,7 +63,7 @@ def run(command: typer.Typer, *arguments: object) -> None:
 def score_events(store: Path, out: Path) -> None:
     """With YAMNet where it is; without it, nothing is heard."""
     if YAMNET.exists():
-        run(distill.targets.app, "events", "--store", store, "--yamnet", YAMNET, "--out", out)
+        run(distill.distillation.targets.app, "events", "--store", store, "--yamnet", YAMNET, "--out", out)
     else:
         crops = all_crops(WaveformStore.open(store))
         save_values(out / EVENTS_FILE, crops, np.zeros((len(crops), len(EVENT_LABELS))))
@@ -86,14 +86,22 @@ def bundle(tmp_path_factory) -> Path:
     data, store, targets, student = (folder / name for name in ("data", "store", "targets", "student"))
     write_pack(data / "bursts")
     write_settings(folder)
-    run(distill.manifests.app, "--data", data, "--out", folder / "manifest.csv")
-    run(distill.waveform_store.app, "--manifest", folder / "manifest.csv", "--data", data, "--out", store)
-    run(distill.pretrain.app, "--config", folder / "pretrain.toml", "--store", store, "--out", folder / "pretrain")
+    run(distill.corpus.manifests.app, "--data", data, "--out", folder / "manifest.csv")
+    run(distill.corpus.waveform_store.app, "--manifest", folder / "manifest.csv", "--data", data, "--out", store)
+    run(
+        distill.pretraining.pretrain.app,
+        "--config",
+        folder / "pretrain.toml",
+        "--store",
+        store,
+        "--out",
+        folder / "pretrain",
+    )
     score_events(store, targets)
     teacher = f"mae:{folder / 'pretrain' / 'final.pt'}"
-    run(distill.targets.app, "embeddings", "--store", store, "--teacher", teacher, "--out", targets)
+    run(distill.distillation.targets.app, "embeddings", "--store", store, "--teacher", teacher, "--out", targets)
     paths = ("--store", store, "--targets", targets, "--out", student)
-    run(distill.distill_student.app, "--config", folder / "distil.toml", *paths)
+    run(distill.distillation.distill_student.app, "--config", folder / "distil.toml", *paths)
     return build(folder, data, store, student / "final.pt")
 
 
@@ -107,7 +115,7 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     run(quantize.quantize_model.app, float_model, *inputs, "--recipe", folder / "recipe.json", "--out", int8)
     thresholds = folder / "quantize" / "thresholds.json"
     run(quantize.thresholds.app, "--model", int8, "--store", store, "--out", thresholds, "--n-composed", 6)
-    run(distill.probe.app, "demonstration", "--model", int8, "--out", folder / "probes")
+    run(distill.probes.fit_probe.app, "demonstration", "--model", int8, "--out", folder / "probes")
     parts = ("--float", float_model, "--int8", int8, "--checkpoint", checkpoint, "--probes", folder / "probes")
     reports = ("--agreement", int8.with_name("agreement.json"), "--export", exported / "export.json")
     out = ("--thresholds", thresholds, "--out", folder / "bundle")

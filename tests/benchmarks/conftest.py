@@ -5,7 +5,7 @@ import os
 import pytest
 
 from core.bundle import load_bundle
-from tests.benchmarks.fake_phone_programs import make_phone_and_tool
+from tests.benchmarks.phone.fake_phone_programs import make_phone_and_tool
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from core.audio import write_wav
 from core.interpreter import ModelOutputs
-from distill.embed import EmbeddingModel
+from distill.probes.embed import EmbeddingModel
 
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
 from distill.checkpoints import save_checkpoint
-from distill.manifests import ManifestRow
-from distill.student import Student, StudentSettings
-from distill.waveform_store import WaveformStore
+from distill.corpus.manifests import ManifestRow
+from distill.corpus.waveform_store import WaveformStore
+from distill.models.student import Student, StudentSettings
 from quantize import export, package, quantize_model, thresholds
 from quantize.calibration_set import CalibrationId, write_ids
 from quantize.recipe import RECIPES

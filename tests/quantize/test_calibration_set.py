@@ -7,7 +7,7 @@ import pytest
 
 from core.audio import write_wav
 from core.errors import DataError
-from distill.manifests import build_manifest, write_manifest
+from distill.corpus.manifests import build_manifest, write_manifest
 from quantize import calibration_set
 from quantize.calibration_set import (
     CALIBRATION_IDS,

@@ -12,11 +12,11 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
 from distill.checkpoints import save_checkpoint
-from distill.encoder import SIZES, Encoder, EncoderSettings
-from distill.front_end import ConvertibleFrontEnd
-from distill.hear_layout import load_vit_folder, save_vit_folder
-from distill.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
-from distill.teachers import load_mae_encoder, load_teacher
+from distill.distillation.teachers import load_mae_encoder, load_teacher
+from distill.models.encoder import SIZES, Encoder, EncoderSettings
+from distill.models.hear_checkpoint import load_vit_folder, save_vit_folder
+from distill.models.hear_front_end import ConvertibleFrontEnd
+from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 from quantize import export, export_encoder
 from quantize.conversion import write_tflite
 from quantize.encoder_recipe import ENCODER_OPERATORS, Format, encoder_recipe

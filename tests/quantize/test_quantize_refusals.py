@@ -7,8 +7,8 @@ import pytest
 
 from core.audio import write_wav
 from distill.checkpoints import save_checkpoint
-from distill.student import StudentSettings
-from distill.waveform_store import WaveformStore
+from distill.corpus.waveform_store import WaveformStore
+from distill.models.student import StudentSettings
 from quantize.calibration_set import CalibrationId, write_ids
 
 

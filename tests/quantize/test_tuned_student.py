@@ -8,7 +8,13 @@ from ai_edge_quantizer.algorithms.uniform_quantize.uniform_quantize_tensor impor
 from ai_edge_quantizer.qtyping import QuantGranularity
 
 from distill.checkpoints import load_checkpoint, save_checkpoint
-from distill.quantization_aware import RANGES_PREFIX, activation_grid, activation_ranges, bake, with_int8_rounding
+from distill.distillation.quantization_aware import (
+    RANGES_PREFIX,
+    activation_grid,
+    activation_ranges,
+    bake,
+    with_int8_rounding,
+)
 from quantize.activation_ranges import calibrated_ranges
 from quantize.apply_recipe import apply_recipe
 from quantize.compare import cosines

@@ -1,0 +1,1 @@
+"""The shipped model on emulated ARM64 processors."""

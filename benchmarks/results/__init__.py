@@ -1,0 +1,1 @@
+"""What a result is, and what its readers make of it."""

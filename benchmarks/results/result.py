@@ -1,0 +1,203 @@
+"""The only place that says what a benchmark's result is (tussis.benchmark/1): made, checked, written and read here."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+
+from benchmarks.results.device import describe_device, load_average
+from core.errors import DataError
+from core.files import write_atomically
+from distill.provenance import source_commit
+
+SCHEMA = "tussis.benchmark/1"
+SCHEMA_FILE = Path(__file__).with_name("result_schema.json")
+PERCENTILES = (50, 90, 95, 99)
+SAMPLE_DIGITS = 4
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+Row = dict[str, Any]
+Result = dict[str, Any]
+
+
+def litert_runtime() -> str:
+    """Name and version of the runtime that the app uses."""
+    return f"ai-edge-litert {version('ai-edge-litert')}"
+
+
+def utc_date(seconds: float | None = None) -> str:
+    """A row's date: UTC, of a time in seconds since 1970, None for now."""
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime(DATE_FORMAT)
+
+
+def describe_run(
+    threads: int,
+    delegate: str,
+    model: bytes | None,
+    runtime: str | None = None,
+    load_before: float | None = None,
+) -> dict[str, Any]:
+    """What the numbers of a row depend on beside the code: machine, runtime, model, commit, time and load.
+
+    Parameters
+    ----------
+    threads : int
+    delegate : str
+        Who runs the operators: "xnnpack", "builtin", ...; "none" where no model is run.
+    model : bytes or None
+        Content of the model's file; None where there is no model.
+    runtime : str or None
+        Library and version; None for LiteRT as installed.
+    load_before : float or None
+        Load average before measuring; None for now. ``after`` is now.
+    """
+    now = load_average()
+    return {
+        **describe_device(),
+        "runtime": runtime or litert_runtime(),
+        "delegate": delegate,
+        "threads": threads,
+        "model_sha256": None if model is None else hashlib.sha256(model).hexdigest(),
+        "commit": _commit(),
+        "date": utc_date(),
+        "load_average": {"before": now if load_before is None else load_before, "after": now},
+    }
+
+
+def make_row(
+    name: str,
+    stage: str,
+    provenance: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    audio_s: float | None = None,
+    n_runs: int = 1,
+    samples_ms: Sequence[float] | np.ndarray | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Row:
+    """One row: what was measured (`name`, `stage`), its numbers, and what they depend on (`describe_run`).
+
+    Numbers that could not be had are left out of `metrics`; text, lists and nested things go into `facts`.
+    """
+    row = {"name": name, "stage": stage, "audio_s": audio_s, "n_runs": n_runs}
+    row |= {"metrics": {key: _plain(value, f"{name}, {stage}: {key}") for key, value in metrics.items()}, **provenance}
+    if samples_ms is not None:
+        row["samples_ms"] = [round(float(its), SAMPLE_DIGITS) for its in samples_ms]
+    if facts:
+        row["facts"] = dict(facts)
+    return row
+
+
+def timing_metrics(samples_ms: Sequence[float] | np.ndarray, audio_s: float | None = None) -> dict[str, float]:
+    """Percentiles, mean, smallest and largest of times in milliseconds; the real-time factor where there is audio."""
+    values = np.asarray(samples_ms, np.float64)
+    metrics = {f"p{which}_ms": float(np.percentile(values, which)) for which in PERCENTILES}
+    metrics |= {"min_ms": float(values.min()), "max_ms": float(values.max()), "mean_ms": float(values.mean())}
+    if audio_s:
+        metrics["rtf"] = metrics["p50_ms"] / 1000 / audio_s
+    return metrics
+
+
+def make_result(
+    kind: str,
+    protocol: str,
+    rows: Sequence[Row],
+    ratios: Sequence[Mapping[str, Any]] = (),
+    comparisons: Sequence[Mapping[str, Any]] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Result:
+    """A whole result; the lists that are empty, other than the rows, are left out."""
+    result: Result = {"schema": SCHEMA, "kind": kind, "protocol": protocol, "rows": list(rows)}
+    optional = {"ratios": list(ratios), "comparisons": list(comparisons), "facts": dict(facts or {})}
+    return result | {key: value for key, value in optional.items() if value}
+
+
+def check_result(result: Any, source: str) -> Result:
+    """Return a result that keeps to the schema; DataError with `source` and the first problem otherwise."""
+    found = result.get("schema") if isinstance(result, dict) else None
+    if found != SCHEMA:
+        its = f'is of the schema "{found[:80]}"' if isinstance(found, str) else "names no schema"
+        raise DataError(f'{source} {its}; expected "{SCHEMA}".')
+    if problem := jsonschema.exceptions.best_match(_validator().iter_errors(result)):
+        what = " ".join(problem.message.split())[:200]
+        raise DataError(f"{source} is not a result of {SCHEMA}: {_place(problem)}{what}.")
+    return result
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Check a result and write it as JSON, whole or not at all."""
+    check_result(result, "the result")
+    write_atomically(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def read_result(path: Path) -> Result:
+    """Read a result, or the finished rows of a `RowLog`; DataError with the file and the first problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not JSON: it is not text in UTF-8.") from error
+    if path.suffix == ".partial":
+        return check_result(_from_lines(text, path), str(path))
+    return check_result(parse_json(text, str(path)), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """Parse JSON, without the NaN and Infinity that Python would take; DataError with the place of the mistake."""
+    try:
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{source} is not JSON: {error}.") from error
+
+
+def _from_lines(text: str, path: Path) -> Any:
+    """A result from a header line and one line a row; a last line that was not finished is left out."""
+    lines = text.split("\n")[:-1]
+    whole = [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
+    if not whole or not isinstance(whole[0], dict):
+        raise DataError(f"{path} holds no finished row.")
+    return {**whole[0], "rows": whole[1:], "facts": {"ended_early": True}}
+
+
+@cache
+def _commit() -> str:
+    """The commit of the code that runs; a later one in the same folder is not what was measured."""
+    return source_commit()
+
+
+def _plain(value: Any, what: str) -> int | float:
+    """A number as JSON has it, which NumPy's own types are not; DataError where it is not finite."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if not math.isfinite(number):
+        raise DataError(f"{what} is {number}; expected a finite number.")
+    return number
+
+
+def _place(problem: jsonschema.ValidationError) -> str:
+    path = problem.json_path.removeprefix("$").removeprefix(".")
+    return f"{path}: " if path else ""
+
+
+def _refuse_number(name: str) -> float:
+    raise ValueError(f"it holds {name[:40]}, which is not a finite number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse_number(digits)
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))

@@ -1,0 +1,1 @@
+"""Which models are timed, and how they take turns."""

@@ -1,0 +1,146 @@
+"""The only place that builds a peer from its public description: a MobileNetV3-Small detector on PCEN, raw PCM in."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.audio import SAMPLE_RATE_HZ
+from distill.models.hear_front_end import (
+    FRAME_SAMPLES,
+    HOP_SAMPLES,
+    MEL_MAX_HZ,
+    N_FRAMES,
+    PCEN_ALPHA,
+    PCEN_DELTA,
+    PCEN_FLOOR,
+    smoothing_matrix,
+)
+from distill.models.phone_front_end import dft_weights, hann_window, mel_weights
+
+N_MELS = 48
+N_EVENTS = 8
+HEAD_CHANNELS = 576
+SQUEEZE = 4
+
+
+class Bottleneck(NamedTuple):
+    """A row of the table in Howard et al. 2019 (arXiv:1905.02244, table 2)."""
+
+    kernel: int
+    expanded: int
+    n_out: int
+    squeezes: bool
+    activation: type[nn.Module]
+    stride: int
+
+
+BOTTLENECKS = (
+    Bottleneck(3, 16, 16, True, nn.ReLU, 2),
+    Bottleneck(3, 72, 24, False, nn.ReLU, 2),
+    Bottleneck(3, 88, 24, False, nn.ReLU, 1),
+    Bottleneck(5, 96, 40, True, nn.Hardswish, 2),
+    Bottleneck(5, 240, 40, True, nn.Hardswish, 1),
+    Bottleneck(5, 240, 40, True, nn.Hardswish, 1),
+    Bottleneck(5, 120, 48, True, nn.Hardswish, 1),
+    Bottleneck(5, 144, 48, True, nn.Hardswish, 1),
+    Bottleneck(5, 288, 96, True, nn.Hardswish, 2),
+    Bottleneck(5, 576, 96, True, nn.Hardswish, 1),
+    Bottleneck(5, 576, 96, True, nn.Hardswish, 1),
+)
+
+
+class PcenFrontEnd(nn.Module):
+    """PCEN of a 48-band mel spectrogram, 200 frames: what the released event detectors take.
+
+    Cheaper than their own graph, in the peer's favour: only the DFT bins inside a mel filter, framing without a copy
+    for each frame, the smoother as one matrix, and the power 0.8 as a product of logarithms.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        bins = np.arange(1, FRAME_SAMPLES // 2)
+        mel = mel_weights(bins * SAMPLE_RATE_HZ / FRAME_SAMPLES, N_MELS, 0.0, MEL_MAX_HZ)
+        for name, matrix in {
+            "dft": np.concatenate(dft_weights(bins)) * hann_window(),
+            "mel": np.concatenate([mel, mel]).T,
+            "smoother": smoothing_matrix(),
+        }.items():
+            self.register_buffer(name, torch.tensor(np.ascontiguousarray(matrix), dtype=torch.float32))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Map a waveform (batch, 32000) to PCEN (batch, 1, 200, 48)."""
+        spectrum = F.linear(_frames(waveform), self.dft)
+        energy = F.linear(spectrum * spectrum, self.mel)
+        smooth = torch.matmul(self.smoother, energy)
+        gained = energy * torch.exp(-PCEN_ALPHA * torch.log(smooth + PCEN_FLOOR))
+        return (torch.sqrt(gained + PCEN_DELTA) - math.sqrt(PCEN_DELTA)).unsqueeze(1)
+
+
+def _frames(waveform: Tensor) -> Tensor:
+    """Cut a waveform into frames of 400 samples every 160, shape (batch, 200, 400), zeros after the end."""
+    hops = F.pad(waveform, (0, 2 * HOP_SAMPLES)).reshape(-1, N_FRAMES + 2, HOP_SAMPLES)
+    return torch.cat([hops[:, :-2], hops[:, 1:-1], hops[:, 2:, : FRAME_SAMPLES - 2 * HOP_SAMPLES]], dim=2)
+
+
+class Squeeze(nn.Module):
+    """Squeeze-and-excite with a quarter of the channels and a hard sigmoid."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        narrow = max(8, int(channels / SQUEEZE + 4) // 8 * 8)
+        self.reduce = nn.Conv2d(channels, narrow, 1)
+        self.expand = nn.Conv2d(narrow, channels, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Scale each channel of (batch, channels, time, mel)."""
+        pooled = F.adaptive_avg_pool2d(maps, 1)
+        return maps * F.hardsigmoid(self.expand(F.relu(self.reduce(pooled))))
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, squeeze where the table says so, projection, and a residual."""
+
+    def __init__(self, n_in: int, its: Bottleneck):
+        super().__init__()
+        layers = [] if its.expanded == n_in else [*_normed(n_in, its.expanded, 1), its.activation()]
+        layers += [*_normed(its.expanded, its.expanded, its.kernel, its.stride, its.expanded), its.activation()]
+        layers += [Squeeze(its.expanded)] if its.squeezes else []
+        self.layers = nn.Sequential(*layers, *_normed(its.expanded, its.n_out, 1))
+        self.has_residual = its.stride == 1 and n_in == its.n_out
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (batch, n_in, time, mel) to (batch, n_out, time / stride, mel / stride)."""
+        return maps + self.layers(maps) if self.has_residual else self.layers(maps)
+
+
+def _normed(n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return [convolution, nn.BatchNorm2d(n_out)]
+
+
+class MobileNetV3Detector(nn.Module):
+    """MobileNetV3-Small, alpha 1.0, over 200 x 48 PCEN, with eight independent sigmoids: 0.94 million parameters.
+
+    Without the 1024-wide layer that ImageNet's version has before its classes, which the released detector's
+    one million parameters have no room for. Weights are random: only its cost is of interest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front_end = PcenFrontEnd()
+        blocks, n_in = [], 16
+        for its in BOTTLENECKS:
+            blocks.append(InvertedResidual(n_in, its))
+            n_in = its.n_out
+        stem = [*_normed(1, 16, 3, 2), nn.Hardswish()]
+        self.body = nn.Sequential(*stem, *blocks, *_normed(n_in, HEAD_CHANNELS, 1), nn.Hardswish())
+        self.events = nn.Linear(HEAD_CHANNELS, N_EVENTS)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Map a waveform (1, 32000) to eight probabilities (1, 8)."""
+        maps = self.body(self.front_end(waveform))
+        return torch.sigmoid(self.events(F.adaptive_avg_pool2d(maps, 1).flatten(1)))

@@ -1,0 +1,1 @@
+"""Hears a stream of any length in flat memory."""

@@ -1,0 +1,1 @@
+"""What is learnt from: manifests, labels, stores and shards."""

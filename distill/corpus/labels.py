@@ -1,0 +1,61 @@
+"""The only place that maps the packs' labels to the event labels, and says what a label's absence means."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from distill.models.student import EVENT_LABELS
+
+PACK_LABEL_TO_EVENT = {
+    "cough": "cough",
+    "snore": "snore",
+    "snoring": "snore",
+    "breathing": "breathing",
+    "sigh": "breathing",
+    "pant": "breathing",
+    "sneeze": "sneeze",
+    "throat_clear": "throat_clear",
+    "laugh": "laugh",
+    "speech": "speech",
+    "whisper": "speech",
+    "cry": "cry",
+}
+
+# A recording with one of these is known not to hold a cough, whatever a model says of it.
+COUGH_FREE_LABELS = frozenset({"noise", "speech", "laugh", "breathing", "sneeze", "cry", "vocal_burst", "snore"})
+
+
+def event_labels_of(pack_labels: Iterable[str]) -> set[str]:
+    """Return the event labels that a pack's labels name."""
+    return {PACK_LABEL_TO_EVENT[label] for label in pack_labels if label in PACK_LABEL_TO_EVENT}
+
+
+def positives(pack_labels: Iterable[str]) -> np.ndarray:
+    """Return 1.0 for each event label that the pack names, shape (n_events,), float32."""
+    named = event_labels_of(pack_labels)
+    return np.array([label in named for label in EVENT_LABELS], dtype=np.float32)
+
+
+def is_cough_free(pack_labels: tuple[str, ...]) -> bool:
+    """Whether the pack's labels exclude a cough."""
+    return "cough" not in pack_labels and bool(COUGH_FREE_LABELS & set(pack_labels))
+
+
+def soft_event_targets(pack_labels: tuple[str, ...], teacher_scores: np.ndarray) -> np.ndarray:
+    """Combine a pack's labels with an event teacher's scores.
+
+    A label that the pack names is 1; a cough that it excludes is 0; the others are the teacher's scores.
+
+    Parameters
+    ----------
+    pack_labels : labels of the manifest; empty where unlabelled
+    teacher_scores : array, shape (..., n_events), in [0, 1]
+
+    Returns
+    -------
+    array, shape of `teacher_scores`, float32
+    """
+    targets = np.maximum(teacher_scores, positives(pack_labels)).astype(np.float32)
+    if is_cough_free(pack_labels):
+        targets[..., EVENT_LABELS.index("cough")] = 0.0
+    return targets

@@ -1,0 +1,1 @@
+"""Teaches the student what labels and teachers know."""

@@ -1,0 +1,248 @@
+"""The only place where a corpus is cut into crops and the teachers' targets for each crop are computed and kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+import typer
+from rich.progress import track
+from torch import Tensor
+
+from core.clips import CLIP_SAMPLES
+from core.errors import DataError, exit_on_error
+from distill.corpus.waveform_store import WaveformStore
+from distill.distillation.teachers import Teacher, load_teacher
+from distill.distillation.tflite_teacher import YamnetTeacher
+
+CROP_HOP_SAMPLES = 16_000
+OFFSET_GRID_SAMPLES = 640
+MAX_CROPS_PER_RECORDING = 12
+MAX_BLOCK_SIZE = 512
+EVENTS_FILE = "events.npz"
+EMBEDDINGS_FILE = "embeddings.npz"
+_BATCH = 64
+_SPARE_AXES = 32
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Crops of a waveform store and what the teachers say of them.
+
+    ``row`` (n,) and ``offset`` (n,): the recording and its first sample; ``scores`` (n, n_events) in [0, 1], float32,
+    of the event teacher; ``embedding`` (n, d), float32, of the embedding teachers, as `balance` leaves it.
+    """
+
+    row: np.ndarray
+    offset: np.ndarray
+    scores: np.ndarray
+    embedding: np.ndarray
+
+    @classmethod
+    def load(cls, folder: Path) -> "Targets":
+        """Read what `save_events` and `save_embeddings` wrote into `folder`; anything else raises `DataError`."""
+        events, embeddings = (_load(folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE))
+        if any(not np.array_equal(events[name], embeddings[name]) for name in ("row", "offset")):
+            raise DataError(
+                f"{EVENTS_FILE} and {EMBEDDINGS_FILE} in {folder} are of different crops: compute both again"
+            )
+        scores, embedding = events["values"].astype(np.float32), embeddings["values"].astype(np.float32)
+        return cls(events["row"], events["offset"], scores, embedding)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("row", "offset", "values")}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path} does not hold targets: {error}") from error
+
+
+def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
+    """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
+    partial.replace(path)
+
+
+def crop_offsets(n_samples: int) -> list[int]:
+    """First samples of the crops of a recording: each second, on the 40-ms grid, at most 12, evenly spread."""
+    last = max(0, n_samples - CLIP_SAMPLES) // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
+    n_crops = min(MAX_CROPS_PER_RECORDING, 1 + -(-last // CROP_HOP_SAMPLES))
+    grid = np.linspace(0, last, n_crops) // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
+    return sorted({int(offset) for offset in grid})
+
+
+def cut_crop(waveform: np.ndarray, offset: int) -> np.ndarray:
+    """Cut 2 s of an int16 recording at `offset`, tiled where it is shorter; shape (32000,), float32."""
+    piece = waveform[offset : offset + CLIP_SAMPLES].astype(np.float32) / 32768
+    return piece if len(piece) == CLIP_SAMPLES else np.resize(piece, CLIP_SAMPLES)
+
+
+def all_crops(store: WaveformStore) -> list[tuple[int, int]]:
+    """List the crops (row, offset) of the training and validation recordings."""
+    rows = store.indices("train") + store.indices("validation")
+    return [(row, offset) for row in rows for offset in crop_offsets(len(store.waveform(row)))]
+
+
+def save_events(store: WaveformStore, teacher: YamnetTeacher, folder: Path) -> None:
+    """Run the event teacher over every crop and keep its scores in `folder`."""
+    crops = all_crops(store)
+    save_values(folder / EVENTS_FILE, crops, _event_scores(store, crops, teacher))
+
+
+def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> None:
+    """Run the embedding teacher over every crop and keep the balanced embeddings in `folder`."""
+    crops = all_crops(store)
+    embedding = _embeddings(store, crops, teacher)
+    if not np.isfinite(embedding).all():
+        raise DataError(f"the teacher {teacher.name} gives embeddings that are not finite")
+    blocks = np.split(embedding, np.cumsum(teacher.block_sizes)[:-1], axis=1)
+    if any(np.all(block == block[0]) for block in blocks):
+        raise DataError(f"the teacher {teacher.name} gives every crop the same embedding, or one of them does")
+    save_values(folder / EMBEDDINGS_FILE, crops, balance(embedding, teacher.block_sizes), teacher.fingerprint)
+
+
+def ensure_embeddings(store: WaveformStore, spec: str, folder: Path) -> None:
+    """Keep the embeddings of the teacher `spec` in `folder`, unless they are there; another teacher's are not replaced.
+
+    Raises
+    ------
+    DataError : the embeddings in `folder` are of another teacher.
+    """
+    teacher, path = load_teacher(spec), folder / EMBEDDINGS_FILE
+    if not path.exists():
+        save_embeddings(store, teacher, folder)
+    elif (found := teacher_of(path)) != teacher.fingerprint:
+        raise DataError(
+            f"{path} holds the embeddings of {found or 'a teacher that it does not name'}, not of {teacher.name} "
+            f"({teacher.fingerprint}): name another folder, or remove that file"
+        )
+
+
+def balance(embedding: np.ndarray, block_sizes: Sequence[int]) -> np.ndarray:
+    """Centre and scale each value over the crops, then each block, so that every teacher weighs the same.
+
+    Parameters
+    ----------
+    embedding : array, shape (n, d), float32
+        The teachers' embeddings side by side; ``block_sizes`` sums to d.
+
+    Returns
+    -------
+    array, shape (n, sum of the blocks' sizes), float32
+        A block of more than `MAX_BLOCK_SIZE` values has become its first principal components, as many as that or as
+        there are crops. The mean square of a value is 1 on average, and each block has the same share of the whole. A
+        value that never changes is 0; so is a block of such values.
+    """
+    scaled = (embedding - embedding.mean(axis=0)) / (embedding.std(axis=0) + 1e-6)
+    blocks = [_principal(block) for block in np.split(scaled, np.cumsum(block_sizes)[:-1], axis=1)]
+    share = sum(block.shape[1] for block in blocks) / len(blocks)
+    return np.concatenate([block * np.sqrt(share / max(_mean_square_norm(block), 1e-12)) for block in blocks], axis=1)
+
+
+def _principal(block: np.ndarray) -> np.ndarray:
+    """Centred values (n, d) as their first principal components, strongest first, where d is above `MAX_BLOCK_SIZE`."""
+    n_components = min(MAX_BLOCK_SIZE, len(block))
+    if block.shape[1] <= MAX_BLOCK_SIZE:
+        return block
+    return block @ principal_axes(block, n_components)
+
+
+def principal_axes(values: np.ndarray, n_axes: int) -> np.ndarray:
+    """First axes of centred values (n, d), strongest first, shape (d, n_axes); the same for the same values."""
+    return first_axes(torch.from_numpy(values), n_axes).numpy()
+
+
+def first_axes(values: Tensor, n_axes: int) -> Tensor:
+    """First axes of centred values (n, d) on any device, strongest first, shape (d, n_axes).
+
+    Found from a few more random ones (Halko et al. 2011, arXiv:0909.4061): all 24,576 of a ViT-L would take minutes.
+    """
+    with torch.random.fork_rng([values.device] if values.is_cuda else []):
+        torch.manual_seed(0)
+        return torch.svd_lowrank(values, q=min(n_axes + _SPARE_AXES, *values.shape), niter=4)[2][:, :n_axes]
+
+
+def _mean_square_norm(block: np.ndarray) -> float:
+    return float(np.square(block).sum(axis=1).mean())
+
+
+def teacher_of(path: Path) -> str:
+    """Return the fingerprint of the teacher of an npz, empty where it names none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["teacher"]) if "teacher" in file else ""
+    except (OSError, ValueError, BadZipFile) as error:
+        raise DataError(f"{path} does not hold targets: {error}") from error
+
+
+def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:
+    rows = sorted({row for row, _ in crops})
+    frame_scores = {
+        row: teacher.scores(store.waveform(row)) for row in track(rows, description=f"{teacher.name} scores")
+    }
+    return np.stack([_scores_of_crop(frame_scores[row], offset) for row, offset in crops])
+
+
+def _scores_of_crop(frame_scores: np.ndarray, offset: int) -> np.ndarray:
+    """Maximum over the frames whose centre lies inside the crop; the nearest frame where none does."""
+    centres = (np.arange(len(frame_scores)) * YamnetTeacher.HOP_SAMPLES) + YamnetTeacher.FRAME_SAMPLES // 2
+    inside = (centres >= offset) & (centres < offset + CLIP_SAMPLES)
+    if not inside.any():
+        inside[np.argmin(np.abs(centres - offset - CLIP_SAMPLES // 2))] = True
+    return frame_scores[inside].max(axis=0)
+
+
+def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Teacher) -> np.ndarray:
+    batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
+    embeddings = []
+    for batch in track(batches, description=f"{teacher.name} embeddings"):
+        waveforms = np.stack([cut_crop(store.waveform(row), offset) for row, offset in batch])
+        with torch.inference_mode():
+            embeddings.append(teacher.embed(torch.from_numpy(waveforms)).float().numpy())
+    return np.concatenate(embeddings)
+
+
+app = typer.Typer(add_completion=False)
+StoreOption = Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")]
+TEACHER_HELP = (
+    "mae:CHECKPOINT, hear:FOLDER or hear:HUB_ID in google/hear-pytorch's layout, tflite:MODEL with a waveform input, "
+    "tflite-inner:MODEL (what its last layer takes, where its outputs are classes), or several joined by +, for "
+    "instance mae:runs/pretrain/final.pt+tflite-inner:yamnet.tflite."
+)
+OutOption = Annotated[Path, typer.Option(help="Folder of the targets.")]
+
+
+@app.command()
+def events(
+    store: StoreOption, out: OutOption, yamnet: Annotated[Path, typer.Option(help="YAMNet as .tflite.")]
+) -> None:
+    """Score every crop with the event teacher, once."""
+    with exit_on_error("targets"):
+        save_events(WaveformStore.open(store), YamnetTeacher(yamnet), out)
+
+
+@app.command()
+def embeddings(
+    store: StoreOption,
+    out: OutOption,
+    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)],
+) -> None:
+    """Embed every crop with the embedding teacher, once."""
+    with exit_on_error("targets"):
+        save_embeddings(WaveformStore.open(store), load_teacher(teacher), out)
+
+
+def main() -> None:
+    """Entry point of ``python -m distill.distillation.targets``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Measures a bundle on labelled and on composed recordings."""

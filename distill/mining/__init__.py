@@ -1,0 +1,1 @@
+"""Finds clips with health sounds in unlabelled recordings."""

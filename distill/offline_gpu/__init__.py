@@ -1,0 +1,1 @@
+"""Pretraining on one GPU machine without a network."""

@@ -1,0 +1,1 @@
+"""Pretrains the masked autoencoder."""

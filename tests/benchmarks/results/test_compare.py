@@ -1,0 +1,306 @@
+"""Two results of the same thing cannot be told apart, one a tenth slower is found, machines are not mixed."""
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from benchmarks import command
+from benchmarks.results.compare import compare_results
+from benchmarks.results.matching import check_same_machine, match_rows
+from benchmarks.results.result import (
+    Result,
+    describe_run,
+    make_result,
+    make_row,
+    read_result,
+    timing_metrics,
+    write_result,
+)
+from benchmarks.results.verdicts import CANNOT_TELL, FASTER, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
+from benchmarks.results.yardstick import YARDSTICK, load_yardstick
+from benchmarks.timing.contenders import OURS, PEER
+from benchmarks.timing.interleaved import Contender, time_interleaved
+from benchmarks.timing.timed_rows import timed_row
+from benchmarks.workstation import latency_subjects
+from core.errors import DataError
+
+RUN, PEERS_RUN = describe_run(1, "xnnpack", b"ours"), describe_run(1, "xnnpack", b"a peer")
+
+
+def row(samples_ms: np.ndarray, name: str = "ours", role: str = OURS, **changes: object) -> dict:
+    run = (RUN if role == OURS else PEERS_RUN) | changes
+    return make_row(
+        name, "model", run, timing_metrics(samples_ms, 2.0), 2.0, len(samples_ms), samples_ms, {"role": role}
+    )
+
+
+def result(*rows: dict) -> Result:
+    return make_result("latency", "in turns", rows)
+
+
+def shared_machine(seed: int, n_runs: int = 200, ms: float = 2.0, whole: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Times of a model and of a peer in the same rounds: neighbours slow spells of them, `whole` slows all of them."""
+    generator = np.random.default_rng(seed)
+    spells = np.repeat(generator.random(-(-n_runs // 10)) < generator.uniform(0.2, 0.5), 10)[:n_runs]
+    load = whole * np.where(spells, generator.uniform(1.1, 1.6, n_runs), 1.0)
+    own = [np.exp(generator.normal(0, 0.015, n_runs)) + (generator.random(n_runs) < 0.05) * 3 for _ in range(2)]
+    return ms * load * own[0], 3.0 * load * own[1]
+
+
+def test_two_runs_of_the_same_thing_cannot_be_told_apart_whatever_the_neighbours_do():
+    for seed in range(20):
+        (first, our_peer), (second, their_peer) = shared_machine(seed), shared_machine(seed + 1000)
+        found = compare_samples(first, second, (our_peer, their_peer), MARGIN)
+        assert found.verdict == CANNOT_TELL, (seed, found)
+        assert found.low <= found.value <= found.high
+
+
+def test_a_model_that_takes_a_tenth_more_is_found_and_one_that_takes_a_tenth_less():
+    for seed in range(20):
+        (first, our_peer), (second, their_peer) = shared_machine(seed), shared_machine(seed + 1000, ms=2.2)
+        slower = compare_samples(first, second, (our_peer, their_peer), MARGIN)
+        faster = compare_samples(second, first, (their_peer, our_peer), MARGIN)
+        assert (slower.verdict, faster.verdict) == (SLOWER, FASTER), (seed, slower)
+        assert slower.value == pytest.approx(1.1, abs=0.04)
+
+
+def test_a_machine_that_was_slower_as_a_whole_is_known_by_what_is_the_same_in_both():
+    for seed in range(20):
+        (first, our_peer), (second, their_peer) = shared_machine(seed), shared_machine(seed + 1000, whole=1.3)
+        assert compare_samples(first, second, None, MARGIN_ALONE).verdict == SLOWER
+        beside = compare_samples(first, second, (our_peer, their_peer), MARGIN)
+        assert beside.verdict == CANNOT_TELL and beside.value == pytest.approx(1, abs=0.04), (seed, beside)
+
+
+def test_a_stretch_of_slow_rounds_counts_as_one_and_not_as_many():
+    steady = np.random.default_rng(0).normal(2, 0.02, 200)
+    disturbed = steady.copy()
+    disturbed[:110] *= 1.2
+    assert compare_samples(steady, disturbed, None, 0.03).verdict == CANNOT_TELL
+
+
+def test_the_margin_is_never_less_than_the_restlessness_of_single_rounds():
+    generator = np.random.default_rng(0)
+    busy, idle = np.exp(generator.normal(0, 0.3, 1000)), np.exp(generator.normal(0, 0.01, 1000))
+    between = 0.3 * (1.6449 - 1.0364) / 2  # half of what lies from the 5th to the 15th percentile
+    assert compare_samples(busy, 1.1 * busy, None, 0.03).margin == pytest.approx(math.expm1(between), rel=0.25)
+    assert compare_samples(busy, 1.1 * busy[::-1], None, 0.03).verdict == CANNOT_TELL
+    assert compare_samples(idle, 1.1 * idle[::-1], None, 0.03).verdict == SLOWER
+    assert compare_samples(idle, busy, None, 0.03).margin == compare_samples(busy, idle, None, 0.03).margin > 0.06
+
+
+def skip_if_busy(comparison: dict) -> None:
+    if comparison["margin"] > 1.1 * MARGIN:
+        pytest.skip(f"the machine is too busy to tell a tenth: rounds lie {100 * comparison['margin']:.0f} % apart")
+
+
+def test_medians_alone_have_a_ratio_but_no_verdict():
+    found = compare_samples(2.0, 4.0, None, 0.03)
+    assert (found.value, found.low, found.high, found.verdict) == (2.0, None, None, CANNOT_TELL)
+    runs = np.array([3.0, 4.0, 9.0])
+    assert compare_samples(2.0, runs, None, 0.03).value == pytest.approx(2.0)  # medians, not the runs' fast state
+
+
+def row_of_rounds(round_ms: np.ndarray, name: str = "ours", role: str = OURS) -> dict:
+    """A row of a tool that tells no single runs, as `tussis-benchmark phone` merges its rounds."""
+    facts = {"role": role, "round_ms": list(round_ms)}
+    run = RUN if role == OURS else PEERS_RUN
+    return make_row(name, "model", run, {"p50_ms": float(np.median(round_ms))}, 2.0, 50 * len(round_ms), None, facts)
+
+
+def test_rounds_stand_for_runs_where_a_tool_tells_none_if_there_are_enough():
+    (ours, peers), (slower, their_peers) = shared_machine(3, 12), shared_machine(4, 12, ms=3.0)
+    first = result(row_of_rounds(ours), row_of_rounds(peers, "YAMNet", PEER))
+    second = result(row_of_rounds(slower), row_of_rounds(their_peers, "YAMNet", PEER))
+    found, _ = compare_results(first, second)
+    assert (found["verdict"], found["reference"]) == (SLOWER, "YAMNet")
+    assert found["low"] <= found["value"] <= found["high"] and found["value"] == pytest.approx(1.5, abs=0.1)
+    few, _ = compare_results(*(result(*map(cut_to_four_rounds, its["rows"])) for its in (first, second)))
+    assert (few["verdict"], few["low"], few["reference"]) == (CANNOT_TELL, None, None)
+
+
+def cut_to_four_rounds(row: dict) -> dict:
+    return {**row, "facts": {**row["facts"], "round_ms": row["facts"]["round_ms"][:4]}}
+
+
+times = st.lists(st.floats(0.001, 1000), min_size=1, max_size=40).map(np.array)
+opposite = {SLOWER: FASTER, FASTER: SLOWER, CANNOT_TELL: CANNOT_TELL}
+
+
+@settings(max_examples=20)
+@given(first=times, second=times)
+def test_changing_sides_turns_the_ratio_and_the_verdict_round(first, second):
+    there, back = compare_samples(first, second, None, 0.05), compare_samples(second, first, None, 0.05)
+    assert there.value * back.value == pytest.approx(1)
+    assert (there.low * back.high, there.high * back.low) == (pytest.approx(1), pytest.approx(1))
+    assert back.verdict == opposite[there.verdict]
+
+
+@settings(max_examples=20)
+@given(runs=times, factor=st.floats(0.1, 10))
+def test_the_unit_of_time_changes_nothing_and_a_result_beside_itself_is_the_same(runs, factor):
+    assert compare_samples(runs, runs, None, 0.0).verdict == CANNOT_TELL
+    found, scaled = (compare_samples(its, its * 1.5, None, 0.05) for its in (runs, runs * factor))
+    assert found.value == pytest.approx(scaled.value) == pytest.approx(1.5)
+
+
+def test_rows_are_matched_by_name_stage_threads_and_delegate_beside_a_shared_peer():
+    ours, peers = shared_machine(0)
+    first = result(row(ours), row(peers, "YAMNet", PEER), row(ours, "gone"), row(ours, threads=2))
+    second = result(row(peers, "YAMNet", PEER), row(ours), row(ours, threads=4))
+    yamnet, matched = match_rows(first, second)
+    assert (matched.key.name, matched.key.threads, matched.reference_name) == ("ours", 1, "YAMNet")
+    assert (yamnet.key.name, yamnet.reference_name) == ("YAMNet", None)
+    other_peer = result(row(ours), row(peers, "YAMNet", PEER, model_sha256="0" * 64))
+    assert [its.reference_name for its in match_rows(first, other_peer)] == [None, None]
+    yardsticks = [row(peers, YARDSTICK, YARDSTICK, stage=YARDSTICK, model_sha256=None) for _ in range(2)]
+    beside_it, _ = match_rows(result(row(ours), yardsticks[0]), result(row(ours), yardsticks[1]))
+    assert beside_it.reference_name == YARDSTICK
+    with pytest.raises(DataError, match="share no row"):
+        compare_results(first, result(row(ours, "other")))
+    with pytest.raises(DataError, match="more than once"):
+        compare_results(first, result(row(ours), row(ours)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cpu": "another"}, "differ in cpu"),
+        ({"os": "another"}, "differ in os"),
+        ({"runtime": "LiteRT 9"}, "differ in runtime"),
+        ({"governor": "powersave"}, "differ in governor"),
+        ({"threads": 2}, "differ in threads or delegate (1 thread(s), xnnpack and 2 thread(s), xnnpack)"),
+        ({"delegate": "builtin"}, "differ in threads or delegate"),
+    ],
+)
+def test_results_of_different_machines_are_refused_and_compared_only_by_force(tmp_path, change, words):
+    ours, _ = shared_machine(0)
+    paths = write_both(tmp_path, result(row(ours)), result(row(ours, **change)))
+    refused = run_compare(*paths)
+    assert refused.exit_code == 2 and words in refused.stderr and refused.stderr.count("\n") == 1
+    forced = run_compare(*paths, "--force")
+    assert forced.exit_code == 0 and words in forced.stderr and CANNOT_TELL in forced.stdout
+    assert check_same_machine(result(row(ours)), result(row(ours))) is None
+
+
+def write_both(folder: Path, first: Result, second: Result) -> tuple[Path, Path]:
+    write_result(folder / "a.json", first)
+    write_result(folder / "b.json", second)
+    return folder / "a.json", folder / "b.json"
+
+
+def run_compare(*arguments: object):
+    return CliRunner().invoke(command.app, ["compare", *(str(its) for its in arguments)])
+
+
+def test_the_command_says_what_is_slower_and_fails_above_a_limit(tmp_path):
+    (first, our_peer), (second, their_peer) = shared_machine(3), shared_machine(4, ms=2.4)
+    paths = write_both(
+        tmp_path,
+        result(row(first), row(our_peer, "YAMNet", PEER)),
+        result(row(second), row(their_peer, "YAMNet", PEER)),
+    )
+    out = tmp_path / "comparison.json"
+    said = run_compare(*paths, "--json", out)
+    assert said.exit_code == 0 and "slower" in said.stdout and "beside YAMNet, timed in the same rounds" in said.stdout
+    ours, yamnet = read_result(out)["comparisons"]
+    assert (ours["verdict"], ours["reference"]) == (SLOWER, "YAMNet") and 0.03 <= ours["margin"] < 0.06
+    assert (yamnet["margin"], yamnet["reference"]) == (0.1, None)
+    failed = run_compare(*paths, "--fail-above", 1.05)
+    assert failed.exit_code == 1 and "row(s) are slower by more than 1.05" in failed.stderr
+    assert run_compare(*paths, "--fail-above", 3).exit_code == 0
+    assert run_compare(paths[0], paths[0], "--fail-above", 1.0).exit_code == 0
+
+
+def test_a_peer_that_is_slower_fails_nothing(tmp_path):
+    idle = np.exp(np.random.default_rng(0).normal(0, 0.01, 200))
+    ours, slower_peer = row(idle), row(3 * idle[::-1], "YAMNet", PEER)
+    paths = write_both(tmp_path, result(ours, row(2 * idle, "YAMNet", PEER)), result(ours, slower_peer))
+    said = run_compare(*paths, "--fail-above", 1.05, "--json", tmp_path / "c.json")
+    verdicts = {its["name"]: its["verdict"] for its in read_result(tmp_path / "c.json")["comparisons"]}
+    assert verdicts["YAMNet"] == SLOWER and said.exit_code == 0
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    (tmp_path / "old.json").write_text('{"schema": "tussis.latency/1"}')
+    (tmp_path / "broken.json").write_text("{")
+    good, _ = write_both(tmp_path, result(row(shared_machine(0)[0])), result())
+    for name, words in (
+        ("old.json", 'is of the schema "tussis.latency/1"'),
+        ("broken.json", "is not JSON"),
+        ("gone.json", "cannot be read"),
+        ("b.json", "share no row"),
+    ):
+        refused = run_compare(good, tmp_path / name)
+        assert refused.exit_code == 2 and words in refused.stderr and refused.stderr.startswith("tussis-benchmark: ")
+
+
+@pytest.mark.slow
+def test_real_work_that_is_slowed_by_a_tenth_is_found_and_the_same_work_is_not():
+    """Real computations, timed twice by the benchmark's own loop: one unit of work more in ten is found."""
+    matrix = np.random.default_rng(1).normal(size=(32, 32)).astype(np.float32)
+
+    def work(n_units: int):
+        def run() -> None:
+            for _ in range(n_units * 10):
+                matrix @ matrix
+
+        return run
+
+    def measured(n_units: int) -> Result:
+        ours = Contender("ours", work(n_units), 2.0, 0.0, {"role": OURS}, content=b"ours")
+        pairs = (ours, load_yardstick())
+        timings = time_interleaved(pairs, min_runs=4000)
+        return result(*(timed_row(contender, timing, 1) for contender, timing in zip(pairs, timings, strict=True)))
+
+    first, again, slowed = measured(20), measured(20), measured(22)
+    assert compare_results(first, again)[0]["verdict"] == CANNOT_TELL
+    found, undone = compare_results(first, slowed)[0], compare_results(slowed, again)[0]
+    skip_if_busy(found)
+    skip_if_busy(undone)
+    assert (found["verdict"], undone["verdict"]) == (SLOWER, FASTER)
+
+
+def slowed_by_a_tenth(contender: Contender) -> Contender:
+    """The same model, whose every run goes on for a tenth of the time that it took."""
+
+    def run() -> None:
+        start_s = time.perf_counter()
+        contender.run()
+        end_s = start_s + 1.1 * (time.perf_counter() - start_s)
+        while time.perf_counter() < end_s:
+            pass
+
+    return replace(contender, run=run)
+
+
+@pytest.mark.slow
+def test_two_latency_results_of_the_shipped_bundle_cannot_be_told_apart_and_a_model_slowed_by_a_tenth_is(
+    tmp_path, monkeypatch
+):
+    """The real command, twice; then with a model that really takes a tenth longer."""
+
+    def measured(name: str) -> Result:
+        options = ["--yamnet", str(tmp_path / "gone"), "--runs", "400", "--json", str(tmp_path / name)]
+        said = CliRunner().invoke(command.app, ["latency", *options])
+        assert said.exit_code == 0, said.stderr
+        return read_result(tmp_path / name)
+
+    first, second = measured("a.json"), measured("b.json")
+    load = latency_subjects.load_student_model
+    monkeypatch.setattr(latency_subjects, "load_student_model", lambda *its: slowed_by_a_tenth(load(*its)))
+    slow = measured("slow.json")
+    same, slowed = ({its["stage"]: its for its in compare_results(first, its)} for its in (second, slow))
+    skip_if_busy(same["model"])
+    skip_if_busy(slowed["model"])
+    assert {its["verdict"] for its in same.values()} == {CANNOT_TELL}
+    assert same["model"]["reference"] == YARDSTICK
+    assert slowed["model"]["verdict"] == SLOWER
+    assert {its["verdict"] for stage, its in slowed.items() if stage != "model"} == {CANNOT_TELL}

@@ -1,0 +1,227 @@
+"""A report shows results of any kind, needs nothing beside itself, and runs nothing that a result may hold."""
+
+import base64
+import html
+import re
+import resource
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from benchmarks import command
+from benchmarks.results.plots import PLOTS, draw_plot
+from benchmarks.results.report import draw_plots, plot_file, render_markdown, render_page
+from benchmarks.results.result import Result, describe_run, make_result, make_row, timing_metrics, write_result
+from benchmarks.results.row_log import RowLog
+from benchmarks.results.tables import words
+
+RUN = describe_run(1, "xnnpack", b"a model")
+TIMES = [1.0, 1.5, 2.0, 40.0]
+
+
+def latency_result(name: str = "ours") -> Result:
+    rows = [
+        make_row(name, "model", RUN, timing_metrics(TIMES, 2.0), 2.0, 4, TIMES, {"role": "ours"}),
+        make_row("YAMNet", "model", RUN, timing_metrics(TIMES, 1.0), 0.975, 4, TIMES, {"role": "peer"}),
+        make_row("yardstick", "yardstick", RUN, timing_metrics(TIMES), None, 4, TIMES),
+    ]
+    ratio = {"name": name, "to": "YAMNet", "stage": "model", "threads": 1, "delegate": "xnnpack"}
+    ratio |= {"value": 0.5, "low": 0.45, "high": 0.55}
+    return make_result(
+        "latency", "in turns", rows, [ratio], facts={"headline": "p50_ms", "instrument": [{"share": 0.01}]}
+    )
+
+
+def comparison_result() -> Result:
+    key = {"name": "ours", "stage": "model", "threads": 1, "delegate": "xnnpack"}
+    told = key | {"value": 1.1, "low": 1.08, "high": 1.12, "margin": 0.03, "verdict": "slower"}
+    untold = key | {"value": 1.1, "low": None, "high": None, "margin": 0.1, "verdict": "cannot tell", "stage": "phone"}
+    return make_result("comparison", "ratios", [], comparisons=[told, untold])
+
+
+def stages_result() -> Result:
+    shares = {"p50_ms": 1.0, "share_of_time": 0.6, "share_of_peak": 0.4}
+    return make_result("stages", "in turns", [make_row("ours", "body", RUN, shares, 2.0)])
+
+
+def new_kind() -> Result:
+    rows = [make_row("ours", "file", RUN, {"model_bytes": 750_000}, facts={"layer": "body.blocks.0", "list": [1]})]
+    rows.append(make_row("ours", "process", RUN, {"peak_bytes": 40_000_000, "auroc": 0.987654}))
+    return make_result("something_new", "weighed", rows)
+
+
+def run_report(*arguments: object):
+    return CliRunner().invoke(command.app, ["report", *(str(its) for its in arguments)])
+
+
+class Outside(HTMLParser):
+    """Collects scripts, and whatever a page would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Every element that runs or loads."""
+        loads = [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.found += [value for value in loads if not value.startswith("data:image/svg+xml;base64,")]
+        self.found += [tag] if tag in ("script", "iframe", "object", "embed", "link") else []
+        self.found += [name for name, _ in attrs if name.startswith("on")]
+
+
+def test_the_command_writes_a_table_and_a_page_that_needs_nothing_beside_itself(tmp_path):
+    for name, result in (("latency", latency_result()), ("diff", comparison_result()), ("new", new_kind())):
+        write_result(tmp_path / f"{name}.json", result)
+    said = run_report(
+        *(tmp_path / f"{name}.json" for name in ("latency", "diff", "new")), "--out", tmp_path / "a" / "b"
+    )
+    assert said.exit_code == 0, said.stderr
+    folder = tmp_path / "a" / "b"
+    assert sorted(path.name for path in folder.iterdir()) == ["diff.svg", "latency.svg", "report.html", "report.md"]
+    page, markdown = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    for text in (page, markdown):
+        for words_ in (
+            "Latency: latency.json",
+            "Something new: new.json",
+            "750,000",
+            "0.9877",
+            "body.blocks.0",
+            "slower",
+        ):
+            assert words_ in text
+        assert RUN["cpu"].replace("|", "\\|") in html.unescape(text) and RUN["commit"] in text
+    outside = Outside()
+    outside.feed(page)
+    assert outside.found == [] and page.count("<img") == 2
+    assert "| share |\n| ---: |\n| 0.01 |" in markdown
+    assert "| ours | model | 1 | xnnpack | 2 | 4 | 1.75 |" in markdown
+
+
+@pytest.mark.parametrize(
+    "result", [latency_result(), comparison_result(), stages_result()], ids=lambda its: its["kind"]
+)
+def test_a_plot_is_an_image_by_itself_and_the_same_each_time(result):
+    svg = draw_plot(result)
+    assert svg == draw_plot(result)
+    assert ElementTree.fromstring(svg.partition("<svg")[1] + svg.partition("<svg")[2]).tag.endswith("svg")
+    assert "<script" not in svg
+
+
+def test_a_kind_without_a_plot_and_a_result_with_nothing_to_draw_have_none():
+    assert draw_plot(new_kind()) is None
+    for kind in ("latency", "phone", "stages", "comparison"):
+        assert draw_plot(make_result(kind, "nothing", [])) is None
+
+
+def test_every_plot_that_is_registered_is_there():
+    import importlib
+
+    for plot in PLOTS.values():
+        assert callable(getattr(importlib.import_module(plot.module), plot.function))
+
+
+evil = st.sampled_from(
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a | b\nc", "](javascript:x)", "$x$"]
+)
+
+
+@settings(max_examples=10)
+@given(name=evil | st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_what_a_result_holds_is_shown_and_never_run(name):
+    results = {name: new_kind() | {"protocol": name}, "plotted": latency_result(name)}
+    page = render_page(results, draw_plots(results))
+    outside = Outside()
+    outside.feed(page)
+    assert outside.found == []
+    table = to_markdown_rows(
+        render_markdown({"a.json": make_result("memory", "m", [make_row(name, "x", RUN, {"b": 1})])}, {})
+    )
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} <= {8, 3}
+    assert "<" not in "".join(table)
+
+
+def to_markdown_rows(markdown: str) -> list[str]:
+    return [line for line in markdown.splitlines() if line.startswith("|")]
+
+
+def test_values_are_in_words_for_people():
+    assert [words(its) for its in (None, [], True, 1234567, 0.123456, 12345.6, ["a", 2])] == [
+        *("-", "-", "yes", "1,234,567", "0.1235", "12,346", "a, 2")
+    ]
+    assert words({"before": 1.5, "after": None}) == "before 1.5, after -"
+
+
+def test_rows_of_a_run_that_ended_early_are_shown(tmp_path):
+    with pytest.raises(KeyboardInterrupt), RowLog(tmp_path / "a.json", "latency", "in turns") as log:
+        log.append(latency_result()["rows"][0])
+        raise KeyboardInterrupt
+    said = run_report(tmp_path / "a.json.partial", "--out", tmp_path / "out")
+    assert said.exit_code == 0 and "ended early: yes" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_what_is_no_result_and_a_folder_that_cannot_be_made_are_refused(tmp_path):
+    (tmp_path / "old.json").write_text('{"schema": "tussis.benchmark/2"}')
+    write_result(tmp_path / "good.json", latency_result())
+    for arguments, said in (
+        ((tmp_path / "old.json", "--out", tmp_path / "out"), 'is of the schema "tussis.benchmark/2"; expected'),
+        ((tmp_path / "gone.json", "--out", tmp_path / "out"), "cannot be read: No such file"),
+        ((tmp_path / "good.json", "--out", tmp_path / "old.json"), "cannot be made: File exists"),
+    ):
+        refused = run_report(*arguments)
+        assert refused.exit_code == 2 and said in refused.stderr and refused.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_of_one_name_keep_their_folders(tmp_path):
+    for folder in ("main", "branch"):
+        (tmp_path / folder).mkdir()
+        write_result(tmp_path / folder / "latency.json", latency_result())
+    paths = [tmp_path / folder / "latency.json" for folder in ("main", "branch")]
+    assert run_report(*paths, "--out", tmp_path / "out").exit_code == 0
+    assert all(str(path) in Path(tmp_path / "out" / "report.md").read_text() for path in paths)
+
+
+def test_the_image_in_the_page_is_the_plot():
+    plots = draw_plots({"a.json": latency_result()})
+    page = render_page({"a.json": latency_result()}, plots)
+    (found,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert base64.b64decode(html.unescape(found)).decode() == plots["a.json"] == draw_plot(latency_result())
+
+
+def test_the_markdown_links_the_plots_that_lie_beside_it(tmp_path):
+    write_result(tmp_path / "a (1).json", latency_result())
+    assert run_report(tmp_path / "a (1).json", "--out", tmp_path / "out").exit_code == 0
+    (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (tmp_path / "out" / "report.md").read_text(encoding="utf-8"))
+    assert (tmp_path / "out" / link).read_text(encoding="utf-8") == draw_plot(latency_result())
+    assert plot_file("../x/y.json") == "_x_y.svg" and plot_file("](javascript:x).json") == "_javascript_x_.svg"
+
+
+def test_every_command_is_listed_and_an_unknown_one_is_refused():
+    listed = CliRunner().invoke(command.app, ["--help"])
+    assert listed.exit_code == 0
+    for name in command.COMMANDS:
+        assert name in listed.stdout
+        assert CliRunner().invoke(command.app, [name, "--help"]).exit_code == 0
+    assert CliRunner().invoke(command.app, ["speed"]).exit_code == 2
+
+
+def test_the_axis_of_times_has_numbers_that_people_read():
+    svg = draw_plot(latency_result())
+    assert "mathdefault" not in svg and re.search(r"<text[^>]*>10</text>", svg)
+
+
+def test_a_full_disk_leaves_no_half_page(tmp_path):
+    write_result(tmp_path / "a.json", latency_result())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
+    try:
+        refused = run_report(tmp_path / "a.json", "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refused.exit_code == 2 and refused.stderr.endswith("report.html cannot be written: File too large.\n")
+    assert list((tmp_path / "out").iterdir()) == []
