@@ -11,7 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from core.pooling import probabilities
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
 from quantize.compare import cosines
 from quantize.outputs import Outputs
 

@@ -17,10 +17,9 @@ from core.files import check_writable, write_atomically
 from core.interpreter import LiteRtInterpreter
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.distill_student import load_student
 from distill.distillation.quantization_aware import learnt_ranges
 from distill.evaluation.composed_recordings import compose_recordings
-from distill.models.student import Student
+from distill.models.student import Student, load_student
 from quantize.activation_ranges import Ranges, calibrated_ranges, with_learnt_ranges
 from quantize.agreement_page import render_page
 from quantize.calibration_set import CALIBRATION_IDS, CalibrationSet, read_calibration_set

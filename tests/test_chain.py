@@ -25,9 +25,9 @@ import quantize.thresholds
 from core import screen_command
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EVENTS_FILE, all_crops, save_values
-from distill.models.student import EVENT_LABELS
 from quantize.recipe import read_recipe
 
 YAMNET = Path(__file__).resolve().parents[2] / "shared" / "models" / "yamnet.tflite"

@@ -21,7 +21,7 @@ from benchmarks.workstation.latency import YAMNET
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
-from distill.provenance import source_commit
+from distill.checkpoints import source_commit
 from quantize.operators import list_operators, read_model
 
 SCHEMA = "tussis.arm64/1"

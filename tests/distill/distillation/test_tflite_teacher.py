@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter
+from distill.corpus.labels import EVENT_LABELS
 from distill.distillation import tflite_teacher
 from distill.distillation.tflite_teacher import YAMNET_CLASSES, TfliteTeacher, YamnetTeacher, window_starts
-from distill.models.student import EVENT_LABELS
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "core" / "bundles" / "default" / "model.tflite"
