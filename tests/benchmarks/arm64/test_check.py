@@ -16,10 +16,10 @@ from benchmarks.arm64.debian import REPOSITORY, Arm64Root, compile_counter
 from benchmarks.arm64.guest import run_part
 from benchmarks.arm64.jobs import INT8, N_CLIPS, N_RANDOM, plan
 from benchmarks.arm64.packages import EmulationError, Preparation, fetched_bytes
-from benchmarks.arm64.parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 from core.errors import DataError, InterpreterError
 from quantize.operators import count_partitions, list_operators
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 PREPARED = Arm64Root(REPOSITORY / check.ROOT)
 COUNTS = [{"name": "int8 whole", "spread": 0.0, "dot_products": 3_000_000}]
