@@ -163,6 +163,13 @@ def test_without_its_tools_the_check_is_skipped_with_a_sentence_and_no_failure(m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_yamnet_is_looked_for_beside_the_project_by_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = run_check("--root", tmp_path / "arm64")
+    assert "YAMNet is left out: there is no file ../shared/models/yamnet.tflite" in done.stderr
+
+
 def fake_tools(folder: Path, apt_get: str) -> Path:
     """A folder for PATH with the tools' names, in which apt-get does what is given: no network is asked."""
     folder.mkdir()
