@@ -16,7 +16,7 @@ from core.clips import CLIP_S
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.corpus.manifests import ManifestRow
-from distill.distillation.tflite_teacher import YamnetTeacher
+from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
 from distill.models.student import EVENT_LABELS
 from quantize.operators import read_model
