@@ -194,7 +194,7 @@ def read_waveform(path: str | Path) -> np.ndarray:
         As `open_recording` and `RecordingReader.blocks`.
     """
     with open_recording(path) as recording:
-        return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz, SAMPLE_RATE_HZ)))
+        return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz)))
 
 
 class _SoundFileDecoder:

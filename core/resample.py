@@ -85,15 +85,15 @@ class Resampler:
         return np.concatenate(chunks)
 
 
-def resample(waveform: np.ndarray, from_hz: int, to_hz: int = 16_000) -> np.ndarray:
-    """A whole waveform, shape (n,), at another rate: float32, shape (ceil(n * to_hz / from_hz),)."""
-    resampler = Resampler(from_hz, to_hz)
+def resample(waveform: np.ndarray, from_hz: int) -> np.ndarray:
+    """A whole waveform, shape (n,), at 16 kHz: float32, shape (ceil(n * 16000 / from_hz),)."""
+    resampler = Resampler(from_hz)
     return np.concatenate([resampler.process(waveform), resampler.flush()])
 
 
-def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int = 16_000) -> Iterator[np.ndarray]:
-    """Blocks of a waveform at another rate, as they come; together the same samples as `resample` gives."""
-    resampler = Resampler(from_hz, to_hz)
+def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int) -> Iterator[np.ndarray]:
+    """Blocks of a waveform at 16 kHz, as they come; together the same samples as `resample` gives."""
+    resampler = Resampler(from_hz)
     for block in blocks:
         yield resampler.process(block)
     yield resampler.flush()

@@ -7,8 +7,8 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter as Runtime
 from ai_edge_litert.interpreter import OpResolverType
 
-from core.errors import InterpreterError
-from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelShape, one_line
+from core.errors import InterpreterError, one_line
+from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelShape
 
 XNNPACK, BUILTIN, REFERENCE = "xnnpack", "builtin", "reference"
 DELEGATES = {

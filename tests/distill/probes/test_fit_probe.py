@@ -9,10 +9,9 @@ import pytest
 
 from core.audio import write_wav
 from core.bundle import load_bundle
-from core.decisions import DEMONSTRATION_REASON
 from core.errors import DataError, ProbeError
 from core.files import sha256_of_file
-from core.probes import ClipSelection, parse_probe, read_probe
+from core.probes import DEMONSTRATION_REASON, ClipSelection, parse_probe
 from core.screener import Screener
 from distill.probes.cohort import Cohort, load_cohort
 from distill.probes.embed import embed_all, pool_clips, write_embeddings
@@ -104,7 +103,7 @@ def test_core_reads_the_probe_and_gives_the_same_score(tmp_path):
     cohort = made_up_cohort(tmp_path)
     content = fit_probe(describe(), cohort, "0" * 64)
     (tmp_path / "tb.json").write_bytes(probe_json(content))
-    probe = read_probe(tmp_path / "tb.json")
+    probe = parse_probe((tmp_path / "tb.json").read_bytes(), "tb.json")
     weights, mean, scale = (np.array(content[key]) for key in ("weights", "mean", "scale"))
     logit = content["intercept"] + weights @ ((cohort.features[5] - mean) / scale)
     assert probe.score(cohort.features[5]) == pytest.approx(1 / (1 + np.exp(-logit / content["temperature"])))
