@@ -13,6 +13,7 @@ from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.probes import ClipSelection
 from distill.corpus.labels import EVENT_LABELS
+from distill.models.student import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.probes.cohort import load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.probe_fitting import ProbeDescription, check_description, fit_probe, probe_json
@@ -59,7 +60,7 @@ def fit_demonstration_probes(
     hop_s : float
         The hop of the bundle that will hold the probes.
     """
-    model = EmbeddingModel(interpreter, hop_s, EVENT_LABELS, model_sha256)
+    model = EmbeddingModel(interpreter, hop_s, ACTIVITY_FRAME_STEP_S, EVENT_LABELS, model_sha256)
     _check_folder(out)
     written = []
     for description in DEMONSTRATIONS:
