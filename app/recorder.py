@@ -1,4 +1,4 @@
-"""The only place that turns a microphone's blocks into a WAV file that survives a kill at any moment."""
+"""Writes a microphone's blocks into a WAV file that survives a kill at any moment."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""The only place for what the app knows at one moment, and for where and under which name recordings are kept."""
+"""Holds what the app knows at one moment, and names the files of new recordings."""
 
 import os
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from core.bundle import Bundle
 
 
 class State(Enum):
@@ -35,8 +37,8 @@ class Session:
         One sentence.
     n_gaps : int
         Places of the recording where sound was lost while it was made here.
-    bundle : object or None
-        The loaded `core.bundle.Bundle`; None while it loads and where it failed.
+    bundle : Bundle or None
+        None while it loads and where it failed.
     bundle_error : str or None
         Why no bundle is there, in one sentence.
     """
@@ -47,7 +49,7 @@ class Session:
     report: str | None = None
     error: str | None = None
     n_gaps: int = 0
-    bundle: Any = None
+    bundle: Bundle | None = None
     bundle_error: str | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The only place where a recording is opened: checked, decoded in blocks, mixed to one channel, never held whole."""
+"""Opens recordings: checks them, decodes them in blocks and mixes them to one channel."""
 
 import os
 from collections.abc import Iterator

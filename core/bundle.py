@@ -1,4 +1,4 @@
-"""The only place where a bundle (a model, its settings and its probes, in one folder or file) is opened and checked."""
+"""Opens and checks bundles: a model, its settings and its probes, in one folder or file."""
 
 import hashlib
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Bundle:
     def read_files(self) -> dict[str, bytes]:
         """Every file's content by its path, bundle.json and SIGNATURE too, checked once more against its SHA-256."""
         with open_files(self.path) as files:
-            contents = {relative: files.read_checked(relative, its) for relative, its in self.files.items()}
+            contents = {relative: files.read_checked(relative, sha256) for relative, sha256 in self.files.items()}
             contents[BUNDLE_FILE] = files.read_checked(BUNDLE_FILE, self.sha256)
             signature = _read_signature(files)
             return contents if signature is None else {**contents, SIGNATURE_FILE: signature}

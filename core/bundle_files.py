@@ -1,4 +1,4 @@
-"""The only place where the files of a bundle are read: each a regular one inside the bundle, of bounded size."""
+"""Reads a bundle's files from a folder or a .tussis file (a zip), and writes .tussis files."""
 
 import hashlib
 import io
@@ -95,9 +95,9 @@ class BundleFiles(ABC):
                 digest.update(piece)
         self._compare(relative, digest.hexdigest(), sha256)
 
-    def _compare(self, relative: str, found: str, expected: str) -> None:
-        if found != expected:
-            digests = f"its SHA-256 is {found[:12]}... and {BUNDLE_FILE} says {expected[:12]}..."
+    def _compare(self, relative: str, actual: str, expected: str) -> None:
+        if actual != expected:
+            digests = f"its SHA-256 is {actual[:12]}... and {BUNDLE_FILE} says {expected[:12]}..."
             raise BundleError(f"{self.path / relative} was altered: {digests}.")
 
 
@@ -113,10 +113,10 @@ class FolderFiles(BundleFiles):
         """Raise where the folder ``probes`` holds anything that is not listed."""
         probes = self.path / "probes"
         try:
-            found = sorted(path.name for path in probes.iterdir()) if probes.exists() else []
+            names = sorted(path.name for path in probes.iterdir()) if probes.exists() else []
         except OSError as reason:
             raise BundleError(f"{probes} cannot be read: {reason.strerror}.") from reason
-        for name in found:
+        for name in names:
             if f"probes/{name}" not in listed:
                 raise BundleError(f"{probes / name} is not listed in {BUNDLE_FILE}.")
 
@@ -183,7 +183,7 @@ class ArchiveFiles(BundleFiles):
         """Raise where there is any file that is not listed, or a folder without a listed file."""
         for name in self._members:
             within = name if name.endswith("/") else None
-            if within and any(its.startswith(within) for its in listed):
+            if within and any(path.startswith(within) for path in listed):
                 continue
             if name not in listed and name not in UNLISTED:
                 raise BundleError(f"{self.path / name} is not listed in {BUNDLE_FILE}.")

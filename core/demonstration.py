@@ -1,4 +1,4 @@
-"""The only place where the demonstration recording is made: coughs from noise and pulses, so no person is in it."""
+"""Makes sound without any recording: a demonstration with three coughs, and clips for checks."""
 
 import argparse
 

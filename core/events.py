@@ -1,4 +1,4 @@
-"""The only place where the model's probabilities become events with a start and an end, and coughs are counted."""
+"""Turns the model's probabilities into events with a start and an end, and counts coughs."""
 
 import math
 from dataclasses import dataclass

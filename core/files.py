@@ -1,4 +1,4 @@
-"""The only place where a result file is written, whole or not at all, and where a file is hashed."""
+"""Writes result files whole or not at all, and hashes files."""
 
 import contextlib
 import hashlib

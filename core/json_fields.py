@@ -1,4 +1,4 @@
-"""The only place where JSON from outside the program is parsed and its fields are checked one by one."""
+"""Parses JSON from outside the program and checks its fields one by one."""
 
 import json
 import math

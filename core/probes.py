@@ -1,4 +1,4 @@
-"""The only place where a probe (a linear head on the frozen embedding) is read, checked and applied."""
+"""Checks and applies probes (linear heads on the frozen embedding), and defines their decisions."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The only place that decides whether a recording can be scored at all, and why not."""
+"""Decides whether a recording can be scored at all, and why not."""
 
 from dataclasses import dataclass
 from math import log10

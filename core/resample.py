@@ -1,4 +1,4 @@
-"""The only place where a sample rate is changed: streaming, anti-aliased, the same for any division into blocks."""
+"""Changes the sample rate of a stream, anti-aliased; how the blocks are cut does not matter."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The only place where a screening is put into its JSON contract (``tussis.screening/1``) and into words."""
+"""Puts a screening into its JSON contract (``tussis.screening/1``) and into words."""
 
 import json
 import math

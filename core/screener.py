@@ -1,4 +1,4 @@
-"""The only place where a recording is screened: command, app, benchmark and Python API all come here."""
+"""Screens recordings: the command, the app, the benchmarks and the Python API all call it."""
 
 from collections.abc import Iterable
 from pathlib import Path

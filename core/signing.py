@@ -1,4 +1,4 @@
-"""The only place where a bundle's signature (Ed25519 over bundle.json) is checked, and who may sign is decided."""
+"""Checks a bundle's signature (Ed25519 over bundle.json), and decides whose signature is trusted."""
 
 import base64
 import contextlib

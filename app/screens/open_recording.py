@@ -1,4 +1,4 @@
-"""The only place where a recording is chosen from the files of the device."""
+"""Lets the user choose a recording from the files of the device."""
 
 from collections.abc import Callable
 from pathlib import Path

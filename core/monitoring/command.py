@@ -1,4 +1,4 @@
-"""The only place for what ``tussis-screen --monitor`` does: a long recording or standard input, heard as a stream."""
+"""Carries out ``tussis-screen --monitor``: hears a long recording or standard input as a stream."""
 
 import argparse
 import signal

@@ -1,4 +1,4 @@
-"""The only place that decides, from levels alone, which clips of a stream are worth running the model on."""
+"""Decides, from levels alone, on which clips of a stream the model is run."""
 
 from dataclasses import dataclass
 

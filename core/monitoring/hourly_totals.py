@@ -1,4 +1,4 @@
-"""The only place where the events of a stream are counted hour by hour; an hour that cannot be judged has no count."""
+"""Counts the events of a stream hour by hour; an hour that cannot be judged has no count."""
 
 import math
 from collections import deque

@@ -1,4 +1,4 @@
-"""The only place where a stream without an end is monitored: events as they become final, totals by the hour."""
+"""Monitors a stream without an end: events as they become final, totals by the hour."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

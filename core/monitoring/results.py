@@ -1,4 +1,4 @@
-"""The only place where what a monitored stream held is put into its JSON (``tussis.monitoring/1``) and into words."""
+"""Puts the result of a monitored stream into JSON (``tussis.monitoring/1``) and into words."""
 
 import json
 from collections.abc import Iterable, Mapping
