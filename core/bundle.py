@@ -153,8 +153,8 @@ def _read_signature(files: BundleFiles) -> bytes | None:
 def _check_format_version(fields: Fields) -> None:
     version = fields.values.get("format_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
-        knows = f"this Tussis knows version {FORMAT_VERSION}; install a newer Tussis"
-        raise BundleError(f"{fields.source} is of bundle format version {shorten(version)} and {knows}.")
+        remedy = f"this Tussis knows version {FORMAT_VERSION}; install a newer Tussis"
+        raise BundleError(f"{fields.source} is of bundle format version {shorten(version)} and {remedy}.")
     fields.integer("format_version", FORMAT_VERSION, FORMAT_VERSION)
 
 
@@ -164,8 +164,8 @@ def _file_hashes(fields: Fields) -> dict[str, str]:
         fields.refuse("files", f"an object of at most {MAX_FILES} files")
     for relative in files.values:
         if not is_safe_path(relative):
-            inside = "expected a path inside the bundle, such as probes/tb.json"
-            raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {inside}.")
+            expected = "expected a path inside the bundle, such as probes/tb.json"
+            raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {expected}.")
         files.sha256(relative)
     return dict(files.values)
 

@@ -226,8 +226,8 @@ def _members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipI
         raise BundleError(f"{path} holds {len(infos)} files; expected at most {MAX_FILES + len(UNLISTED)}.")
     for name, count in Counter(info.orig_filename for info in infos).items():
         if not is_safe_path(name.removesuffix("/")):
-            inside = "expected a path inside the bundle, such as probes/tb.json"
-            raise BundleError(f"{path} holds the file {shorten(name)}; {inside}.")
+            expected = "expected a path inside the bundle, such as probes/tb.json"
+            raise BundleError(f"{path} holds the file {shorten(name)}; {expected}.")
         if count > 1:
             raise BundleError(f"{path / name} stands {count} times in the archive.")
     for info in infos:

@@ -123,19 +123,19 @@ class Monitor:
         heard = self._listener.hear(self._joined()) + self._listener.finish()
         if self._n_heard == 0:
             raise AudioError(f"{self._name} holds no samples; expected sound.")
-        found = self._take(heard)
+        findings = self._take(heard)
         with self._stopwatch.stage("events"):
-            rest = self._events.finish(self.duration_s)
-            for event in rest:
+            last_events = self._events.finish(self.duration_s)
+            for event in last_events:
                 self._hours.count_event(event)
-        return Findings(found.events + rest, found.hours + self._handed_over(self._hours.finish()))
+        return Findings(findings.events + last_events, findings.hours + self._handed_over(self._hours.finish()))
 
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[Findings]:
         """Push blocks one by one, the time to get them counted as ``decode``, then finish; findings that hold any."""
         for block in self._stopwatch.iterate("decode", blocks):
-            found = self.push(block)
-            if found.events or found.hours:
-                yield found
+            findings = self.push(block)
+            if findings.events or findings.hours:
+                yield findings
         yield self.finish()
 
     @property
