@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DataError
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS
 from distill.evaluation.metrics import auroc
 from quantize.outputs import Outputs
@@ -90,7 +90,7 @@ def _aurocs(
 
 
 def _drift(float_logits: np.ndarray, int8_logits: np.ndarray) -> dict[str, float]:
-    ours, theirs = probabilities(float_logits), probabilities(int8_logits)
+    ours, theirs = sigmoid(float_logits), sigmoid(int8_logits)
     flipped = (ours >= DECISION_PROBABILITY) != (theirs >= DECISION_PROBABILITY)
     return {
         "decision_flips": float(flipped.mean()),

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS
 from quantize.agreement import cosines
 from quantize.outputs import Outputs
@@ -44,7 +44,7 @@ def cough_plot(outputs: dict[str, Outputs]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         cough = EVENT_LABELS.index("cough")
-        ours, theirs = (probabilities(outputs[name]["event_logits"][:, cough]) for name in ("float", "int8"))
+        ours, theirs = (sigmoid(outputs[name]["event_logits"][:, cough]) for name in ("float", "int8"))
         axes.plot([0, 1], [0, 1], color=LIMIT, linewidth=0.7)
         axes.axvline(0.5, color=LIMIT, linewidth=0.5, linestyle=":")
         axes.axhline(0.5, color=LIMIT, linewidth=0.5, linestyle=":")

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from core.bundle import Bundle, load_bundle, open_files
-from core.bundle_archive import ARCHIVE_SUFFIX, archive_content
-from core.bundle_files import BUNDLE_FILE, SIGNATURE_FILE
+from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archive_content
+from core.demonstration import synthesized_clips
 from core.errors import BundleError, OutputError, SigningError, exit_on_error
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
@@ -25,7 +25,6 @@ from quantize.bundle_parts import BundleParts, PartPaths, read_parts
 from quantize.model_card import render_model_card
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
-from quantize.synthesized_clips import synthesized_clips
 
 CARD_FILE = "model_card.md"
 PASSPHRASE_VARIABLE = "TUSSIS_KEY_PASSPHRASE"

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from core.errors import OutputError, SettingsError, exit_on_error
-from core.files import check_writable, write_atomically
+from core.demonstration import synthesized_clips
+from core.errors import SettingsError, exit_on_error
+from core.files import make_folder, write_atomically
 from core.interpreter import SIGNATURE
 from distill.checkpoints import checkpoint_sha256
 from distill.models.student import Student, load_student
@@ -20,7 +21,6 @@ from quantize.export_encoder import FILES, export_encoder, is_encoder
 from quantize.operators import PHONE_RUNTIME_OPERATORS, model_facts
 from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
 from quantize.signature import OUTPUTS, PositionalSignature, ScreenSignature
-from quantize.synthesized_clips import synthesized_clips
 
 SCHEMA = "tussis.export/1"
 FLOAT_FILE = "student_float.tflite"
@@ -80,15 +80,6 @@ def _export_checked(student: Student, folder: Path) -> dict[str, Any]:
         },
         "tools": {tool: version(tool) for tool in TOOLS},
     }
-
-
-def make_folder(folder: Path) -> None:
-    """Make an output folder and check that it can be written to; OutputError otherwise."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    check_writable(folder)
 
 
 app = typer.Typer(add_completion=False)

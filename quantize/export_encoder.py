@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.files import write_atomically
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
@@ -21,7 +22,6 @@ from quantize.encoder_recipe import ENCODER_OPERATORS, RECIPE_NAMES, Format, enc
 from quantize.operators import check_operators, model_facts
 from quantize.outputs import check_parity
 from quantize.signature import EMBED_OUTPUTS, EMBED_SIGNATURE, EmbedSignature, EncoderWithFrontEnd
-from quantize.synthesized_clips import synthesized_clips
 
 SCHEMA = "tussis.encoder_export/1"
 FILES = {

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, write_atomically
+from core.files import check_writable, make_folder, write_atomically
 from core.interpreter import LiteRtInterpreter
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.corpus.waveform_store import WaveformStore
@@ -25,7 +25,6 @@ from quantize.agreement import beyond_limits, compare, compare_with_reference, j
 from quantize.agreement_page import render_page
 from quantize.calibration_set import CALIBRATION_IDS, CalibrationSet, read_calibration_set
 from quantize.composed_agreement import compare_on_composed
-from quantize.export import make_folder
 from quantize.fallback import Int8Model, quantize_with_fallback
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators, model_facts, read_model
 from quantize.outputs import Outputs, TorchInterpreter, check_parity, tflite_outputs, torch_outputs

@@ -17,7 +17,7 @@ from core.events import EventFinder, WindowProbabilities
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording, compose_recordings
@@ -158,7 +158,7 @@ def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COM
     """Choose everything that the bundle's ``screening`` needs; returns what thresholds.json holds."""
     validation = read_validation_clips(store)
     logits = tflite_outputs(model, validation.clips)["event_logits"]
-    of_recordings = validation.per_recording(probabilities(logits))
+    of_recordings = validation.per_recording(sigmoid(logits))
     events = choose_event_thresholds(of_recordings, validation)
     thresholds = {event: its["threshold"] for event, its in events.items()}
     interpreter = LiteRtInterpreter(model)

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.bundle import Bundle
 from core.errors import DataError
-from core.pooling import probabilities
+from core.probes import sigmoid
 
 Outputs = Mapping[str, np.ndarray]
 """One array an output, each (n_inputs, ...)."""
@@ -59,8 +59,8 @@ def count_flips(bundle: Bundle, reference: Outputs, other: Outputs) -> dict[str,
     """Decisions by the bundle's thresholds that differ: events, one per label and clip, and frames of activity."""
     thresholds = np.array([bundle.screening.event_thresholds[label] for label in bundle.event_labels])
     on = bundle.screening.cough_on_probability
-    events = [probabilities(its["event_logits"]) >= thresholds for its in (reference, other)]
-    frames = [probabilities(its["activity_logits"]) >= on for its in (reference, other)]
+    events = [sigmoid(its["event_logits"]) >= thresholds for its in (reference, other)]
+    frames = [sigmoid(its["activity_logits"]) >= on for its in (reference, other)]
     return {
         "n_event_decisions": int(events[0].size),
         "event_flips": int((events[0] != events[1]).sum()),

@@ -12,7 +12,7 @@ from benchmarks.results.names import YAMNET_NAME
 from benchmarks.timing.contenders import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
-from quantize.synthesized_clips import synthesized_clips
+from core.demonstration import synthesized_clips
 from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16

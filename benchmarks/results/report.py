@@ -11,8 +11,8 @@ from rich.console import Console
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import Result, read_result
 from benchmarks.results.tables import escape, facts_in_words, machine_table, result_tables, to_markdown
-from core.errors import OutputError, exit_on_error
-from core.files import check_writable, write_atomically
+from core.errors import exit_on_error
+from core.files import make_folder, write_atomically
 from quantize.page_environment import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -88,18 +88,10 @@ def report(
     """
     with exit_on_error("tussis-benchmark"):
         read = read_results(results)
-        _make_folder(out)
+        make_folder(out)
         plots = draw_plots(read)
         write_atomically(out / PAGE, render_page(read, plots))
         for name, plot in plots.items():
             write_atomically(out / plot_file(name), plot)
         write_atomically(out / MARKDOWN, render_markdown(read, plots))
         Console(soft_wrap=True).print(f"{out / PAGE} and {out / MARKDOWN} hold {len(read)} result(s)")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
-    check_writable(folder)

@@ -14,10 +14,9 @@ from benchmarks.timing.delegates import Opened, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
 from core.audio import SAMPLE_RATE_HZ
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.demonstration import synthesized_clips
+from core.errors import InterpreterError, one_line
 from quantize.operators import list_operators, read_model
-from quantize.synthesized_clips import synthesized_clips
 
 MIN_WAVEFORM_SAMPLES = 400  # 25 ms; a shorter row of numbers is no waveform
 ONNX_DELEGATE = "onnxruntime CPU"

@@ -13,6 +13,7 @@ from benchmarks.timing.model_costs import model_costs
 from core.audio import read_waveform
 from core.bundle import COUGH, Bundle
 from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.corpus.labels import EVENT_LABELS
@@ -20,7 +21,6 @@ from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
 from quantize.operators import read_model
-from quantize.synthesized_clips import synthesized_clips
 
 Scored = list[ScoredRecording]
 

@@ -16,11 +16,11 @@ from benchmarks.timing.interleaved import Contender, time_interleaved
 from benchmarks.timing.peer_files import load_peer
 from benchmarks.timing.timed_rows import timed_ratio, timed_row
 from core.audio import SAMPLE_RATE_HZ
+from core.demonstration import synthesized_clips
 from core.errors import DataError, exit_on_error
 from core.files import check_writable
 from core.interpreter import MAX_THREADS
 from quantize.export_encoder import FILES, load_encoder
-from quantize.synthesized_clips import synthesized_clips
 
 KIND = "encoder_latency"
 TORCH = "torch float32"

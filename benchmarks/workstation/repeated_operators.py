@@ -9,10 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from benchmarks.timing.interleaved import Contender, time_interleaved
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.demonstration import synthesized_clips
+from core.errors import InterpreterError, one_line
 from quantize.operators import FILE_IDENTIFIER
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import Operator
 from quantize.tflite_parts import cut
 

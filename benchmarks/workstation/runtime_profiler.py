@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from core.demonstration import synthesized_clips
 from core.errors import InterpreterError
-from quantize.synthesized_clips import synthesized_clips
 
 # The library's numbers: litert_common.h and litert_profiler_event.h of LiteRT.
 CPU_ACCELERATOR = 1

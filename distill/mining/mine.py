@@ -13,12 +13,13 @@ from rich.progress import track
 
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, SettingsError, exit_on_error
+from core.files import encodable
 from core.interpreter import Interpreter, LiteRtInterpreter
 from distill.corpus.manifests import AUGMENT_PACKS, TEST_PACKS
 from distill.mining.miner import Heard, Miner, MiningSettings
 from distill.mining.pack import SKIPPED_FILE, MinedPack, check_pack_folder
 from distill.mining.ray_cluster import check_ray_address, mine_on_cluster, ray_cluster
-from distill.mining.recordings import Found, Skipped, Source, find_recordings, printable
+from distill.mining.recordings import Found, Skipped, Source, find_recordings
 from distill.mining.report import REPORT_FILE, MiningReport, RunMeter, add_to_report
 from distill.mining.workers import mine_in_processes
 
@@ -189,9 +190,9 @@ def command(
         check_pack_folder(out)
         write_shards = _shard_writer(out, shards) if shards else None
         found = find_recordings(folders, out, settings.name, licence)
-        print(printable(mine_into_pack(settings, found, opened, out, labour)))
+        print(encodable(mine_into_pack(settings, found, opened, out, labour)))
         if write_shards:
-            print(printable(write_shards()))
+            print(encodable(write_shards()))
 
 
 def main() -> None:

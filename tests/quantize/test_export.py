@@ -5,12 +5,12 @@ import onnx
 import pytest
 import torch
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from distill.checkpoints import save_checkpoint
 from distill.models.student import Student, StudentSettings, load_student
 from quantize import export
 from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
-from quantize.synthesized_clips import synthesized_clips
 
 OUTPUT_SIZES = {"embedding": 512, "event_logits": 8, "activity_logits": 50}
 

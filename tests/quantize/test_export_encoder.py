@@ -11,6 +11,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
+from core.demonstration import synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.distillation.teachers import load_mae_encoder, load_teacher
 from distill.models.encoder import SIZES, Encoder, EncoderSettings
@@ -22,7 +23,6 @@ from quantize.conversion import write_tflite
 from quantize.encoder_recipe import ENCODER_OPERATORS, Format, encoder_recipe
 from quantize.export_encoder import FILES
 from quantize.operators import PHONE_RUNTIME_OPERATORS, count_partitions, list_operators
-from quantize.synthesized_clips import synthesized_clips
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
 HEAR = EncoderSettings(width=48, depth=2, heads=3, pooler_size=24)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from core.demonstration import synthesized_clips
 from core.errors import SettingsError
 from core.interpreter import LiteRtInterpreter
 from quantize.operators import count_partitions
 from quantize.quantize_model import Quantized, write_accepted
 from quantize.recipe import read_recipe
-from quantize.synthesized_clips import synthesized_clips
 
 
 def changed_recipe(world, path, edit):

@@ -16,9 +16,9 @@ from benchmarks.arm64.debian import REPOSITORY, Arm64Root, compile_counter
 from benchmarks.arm64.guest import run_part
 from benchmarks.arm64.jobs import INT8, N_CLIPS, N_RANDOM, plan
 from benchmarks.arm64.packages import EmulationError, Preparation, fetched_bytes
+from core.demonstration import synthesized_clips
 from core.errors import DataError, InterpreterError
 from quantize.operators import count_partitions, list_operators
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 PREPARED = Arm64Root(REPOSITORY / check.ROOT)
