@@ -16,9 +16,9 @@ import distill.distillation.distill_student
 import distill.distillation.targets
 import distill.pretraining.command
 import distill.probes.fit_probe
+import quantize.bundle
 import quantize.calibration_set
 import quantize.export
-import quantize.package
 import quantize.quantize_model
 import quantize.thresholds
 from core import screen_command
@@ -118,7 +118,7 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     parts = ("--float", float_model, "--int8", int8, "--checkpoint", checkpoint, "--probes", folder / "probes")
     reports = ("--agreement", int8.with_name("agreement.json"), "--export", exported / "export.json")
     out = ("--thresholds", thresholds, "--out", folder / "bundle")
-    run(quantize.package.app, "build", *parts, *reports, *out)
+    run(quantize.bundle.app, "build", *parts, *reports, *out)
     return folder / "bundle"
 
 

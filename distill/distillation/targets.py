@@ -16,7 +16,7 @@ from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
-from distill.distillation.tflite_teacher import YamnetTeacher
+from distill.distillation.yamnet import YamnetTeacher
 
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
