@@ -140,10 +140,10 @@ bundle-default: ## the same with the settings of the shipped bundle (hours), int
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
-	@$(PYSTEP) distill.corpus.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
+	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
 
 $(STORE): $(MANIFEST)
-	@$(PYSTEP) distill.corpus.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
+	@$(STEP)tussis-corpus store --manifest $< --data "$(DATA)" --out $(@D)
 
 $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)

@@ -157,7 +157,7 @@ app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.
 
 @app.command()
 def choose(
-    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.corpus.manifests.")],
+    manifest: Annotated[Path, typer.Option(help="CSV written by tussis-corpus manifest.")],
     data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")] = CALIBRATION_IDS,
     clips: Annotated[

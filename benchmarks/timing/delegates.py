@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import OpResolverType
 
 from benchmarks.results.names import BUILTIN, XNNPACK
 from core.errors import InterpreterError, one_line
-from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
+from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape
 
 DELEGATES = {
     XNNPACK: OpResolverType.AUTO,

@@ -166,7 +166,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(
-    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")],
+    store: Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")],
     teacher: Annotated[list[str], typer.Option(help=f"May be repeated, to compare. {TEACHER_HELP}")],
     out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
 ) -> None:
