@@ -1,4 +1,4 @@
-"""The only place where a yes-or-no probe is fitted, its operating point chosen and its triage quality measured."""
+"""Fits a yes-or-no probe, chooses its operating point and measures how well it would triage."""
 
 from dataclasses import asdict
 from typing import Any
@@ -77,9 +77,9 @@ def evaluate_triage(probe: FittedProbe, cohort: Cohort) -> dict[str, Any]:
     return {"how": HOW_TESTED, "table_sha256": cohort.table_sha256, "n_unscored": cohort.n_unscored, **measured}
 
 
-def abstention_band(probabilities: Array, point: float, fraction: float = ABSTAINED_FRACTION) -> Band | None:
-    """The band around ``point`` that holds half of ``fraction`` of the participants on each side; None if that is 0."""
-    n_each = round(fraction / 2 * len(probabilities))
+def abstention_band(probabilities: Array, point: float) -> Band | None:
+    """The band around ``point`` that holds half of `ABSTAINED_FRACTION` on each side; None where that is nobody."""
+    n_each = round(ABSTAINED_FRACTION / 2 * len(probabilities))
     if n_each == 0:
         return None
     below = np.sort(probabilities[probabilities < point])[-n_each:]
