@@ -10,7 +10,7 @@ from distill.evaluation.metrics import (
     auroc_with_interval,
     average_precision,
     rate_with_interval,
-    specificity_at_sensitivity,
+    threshold_at_sensitivity,
 )
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import (
@@ -58,7 +58,7 @@ def fit_triage(cohort: Cohort, seed: int = 0) -> FittedProbe:
     scores, targets, subjects = participant_means(out_of_fold_scores(*data), cohort.labels, cohort.subjects)
     temperature = fit_temperature(scores, targets)
     probabilities = sigmoid(scores / temperature)
-    point = specificity_at_sensitivity(probabilities, targets, WHO_TRIAGE_MINIMUM["sensitivity"]).threshold
+    point = threshold_at_sensitivity(probabilities, targets, WHO_TRIAGE_MINIMUM["sensitivity"])
     band = abstention_band(probabilities, point)
     metrics = {
         "how": HOW_MEASURED,
