@@ -15,9 +15,9 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, timing_metrics, write_result
 from benchmarks.timing.chosen_model import ChosenModel, choose_model
-from benchmarks.timing.delegates import XNNPACK
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
 from benchmarks.workstation.repeated_operators import find_constants
 from benchmarks.workstation.started_process import N_AGAIN
@@ -25,7 +25,7 @@ from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
 from core.errors import SettingsError, exit_on_error
 from core.files import check_writable
-from quantize.graph import read_operators
+from quantize.tflite_graph import read_operators
 
 KIND = "memory"
 MIN_STARTS, DEFAULT_STARTS = 3, 9

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import DataError
+from distill.corpus.labels import EVENT_LABELS
+from distill.corpus.waveform_store import as_float
 from distill.distillation.teachers import open_tflite
-from distill.models.student import EVENT_LABELS
 
 # YAMNet's classes that belong to each event; its score is their maximum. A wheeze, gasp, pant and sigh are heard as
 # breath; a snort is not a snore; shouting and singing are not speech.
@@ -64,7 +65,7 @@ class YamnetTeacher:
         array, shape (n_frames, 8), float32 in [0, 1], in the order of `EVENT_LABELS`
         """
         if waveform.dtype == np.int16:
-            waveform = waveform.astype(np.float32) / 32768.0
+            waveform = as_float(waveform)
         n_frames = 1 + -(-max(0, len(waveform) - self.FRAME_SAMPLES) // self.HOP_SAMPLES)
         padded = np.zeros(self.FRAME_SAMPLES + (n_frames - 1) * self.HOP_SAMPLES, np.float32)
         padded[: len(waveform)] = waveform

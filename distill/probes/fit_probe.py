@@ -15,8 +15,8 @@ from core.errors import OutputError, ProbeError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.distillation.targets import TEACHER_HELP
-from distill.models.student import EVENT_LABELS
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
@@ -189,7 +189,7 @@ def fit_demonstration_probes(
     hop_s : float
         The hop of the bundle that will hold the probes.
     """
-    model = EmbeddingModel(interpreter, hop_s, EVENT_LABELS, model_sha256)
+    model = EmbeddingModel(interpreter, hop_s, ACTIVITY_FRAME_STEP_S, EVENT_LABELS, model_sha256)
     _check_folder(out)
     written = []
     for description in DEMONSTRATIONS:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
+from distill.corpus.labels import EVENT_LABELS
 from distill.distillation.yamnet import YAMNET_CLASSES, YamnetTeacher
-from distill.models.student import EVENT_LABELS
 
 SHARED = Path(__file__).parents[4] / "shared"
 YAMNET = SHARED / "models" / "yamnet.tflite"
