@@ -54,6 +54,15 @@ def check_writable(path: str | Path) -> None:
         raise OutputError(f"{path} cannot be written: permission denied.")
 
 
+def make_folder(folder: Path) -> None:
+    """Make an output folder and check that it can be written to; OutputError otherwise."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    check_writable(folder)
+
+
 def sha256_of_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes as 64 lower-case hexadecimal digits, read in pieces; TussisError if unreadable."""
     try:

@@ -8,13 +8,13 @@ import numpy as np
 from benchmarks.timing.delegates import XNNPACK, DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
-from benchmarks.timing.model_parts import three_parts
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError
 from core.interpreter import ModelShape
-from quantize.operators import list_operators, read_model
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import list_operators, read_model
+from quantize.tflite_parts import three_parts
 
 YAMNET_SAMPLES = 15_600
 YAMNET, DETECTOR = "YAMNet", "MobileNetV3-Small + PCEN"

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing.delegates import XNNPACK, open_runtime
-from quantize.operators import count_partitions, list_operators
-from quantize.tflite_graph import Operator, read_operators
+from quantize.tflite_graph import Operator, count_partitions, list_operators, read_operators
 
 
 def model_costs(content: bytes, delegate: str, source: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from benchmarks.timing.model_costs import model_costs
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import InterpreterError
 from core.interpreter import one_line
-from quantize.operators import list_operators, read_model
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import list_operators, read_model
 
 MIN_WAVEFORM_SAMPLES = 400  # 25 ms; a shorter row of numbers is no waveform
 ONNX_DELEGATE = "onnxruntime CPU"

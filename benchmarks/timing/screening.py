@@ -19,7 +19,7 @@ from core.resample import Resampler
 from core.screener import Screener
 from core.stopwatch import STAGES, Stopwatch
 from core.wav import write_wav
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 SCREENING = "screening"
 RECORDING_S = 10.0

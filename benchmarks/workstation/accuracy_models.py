@@ -19,8 +19,8 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
-from quantize.operators import read_model
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import read_model
 
 Scored = list[ScoredRecording]
 
