@@ -167,7 +167,7 @@ $(PROBES): $(INT8_MODEL)
 	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
 
 $(THRESHOLDS): $(INT8_MODEL)
-	@$(PYSTEP) quantize.thresholds --model $< --store $(RUN)/store --out $@
+	@$(STEP)tussis-thresholds --model $< --store $(RUN)/store --out $@
 
 # Twice: the model card holds the evaluation, and only a bundle can be evaluated.
 BUILD_BUNDLE = $(STEP)tussis-bundle build --float $(FLOAT_MODEL) --int8 $(INT8_MODEL) --checkpoint $(STUDENT) \

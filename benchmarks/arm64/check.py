@@ -21,7 +21,7 @@ from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from distill.checkpoints import source_commit
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 from quantize.tflite_parts import FRONT_END, INTEGER_BODY, TO_CODES
 
 SCHEMA = "tussis.arm64/1"

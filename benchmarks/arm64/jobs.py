@@ -13,7 +13,7 @@ from benchmarks.timing.contenders import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
 from core.demonstration import synthesized_clips
-from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
+from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16
 N_COUNTED = 4
@@ -84,7 +84,12 @@ def _add_student(job: Job, name: str, model: bytes, clips: np.ndarray) -> None:
     job.add(name, SCREEN, model, clips)
     job.add(f"{name} whole", PART, model, clips[1 : 1 + N_COUNTED])
     job.add(parts[FRONT_END][0], PART, parts[FRONT_END][1], clips)
-    job.add(parts[BODY][0], PART, parts[BODY][1], _run_here(job, parts[FRONT_END][0], clips[1 : 1 + N_COUNTED]))
+    job.add(
+        parts[BODY_AND_HEADS][0],
+        PART,
+        parts[BODY_AND_HEADS][1],
+        _run_here(job, parts[FRONT_END][0], clips[1 : 1 + N_COUNTED]),
+    )
     if INTEGER_BODY in parts:
         job.add(parts[TO_CODES][0], PART, parts[TO_CODES][1], clips)
         codes = _run_here(job, parts[TO_CODES][0], clips)

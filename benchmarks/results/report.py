@@ -13,7 +13,7 @@ from benchmarks.results.result import Result, read_result
 from benchmarks.results.tables import escape, facts_in_words, machine_table, result_tables, to_markdown
 from core.errors import exit_on_error
 from core.files import make_folder, write_atomically
-from quantize.page_environment import page_environment
+from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"

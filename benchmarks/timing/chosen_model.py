@@ -6,7 +6,7 @@ from pathlib import Path
 from core.bundle import load_bundle
 from core.errors import SettingsError
 from core.interpreter import LiteRtInterpreter
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from benchmarks.results.names import DETECTOR_NAME, MODEL, OURS, PEER, XNNPACK, 
 from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
-from benchmarks.timing.model_parts import three_parts
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError
 from core.interpreter import ModelShape
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
+from quantize.tflite_parts import three_parts
 
 YAMNET_SAMPLES = 15_600
 N_CALIBRATION_CLIPS = 8

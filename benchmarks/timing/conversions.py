@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantize.quiet import quiet
+from quantize.conversion import quiet
 from quantize.recipe import OperatorConfig, QuantizerEntry, TensorConfig
 
 if TYPE_CHECKING:

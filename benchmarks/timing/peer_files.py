@@ -16,7 +16,7 @@ from benchmarks.timing.model_costs import model_costs
 from core.audio import SAMPLE_RATE_HZ
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError, one_line
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 MIN_WAVEFORM_SAMPLES = 400  # 25 ms; a shorter row of numbers is no waveform
 ONNX_DELEGATE = "onnxruntime CPU"

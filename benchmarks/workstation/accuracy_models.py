@@ -20,7 +20,7 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
-from quantize.operators import read_model
+from quantize.tflite_graph import read_model
 
 Scored = list[ScoredRecording]
 

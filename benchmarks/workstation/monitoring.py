@@ -23,7 +23,7 @@ from core.errors import exit_on_error
 from core.files import check_writable
 from core.interpreter import LiteRtInterpreter
 from core.monitoring.gate import GateSettings
-from quantize.operators import read_model
+from quantize.tflite_graph import read_model
 
 KIND = "monitoring"
 YAMNET_FILE, DATA_FOLDER = Path("../shared/models/yamnet.tflite"), Path("../shared/data")

@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.workstation.repeated_operators import find_constants
 from quantize.tflite_graph import Operator
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
-FRONT_END, BODY, HEADS = "front end", "body", "heads"
 FLOAT, INT8, DYNAMIC = "float32", "int8", "dynamic int8"
 _LAYERS_OF_HEADS = ("body", "body.activity", "body.embedding", "body.events", "")
 

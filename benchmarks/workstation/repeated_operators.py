@@ -11,8 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from benchmarks.timing.interleaved import Contender, time_interleaved
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError, one_line
-from quantize.operators import FILE_IDENTIFIER
-from quantize.tflite_graph import Operator
+from quantize.tflite_graph import FILE_IDENTIFIER, Operator
 from quantize.tflite_parts import cut
 
 MAX_COPIES = 17

@@ -24,8 +24,8 @@ from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import exit_on_error
 from core.files import check_writable
 from core.interpreter import MAX_THREADS
-from quantize.operators import read_model
-from quantize.tflite_parts import BODY, FRONT_END, student_parts
+from quantize.tflite_graph import read_model
+from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, student_parts
 
 KIND = "stages"
 WHOLE, PEAK = "whole", "peak"
@@ -64,11 +64,11 @@ def measure(
 
 def _parts(content: bytes) -> dict[str, bytes]:
     cut = student_parts(content, "the model")
-    return {WHOLE: content, FRONT_END: cut[FRONT_END], BODY: cut[BODY]}
+    return {WHOLE: content, FRONT_END: cut[FRONT_END], BODY_AND_HEADS: cut[BODY_AND_HEADS]}
 
 
 def _load(stage: str, content: bytes, name: str, threads: int) -> Contender:
-    n_samples = None if stage == BODY else CLIP_SAMPLES
+    n_samples = None if stage == BODY_AND_HEADS else CLIP_SAMPLES
     return load_plain(content, name, threads, n_samples, XNNPACK, stage, CLIP_S, OURS)
 
 
@@ -106,7 +106,7 @@ def show(result: Result, console: Console) -> None:
     table = Table(title=f"{rows[0]['threads']} thread(s), {facts['n_runs']} runs in turns")
     for column in ("stage", "p50 ms", "of the time", "MMAC", "GMAC/s", "of the peak"):
         table.add_column(column, justify="left" if column == "stage" else "right")
-    for row in _of_stage(rows, (WHOLE, FRONT_END, BODY)):
+    for row in _of_stage(rows, (WHOLE, FRONT_END, BODY_AND_HEADS)):
         its = row["metrics"]
         shares = f"{100 * its['share_of_time']:.0f} %", f"{100 * its['share_of_peak']:.0f} %"
         figures = f"{its['p50_ms']:.3f}", shares[0], f"{its['macs'] / 1e6:.1f}", f"{its['gmacs_per_s']:.1f}", shares[1]

@@ -10,8 +10,8 @@ from benchmarks.results.result import read_result
 from benchmarks.workstation import encoder_latency
 from distill.models.encoder import Encoder, EncoderSettings
 from distill.models.hear_checkpoint import save_vit_folder
-from quantize.encoder_recipe import Format
 from quantize.export_encoder import FILES, export_encoder
+from quantize.recipe import Format
 
 
 @pytest.fixture(scope="module")
