@@ -234,7 +234,7 @@ arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53
 	@$(PYSTEP) benchmarks.arm64.check --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
-# Packed here, run there with nothing but torch and numpy installed, joined here (distill/README.md).
+# Packed here, run there with nothing but torch and numpy installed, joined here (docs/pipeline.md).
 PACK ?= cache/gpu_pack
 OUT ?= runs/gpu_results
 MINUTES ?= large=8,base=4,small=6

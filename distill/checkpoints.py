@@ -1,18 +1,20 @@
-"""The only place that reads and writes checkpoints: weights, training state, settings and provenance in one file."""
+"""Reads and writes checkpoints, which hold weights, training state, settings and provenance in one file."""
 
 import hashlib
 import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from core.errors import DataError, OutputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FORMAT = "tussis.checkpoint/1"
 _PARTS = ("model_state", "training_state", "settings", "provenance")
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Checkpoint:
     checkpoint); ``settings`` are the resolved settings of the run; ``provenance`` says what it was made from.
     """
 
-    model_state: dict[str, Tensor]
+    model_state: "dict[str, Tensor]"
     training_state: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -32,7 +34,7 @@ class Checkpoint:
 def save_checkpoint(
     path: Path,
     *,
-    model_state: dict[str, Tensor],
+    model_state: "dict[str, Tensor]",
     training_state: dict[str, Any],
     settings: dict[str, Any],
     provenance: dict[str, Any],
@@ -41,6 +43,8 @@ def save_checkpoint(
 
     It is streamed to a file beside `path` rather than built in memory: a ViT-L with its optimizer takes 5 GB.
     """
+    import torch
+
     content = {
         "format": FORMAT,
         "model_state": model_state,
@@ -68,6 +72,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     DataError
         The file is absent, truncated, or is not a checkpoint of this format.
     """
+    import torch
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -76,9 +82,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise DataError(
             f"{path} is not a readable checkpoint: it is truncated, damaged or another kind of file"
         ) from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT or any(not isinstance(content.get(part), dict) for part in _PARTS):
-        raise DataError(f"{path} is not a checkpoint of the format {FORMAT} (it says {found!r})")
+    written_format = content.get("format") if isinstance(content, dict) else None
+    if written_format != FORMAT or any(not isinstance(content.get(part), dict) for part in _PARTS):
+        raise DataError(f"{path} is not a checkpoint of the format {FORMAT} (it says {written_format!r})")
     return Checkpoint(**{part: content[part] for part in _PARTS})
 
 
@@ -89,3 +95,17 @@ def checkpoint_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+
+
+def source_commit() -> str:
+    """Hash of the checked-out commit, with "+changes" where the tree differs from it; "unknown" outside a checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

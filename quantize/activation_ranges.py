@@ -7,9 +7,9 @@ import numpy as np
 
 from core.errors import DataError
 from core.interpreter import SIGNATURE
-from quantize.graph import Operator, read_operators
 from quantize.quiet import quiet
 from quantize.recipe import Recipe
+from quantize.tflite_graph import Operator, read_operators
 
 SIGNATURE_INPUT = "waveform"
 

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from core.pooling import probabilities
-from distill.models.student import EVENT_LABELS
-from quantize.compare import cosines
+from distill.corpus.labels import EVENT_LABELS
+from quantize.agreement import cosines
 from quantize.outputs import Outputs
 
 INT8, FLOAT, LIMIT = "#b5482a", "#2a6f97", "#555555"

@@ -4,9 +4,9 @@ import re
 
 from core.errors import SettingsError
 from quantize.activation_ranges import Ranges
-from quantize.graph import Operator
 from quantize.quiet import quiet
 from quantize.recipe import QuantizerEntry, Recipe
+from quantize.tflite_graph import Operator
 
 
 def apply_recipe(float_model: bytes, recipe: Recipe, ranges: Ranges) -> bytes:

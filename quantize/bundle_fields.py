@@ -12,10 +12,9 @@ from core.audio import SAMPLE_RATE_HZ
 from core.bundle import FORMAT_VERSION
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError
-from core.interpreter import SIGNATURE
-from distill.checkpoints import Checkpoint
-from distill.models.student import ACTIVITY_FRAME_STEP_S, EMBEDDING_SIZE, EVENT_LABELS, N_ACTIVITY_FRAMES
-from distill.provenance import source_commit
+from core.interpreter import EMBEDDING_SIZE, SIGNATURE
+from distill.checkpoints import Checkpoint, source_commit
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
 from quantize.bundle_parts import BundleParts
 
 MODEL_FILE = "model.tflite"

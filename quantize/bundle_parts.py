@@ -10,7 +10,7 @@ from core.errors import DataError
 from core.json_fields import Fields, parse_object
 from core.probes import Probe, parse_probe
 from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
 from quantize.operators import read_model
 
 UNCHOSEN_SCREENING = {

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from core.interpreter import Interpreter
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S
 from distill.evaluation.composed_recordings import ComposedRecording
-from distill.models.student import ACTIVITY_FRAME_STEP_S
 from quantize.bundle_parts import UNCHOSEN_SCREENING
 from quantize.thresholds import Windows, listen, score_hysteresis
 

@@ -13,8 +13,7 @@ from core.errors import OutputError, SettingsError, exit_on_error
 from core.files import check_writable, write_atomically
 from core.interpreter import SIGNATURE
 from distill.checkpoints import checkpoint_sha256
-from distill.distillation.distill_student import load_student
-from distill.models.student import Student
+from distill.models.student import Student, load_student
 from quantize.conversion import TOOLS, file_facts, write_onnx, write_tflite
 from quantize.encoder_recipe import Format
 from quantize.export_encoder import FILES, export_encoder, is_encoder

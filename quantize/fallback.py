@@ -6,10 +6,10 @@ import numpy as np
 
 from quantize.activation_ranges import Ranges
 from quantize.apply_recipe import apply_recipe, with_layers_in_float
-from quantize.graph import quantized_layers, read_operators
 from quantize.layer_errors import Effect, LayerError, Shown, layer_errors, measure_effect
 from quantize.outputs import tflite_outputs
 from quantize.recipe import Fallback, Recipe
+from quantize.tflite_graph import quantized_layers, read_operators
 
 REASON = "left in float, because in int8 its block drifts too far"
 

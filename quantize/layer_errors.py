@@ -7,13 +7,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from core.interpreter import SIGNATURE
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
 from quantize.activation_ranges import SIGNATURE_INPUT, Ranges
+from quantize.agreement import cosine_summary
 from quantize.apply_recipe import apply_recipe, with_layers_in_float, with_one_layer_in_int8
-from quantize.compare import cosine_summary
-from quantize.graph import Operator, quantized_layers, read_operators
 from quantize.outputs import Outputs, tflite_outputs
 from quantize.recipe import Recipe
+from quantize.tflite_graph import Operator, quantized_layers, read_operators
 
 COUGH = EVENT_LABELS.index("cough")
 NO_ERROR_DB = 200.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.probes import Probe
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
 from quantize.bundle_parts import BundleParts
 
 TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from core.errors import InterpreterError
-from quantize.graph import delegate_share, read_operators
+from quantize.tflite_graph import delegate_share, read_operators
 
 FILE_IDENTIFIER = b"TFL3"
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}

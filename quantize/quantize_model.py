@@ -17,21 +17,20 @@ from core.files import check_writable, write_atomically
 from core.interpreter import LiteRtInterpreter
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.distill_student import load_student
 from distill.distillation.quantization_aware import learnt_ranges
 from distill.evaluation.composed_recordings import compose_recordings
-from distill.models.student import Student
+from distill.models.student import Student, load_student
 from quantize.activation_ranges import Ranges, calibrated_ranges, with_learnt_ranges
+from quantize.agreement import beyond_limits, compare, compare_with_reference, judge
 from quantize.agreement_page import render_page
 from quantize.calibration_set import CALIBRATION_IDS, CalibrationSet, read_calibration_set
-from quantize.compare import beyond_limits, compare, compare_with_reference, judge
 from quantize.composed_agreement import compare_on_composed
 from quantize.export import make_folder
 from quantize.fallback import Int8Model, quantize_with_fallback
-from quantize.graph import Operator
 from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators, model_facts, read_model
 from quantize.outputs import Outputs, TorchInterpreter, check_parity, tflite_outputs, torch_outputs
 from quantize.recipe import read_recipe
+from quantize.tflite_graph import Operator
 from quantize.validation import ValidationClips, read_validation_clips
 
 SCHEMA = "tussis.agreement/1"

@@ -44,7 +44,7 @@ class QuantizerEntry(Settings):
 
 
 class Limits(Settings):
-    """How far the int8 model may be from the float model on validation clips; see `quantize.compare` for each."""
+    """How far the int8 model may be from the float model on validation clips; see `quantize.agreement` for each."""
 
     min_embedding_cosine_median: float = Field(ge=-1, le=1)
     min_embedding_cosine_p1: float = Field(ge=-1, le=1)

@@ -17,11 +17,10 @@ from core.events import EventFinder, WindowProbabilities
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.pooling import probabilities
-from distill.corpus.labels import event_labels_of
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording, compose_recordings
 from distill.evaluation.event_scoring import EventScore, score_events
-from distill.models.student import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from quantize.outputs import tflite_outputs
 from quantize.validation import ValidationClips, read_validation_clips
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import DataError
-from distill.corpus.labels import event_labels_of, is_cough_free
+from distill.corpus.labels import EVENT_LABELS, event_labels_of, is_cough_free
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import crop_offsets, cut_crop
-from distill.models.student import EVENT_LABELS
 
 MAX_CLIPS_PER_RECORDING = 4
 MIN_PER_CLASS = 5

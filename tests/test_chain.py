@@ -17,17 +17,17 @@ import distill.distillation.distill_student
 import distill.distillation.targets
 import distill.pretraining.pretrain
 import distill.probes.fit_probe
+import quantize.bundle
 import quantize.calibration_set
 import quantize.export
-import quantize.package
 import quantize.quantize_model
 import quantize.thresholds
 from core import screen_command
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EVENTS_FILE, all_crops, save_values
-from distill.models.student import EVENT_LABELS
 from quantize.recipe import read_recipe
 
 YAMNET = Path(__file__).resolve().parents[2] / "shared" / "models" / "yamnet.tflite"
@@ -119,7 +119,7 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     parts = ("--float", float_model, "--int8", int8, "--checkpoint", checkpoint, "--probes", folder / "probes")
     reports = ("--agreement", int8.with_name("agreement.json"), "--export", exported / "export.json")
     out = ("--thresholds", thresholds, "--out", folder / "bundle")
-    run(quantize.package.app, "build", *parts, *reports, *out)
+    run(quantize.bundle.app, "build", *parts, *reports, *out)
     return folder / "bundle"
 
 

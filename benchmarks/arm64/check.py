@@ -14,15 +14,15 @@ from benchmarks.arm64.comparison import compare_arrays, compare_outputs, count_f
 from benchmarks.arm64.debian import Arm64Root, prepare
 from benchmarks.arm64.jobs import FLOAT, INT8, N_CLIPS, Job, Results, audio_s, plan
 from benchmarks.arm64.packages import WHEELS, EmulationError
-from benchmarks.arm64.parts import FRONT_END, INTEGER_BODY, TO_CODES
 from benchmarks.results.device import describe_device
 from benchmarks.results.names import YAMNET_FILE, YAMNET_NAME
 from benchmarks.results.result import utc_date
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
-from distill.provenance import source_commit
+from distill.checkpoints import source_commit
 from quantize.operators import list_operators, read_model
+from quantize.tflite_parts import FRONT_END, INTEGER_BODY, TO_CODES
 
 SCHEMA = "tussis.arm64/1"
 ROOT = Path("cache/arm64")

@@ -8,12 +8,12 @@ import numpy as np
 
 from benchmarks.arm64.debian import Arm64Root
 from benchmarks.arm64.guest import PART, SCREEN, Task, run_job, run_part, write_job
-from benchmarks.arm64.parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 from benchmarks.results.names import YAMNET_NAME
 from benchmarks.timing.contenders import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16
 N_COUNTED = 4

@@ -13,7 +13,7 @@ from benchmarks.phone.profile import FormatError, OperatorTime
 from benchmarks.results.names import MODEL, OURS, PEER
 from benchmarks.results.result import Row, make_row, timing_metrics, utc_date
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval
-from distill.provenance import source_commit
+from distill.checkpoints import source_commit
 
 _LOWEST, _HIGHEST, _OF_ROUNDS = "min_ms", "max_ms", ("round", "before", "after")
 

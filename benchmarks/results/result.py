@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.results.device import describe_device, load_average
 from core.errors import DataError
 from core.files import write_atomically
-from distill.provenance import source_commit
+from distill.checkpoints import source_commit
 
 SCHEMA = "tussis.benchmark/1"
 SCHEMA_FILE = Path(__file__).with_name("result_schema.json")

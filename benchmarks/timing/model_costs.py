@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.results.names import XNNPACK
 from benchmarks.timing.delegates import open_runtime
-from quantize.graph import Operator, read_operators
 from quantize.operators import count_partitions, list_operators
+from quantize.tflite_graph import Operator, read_operators
 
 
 def model_costs(content: bytes, delegate: str, source: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from ai_edge_litert import schema_py_generated as schema
 
-from benchmarks.arm64.parts import FRONT_END, cut, student_parts
 from quantize.operators import list_operators
+from quantize.tflite_parts import FRONT_END, cut, student_parts
 
 TRUNK, HEADS = "body", "heads"
 

@@ -15,10 +15,10 @@ from core.bundle import COUGH, Bundle
 from core.clips import CLIP_S
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
-from distill.distillation.tflite_teacher import YamnetTeacher
+from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
-from distill.models.student import EVENT_LABELS
 from quantize.operators import read_model
 from quantize.synthesized_clips import synthesized_clips
 

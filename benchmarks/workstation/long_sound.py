@@ -124,7 +124,7 @@ def validation_sounds(store: WaveformStore) -> list[Sound]:
     """The store's validation recordings, read when they are played; where their coughs are is not known."""
 
     def reader(index: int) -> Callable[[], np.ndarray]:
-        return lambda: store.waveform(index).astype(np.float32) / 32768
+        return lambda: store.sound(index)
 
     indices = [index for index in store.indices("validation") if len(store.waveform(index))]
     return [Sound(len(store.waveform(index)), reader(index)) for index in indices]

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.timing.contenders import load_plain
 from benchmarks.timing.conversions import to_float, to_int8
 from benchmarks.timing.interleaved import Contender
-from quantize.graph import read_operators
+from quantize.tflite_graph import read_operators
 
 N_LAYERS = 4
 FLOAT, INT8 = "float32", "int8"

@@ -25,7 +25,7 @@ from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
 from core.errors import SettingsError, exit_on_error
 from core.files import check_writable
-from quantize.graph import read_operators
+from quantize.tflite_graph import read_operators
 
 KIND = "memory"
 MIN_STARTS, DEFAULT_STARTS = 3, 9

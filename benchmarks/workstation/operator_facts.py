@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.workstation.repeated_operators import find_constants
-from quantize.graph import Operator
+from quantize.tflite_graph import Operator
 
 FRONT_END, BODY, HEADS = "front end", "body", "heads"
 FLOAT, INT8, DYNAMIC = "float32", "int8", "dynamic int8"

@@ -35,7 +35,7 @@ from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import exit_on_error
 from core.files import check_writable
 from core.interpreter import MAX_THREADS
-from quantize.graph import Operator, read_operators
+from quantize.tflite_graph import Operator, read_operators
 
 KIND = "operators"
 DELEGATE = "xnnpack"

@@ -8,13 +8,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from benchmarks.arm64.parts import cut
 from benchmarks.timing.interleaved import Contender, time_interleaved
 from core.errors import InterpreterError
 from core.interpreter import one_line
-from quantize.graph import Operator
 from quantize.operators import FILE_IDENTIFIER
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import Operator
+from quantize.tflite_parts import cut
 
 MAX_COPIES = 17
 # All copies' outputs together: within a core's own cache, where the operator's output lies in the whole model too.

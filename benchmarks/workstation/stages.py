@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.arm64.parts import BODY, FRONT_END, student_parts
 from benchmarks.results.device import load_average
 from benchmarks.results.names import MIN_RUNS, OURS, XNNPACK
 from benchmarks.results.result import Result, Row, make_result
@@ -26,6 +25,7 @@ from core.errors import exit_on_error
 from core.files import check_writable
 from core.interpreter import MAX_THREADS
 from quantize.operators import read_model
+from quantize.tflite_parts import BODY, FRONT_END, student_parts
 
 KIND = "stages"
 WHOLE, PEAK = "whole", "peak"

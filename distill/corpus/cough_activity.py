@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill.models.student import ACTIVITY_FRAME_STEP_S, N_ACTIVITY_FRAMES
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, N_ACTIVITY_FRAMES
 
 STEP_SAMPLES = int(ACTIVITY_FRAME_STEP_S * 16_000)
 RANGE_DB = 25.0

@@ -1,10 +1,15 @@
-"""The only place that maps the packs' labels to the event labels, and says what a label's absence means."""
+"""Names the events and the activity frames that the student learns, and maps the packs' labels to them."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from distill.models.student import EVENT_LABELS
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
+
+EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
+N_ACTIVITY_FRAMES = 50
+ACTIVITY_FRAME_STEP_S = CLIP_SAMPLES / SAMPLE_RATE_HZ / N_ACTIVITY_FRAMES
 
 PACK_LABEL_TO_EVENT = {
     "cough": "cough",

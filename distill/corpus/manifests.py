@@ -1,4 +1,4 @@
-"""The only place that decides which recording plays which role, so that no subject crosses a split."""
+"""Decides which recording plays which role, so that no subject crosses a split."""
 
 import csv
 import hashlib
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -161,6 +161,18 @@ def summarize(rows: list[ManifestRow]) -> str:
         packs = Counter(row.pack for row in chosen)
         lines.append(f"{role}: {len(chosen)} recordings, {hours:.2f} h, {subjects} subjects, {len(packs)} packs")
     return "\n".join(lines)
+
+
+def packs_used(rows: Iterable[ManifestRow], role: str) -> list[dict[str, Any]]:
+    """List the packs that have rows of `role`: name, recordings, hours, licences."""
+    packs: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.role == role:
+            pack = packs.setdefault(row.pack, {"name": row.pack, "recordings": 0, "hours": 0.0, "licences": set()})
+            pack["recordings"] += 1
+            pack["hours"] += row.duration_s / 3600
+            pack["licences"].add(row.licence)
+    return [{**pack, "hours": round(pack["hours"], 3), "licences": sorted(pack["licences"])} for pack in packs.values()]
 
 
 app = typer.Typer(add_completion=False)

@@ -1,4 +1,4 @@
-"""The only place that decodes a corpus once and keeps it as one memory-mapped file of int16 samples at 16 kHz."""
+"""Decodes a corpus once and keeps it as one memory-mapped file of int16 samples at 16 kHz."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +18,14 @@ from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
 SAMPLES_FILE = "waveforms.i16"
 OFFSETS_FILE = "offsets.npy"
 MANIFEST_FILE = "manifest.csv"
+FULL_SCALE = 32_768
 
 
 class WaveformStore:
     """Recordings of a manifest as int16 views at 16 kHz.
 
-    ``rows`` are the manifest's rows, in order; ``waveform(i)`` is row i, shape (n_samples,), without a copy.
+    ``rows`` are the manifest's rows, in order; ``waveform(i)`` is row i as int16, without a copy, and ``sound(i)`` the
+    same as float32.
     """
 
     def __init__(self, rows: list[ManifestRow], samples: np.ndarray, offsets: np.ndarray):
@@ -32,8 +34,12 @@ class WaveformStore:
         self._offsets = offsets
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return recording `index`, int16, shape (n_samples,); float = int16 / 32768."""
+        """Return recording `index`, int16, shape (n_samples,)."""
         return self._samples[self._offsets[index] : self._offsets[index + 1]]
+
+    def sound(self, index: int) -> np.ndarray:
+        """Return recording `index`, float32 in [-1, 1), shape (n_samples,)."""
+        return as_float(self.waveform(index))
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """Return all recordings one after the other, int16, without a copy, and where each begins, (n_rows + 1,)."""
@@ -73,9 +79,19 @@ class WaveformStore:
         return cls(rows, samples, offsets)
 
 
+def as_float(samples: np.ndarray) -> np.ndarray:
+    """Return int16 samples as float32 in [-1, 1)."""
+    return samples.astype(np.float32) / FULL_SCALE
+
+
 def read_int16(path: Path) -> np.ndarray:
-    """Read a recording as int16 at 16 kHz, shape (n,): rounded, then saturated."""
-    return np.clip(np.rint(read_waveform(path) * 32768), -32768, 32767).astype(np.int16)
+    """Read a recording as int16 at 16 kHz, shape (n,)."""
+    return to_int16(read_waveform(path))
+
+
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Return float samples in [-1, 1] as int16: rounded, then saturated."""
+    return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 app = typer.Typer(add_completion=False)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
-from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint
+from core.interpreter import EMBEDDING_SIZE
+from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint, source_commit
 from distill.corpus.labels import positives
+from distill.corpus.manifests import packs_used
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.losses import embedding_regression, relational, weighted_bce
 from distill.distillation.quantization_aware import (
@@ -32,8 +34,7 @@ from distill.distillation.targets import (
     teacher_of,
 )
 from distill.evaluation.metrics import auroc
-from distill.models.student import EMBEDDING_SIZE, Student, StudentOutputs, StudentSettings
-from distill.provenance import packs_used, source_commit
+from distill.models.student import Student, StudentOutputs, StudentSettings, load_student
 from distill.settings import Settings, load_settings
 from distill.training.device import autocast, training_device
 from distill.training.loop import TrainingSettings, train
@@ -100,26 +101,6 @@ class DistilledStudent(nn.Module):
                 "relational": relational(embedding, batch.teacher, batch.teacher_weight),
             }
         return {"loss": sum(getattr(weights, name) * value for name, value in parts.items()), **parts}
-
-
-def load_student(checkpoint: Path) -> Student:
-    """Build the student that a distillation checkpoint holds, in evaluation mode; otherwise `DataError`."""
-    loaded = load_checkpoint(checkpoint)
-    try:
-        student = Student(StudentSettings(**loaded.settings["student"]))
-        state = {
-            name.removeprefix("student."): value
-            for name, value in loaded.model_state.items()
-            if name.startswith("student.")
-        }
-        student.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{checkpoint} does not hold a student of this architecture: {str(error).splitlines()[0]}"
-        ) from error
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise DataError(f"{checkpoint} holds weights that are not finite")
-    return student.eval()
 
 
 def validate(student: Student, store: WaveformStore, targets: Targets) -> dict[str, float]:

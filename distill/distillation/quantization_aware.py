@@ -217,7 +217,7 @@ def start_from(distilled: nn.Module, checkpoint: Path) -> nn.Module:
     Raises
     ------
     DataError
-        If the checkpoint holds another student; `distill.distillation.distill_student.load_student` says the rest.
+        If the checkpoint holds another student; `distill.models.student.load_student` says the rest.
     """
     state = load_checkpoint(checkpoint).model_state
     own = distilled.state_dict()

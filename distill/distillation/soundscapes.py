@@ -10,10 +10,9 @@ from torch import Tensor, from_numpy
 from core.clips import CLIP_SAMPLES
 from distill.corpus.channel import Channel, turned_at_speed
 from distill.corpus.cough_activity import STEP_SAMPLES, active_frames, place_activity, runs
-from distill.corpus.labels import event_labels_of, is_cough_free, soft_event_targets
+from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES, event_labels_of, is_cough_free, soft_event_targets
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import Targets, cut_crop
-from distill.models.student import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.settings import Settings
 
 COUGH = EVENT_LABELS.index("cough")
@@ -95,7 +94,7 @@ class Soundscapes:
     ):
         self.store, self.targets, self.batch_size, self.seed = store, targets, batch_size, seed
         self.settings = settings or SoundscapeSettings()
-        rooms = [store.waveform(index).astype(np.float32) / 32768 for index in store.indices("augment")]
+        rooms = [store.sound(index) for index in store.indices("augment")]
         self.channel = Channel(rooms)
         self._crops_of_group = _group_crops(store, targets, role)
         self._groups = [group for group, crops in self._crops_of_group.items() if len(crops)]
@@ -125,7 +124,7 @@ class Soundscapes:
         return np.unique(self.targets.row[self._crops_of_group["cough"]])
 
     def _recording(self, row: int) -> np.ndarray:
-        return self.store.waveform(row).astype(np.float32) / 32768
+        return self.store.sound(row)
 
     def _compose(self, rng: np.random.Generator) -> _Clip:
         group = self._groups[rng.choice(len(self._groups), p=self._group_weights)]

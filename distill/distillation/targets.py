@@ -14,9 +14,9 @@ from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError, exit_on_error
-from distill.corpus.waveform_store import WaveformStore
+from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
-from distill.distillation.tflite_teacher import YamnetTeacher
+from distill.distillation.yamnet import YamnetTeacher
 
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
@@ -80,7 +80,7 @@ def crop_offsets(n_samples: int) -> list[int]:
 
 def cut_crop(waveform: np.ndarray, offset: int) -> np.ndarray:
     """Cut 2 s of an int16 recording at `offset`, tiled where it is shorter; shape (32000,), float32."""
-    piece = waveform[offset : offset + CLIP_SAMPLES].astype(np.float32) / 32768
+    piece = as_float(waveform[offset : offset + CLIP_SAMPLES])
     return piece if len(piece) == CLIP_SAMPLES else np.resize(piece, CLIP_SAMPLES)
 
 

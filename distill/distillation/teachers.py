@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError, SettingsError
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
-from distill.distillation.tflite_teacher import TfliteTeacher
+from distill.distillation.yamnet import TfliteTeacher
 from distill.models.encoder import SIZES, Encoder
 from distill.models.hear_checkpoint import find_vit_folder, load_vit_folder, vit_folder_sha256
 from distill.models.hear_front_end import HearFrontEnd

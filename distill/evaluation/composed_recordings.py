@@ -54,7 +54,7 @@ def _single_coughs(store: WaveformStore, index: int) -> list[np.ndarray]:
     """The stretches of a cough recording that are active for 80 to 600 ms."""
     if "cough" not in store.rows[index].labels:
         return []
-    waveform = store.waveform(index).astype(np.float32) / 32768
+    waveform = store.sound(index)
     shortest, longest = COUGH_FRAMES
     return [
         waveform[start * STEP_SAMPLES : stop * STEP_SAMPLES]

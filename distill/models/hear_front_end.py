@@ -1,4 +1,4 @@
-"""The only place for the teacher's front end: HeAR's mel spectrogram with PCEN, computed without a loop over frames."""
+"""The teacher's front end: HeAR's mel spectrogram with PCEN, computed without a loop over frames."""
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
+from distill.models.phone_front_end import hz_to_mel
 
 # Constants of HeAR's public preprocessing code (Apache-2.0); its vectors are in tests/data/hear_front_end.npz.
 FRAME_SAMPLES = 400
@@ -25,22 +26,18 @@ PCEN_FLOOR = 1e-8
 SCALING_FLOOR = 1e-8
 
 
-def mel_weights() -> Tensor:
+def hear_mel_weights() -> Tensor:
     """Triangles of unit peak, linear on the HTK mel scale, shape (201, 128), float32; the DC bin is zero.
 
     Computed in float32, in the order of HeAR's code: rounded otherwise, bins that fall on a band's edge get weights of
     1e-5, which PCEN turns into 3e-4 where a band holds nothing else. Four bands lie between two bins and are empty.
     """
-    bins = _hz_to_mel(torch.linspace(0.0, SAMPLE_RATE_HZ / 2, N_BINS))[:, None]
-    edges = torch.linspace(0.0, _hz_to_mel(torch.tensor(MEL_MAX_HZ)).item(), N_MELS + 2)
+    bins = hz_to_mel(torch.linspace(0.0, SAMPLE_RATE_HZ / 2, N_BINS))[:, None]
+    edges = torch.linspace(0.0, hz_to_mel(torch.tensor(MEL_MAX_HZ)).item(), N_MELS + 2)
     low, center, high = edges[:-2], edges[1:-1], edges[2:]
     weights = torch.minimum((bins - low) / (center - low), (high - bins) / (high - center)).clamp(min=0.0)
     weights[0] = 0.0
     return weights
-
-
-def _hz_to_mel(frequency_hz: Tensor) -> Tensor:
-    return 2595.0 * torch.log10(1.0 + frequency_hz / 700.0)
 
 
 def smoothing_matrix() -> np.ndarray:
@@ -78,7 +75,7 @@ class HearFrontEnd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("window", torch.hann_window(FRAME_SAMPLES, periodic=True), persistent=False)
-        self.register_buffer("mel", mel_weights(), persistent=False)
+        self.register_buffer("mel", hear_mel_weights(), persistent=False)
         self.register_buffer("smoother", torch.tensor(smoothing_matrix(), dtype=torch.float32), persistent=False)
         self.register_buffer("resizer", resizing_matrix(), persistent=False)
 

@@ -1,4 +1,4 @@
-"""The only place for the student's front end: raw samples to a gain-invariant log-mel, inside the exported graph."""
+"""The student's front end: raw samples to a gain-invariant log-mel, inside the exported graph."""
 
 import math
 
@@ -22,9 +22,9 @@ RELATIVE_FLOOR = 1e-4
 SILENCE_POWER = 1e-9
 
 
-def hz_to_mel(frequency_hz: np.ndarray) -> np.ndarray:
-    """HTK scale: 2595 log10(1 + f / 700)."""
-    return 2595.0 * np.log10(1.0 + np.asarray(frequency_hz) / 700.0)
+def hz_to_mel(frequency_hz: Tensor) -> Tensor:
+    """HTK scale: 2595 log10(1 + f / 700), in the precision of `frequency_hz`."""
+    return 2595.0 * torch.log10(1.0 + frequency_hz / 700.0)
 
 
 def mel_weights(
@@ -34,7 +34,8 @@ def mel_weights(
 
     The same filters as ``librosa.filters.mel(htk=True, norm=None)``.
     """
-    edges_mel = np.linspace(hz_to_mel(min_hz), hz_to_mel(max_hz), n_mels + 2)
+    low, high = hz_to_mel(torch.tensor([min_hz, max_hz], dtype=torch.float64)).tolist()
+    edges_mel = np.linspace(low, high, n_mels + 2)
     edges_hz = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
     rising = (bin_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
     falling = (edges_hz[2:] - bin_hz[:, None]) / np.diff(edges_hz)[1:]

@@ -1,18 +1,19 @@
-"""The only place for the student network: raw PCM to embedding, event logits and cough activity."""
+"""The student network: raw PCM to embedding, event logits and cough activity."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
+import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.errors import DataError
+from core.interpreter import EMBEDDING_SIZE
+from distill.checkpoints import load_checkpoint
+from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.models.phone_front_end import N_FRAMES, N_MELS, PhoneFrontEnd
 from distill.settings import Settings
-
-EMBEDDING_SIZE = 512
-EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
-N_ACTIVITY_FRAMES = 50
-ACTIVITY_FRAME_STEP_S = 2.0 / N_ACTIVITY_FRAMES
 
 
 class StudentSettings(Settings):
@@ -122,3 +123,23 @@ class Student(nn.Module):
     def forward(self, waveform: Tensor) -> StudentOutputs:
         """Map waveforms (batch, 32000), float32 at 16 kHz in [-1, 1], to the three outputs."""
         return self.body(self.front_end(waveform))
+
+
+def load_student(checkpoint: Path) -> Student:
+    """Build the student that a distillation checkpoint holds, in evaluation mode; otherwise `DataError`."""
+    loaded = load_checkpoint(checkpoint)
+    try:
+        student = Student(StudentSettings(**loaded.settings["student"]))
+        state = {
+            name.removeprefix("student."): value
+            for name, value in loaded.model_state.items()
+            if name.startswith("student.")
+        }
+        student.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{checkpoint} does not hold a student of this architecture: {str(error).splitlines()[0]}"
+        ) from error
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise DataError(f"{checkpoint} holds weights that are not finite")
+    return student.eval()

@@ -184,7 +184,7 @@ def save_targets(run: Path, size: str) -> None:
     """Embed every crop; keeps its principal components in ``run/SIZE/targets.npz``, its views' in ``views.npz``."""
     store, (source, checkpoint) = WaveformStore.open(run / "store"), newest(run / size)
     encoder, crops = DeviceEncoder(checkpoint), all_crops(store)
-    rooms = [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
+    rooms = [store.sound(index) for index in store.indices("augment")]
     channel = Channel(rooms).to(encoder.device)
     parts = []
     for start in range(0, len(crops), _EMBED_BATCH):

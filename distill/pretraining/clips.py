@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from core.errors import DataError
 from distill.corpus.channel import N_CHANNEL_DRAWS, Channel
 from distill.corpus.labels import is_cough_free
-from distill.corpus.waveform_store import WaveformStore
+from distill.corpus.waveform_store import FULL_SCALE, WaveformStore
 from distill.models.hear_front_end import CLIP_SAMPLES, SAMPLE_RATE_HZ
 from distill.settings import Settings
 
@@ -211,7 +211,7 @@ def crops(samples: Tensor, first: Tensor, length: Tensor, start: Tensor, shift: 
     """
     is_short = length < CLIP_SAMPLES
     base = (first + start.where(~is_short, 0)).clamp(max=len(samples) - CLIP_SAMPLES)
-    clips = samples.unfold(0, CLIP_SAMPLES, 1)[base].float() / 32768.0
+    clips = samples.unfold(0, CLIP_SAMPLES, 1)[base].float() / FULL_SCALE
     turned = _rows_where(is_short | (shift != 0))
     period = length[turned, None].clamp(min=1, max=CLIP_SAMPLES).float()
     time = torch.arange(CLIP_SAMPLES, device=samples.device) + start.where(is_short, -shift)[turned, None].float()
@@ -222,7 +222,7 @@ def crops(samples: Tensor, first: Tensor, length: Tensor, start: Tensor, shift: 
 
 def rooms_of(store: WaveformStore) -> list[np.ndarray]:
     """Impulse responses for the channel: the recordings with the role "augment", float32."""
-    return [store.waveform(index).astype(np.float32) / 32768.0 for index in store.indices("augment")]
+    return [store.sound(index) for index in store.indices("augment")]
 
 
 def backgrounds_of(store: WaveformStore, role: str) -> Tensor:

@@ -9,6 +9,8 @@ import typer
 from torch import Generator, Tensor, nn
 
 from core.errors import DataError, SettingsError, exit_on_error
+from distill.checkpoints import source_commit
+from distill.corpus.manifests import packs_used
 from distill.corpus.waveform_store import WaveformStore
 from distill.models.hear_front_end import HearFrontEnd
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
@@ -16,7 +18,6 @@ from distill.models.patches import N_PATCHES
 from distill.pretraining.clips import ClipSampler, ClipSettings
 from distill.pretraining.reconstructions import draw_reconstructions
 from distill.pretraining.shard_clips import ShardSampler
-from distill.provenance import packs_used, source_commit
 from distill.settings import Settings, load_settings
 from distill.training.device import autocast, training_device
 from distill.training.loop import TrainingSettings, train

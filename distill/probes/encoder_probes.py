@@ -19,7 +19,7 @@ from core.errors import DataError, exit_on_error
 from core.files import write_atomically
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow
-from distill.corpus.waveform_store import WaveformStore
+from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.targets import MAX_BLOCK_SIZE, TEACHER_HELP, principal_axes
 from distill.distillation.teachers import load_teacher
 from distill.evaluation.metrics import auroc, auroc_difference_with_interval, auroc_with_interval
@@ -39,7 +39,7 @@ Embed = Callable[[Tensor], Tensor]
 
 def loudest_clip(recording: np.ndarray) -> np.ndarray:
     """Cut the 2 s with the most energy from an int16 recording, to 0.1 s; (32000,), float32. A shorter one is tiled."""
-    waveform = recording.astype(np.float32) / 32768
+    waveform = as_float(recording)
     if len(waveform) <= CLIP_SAMPLES:
         return np.resize(waveform, CLIP_SAMPLES)
     energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])

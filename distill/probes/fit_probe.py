@@ -12,7 +12,7 @@ from core.errors import OutputError, ProbeError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.probes import ClipSelection
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
 from distill.probes.cohort import load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.probe_fitting import ProbeDescription, check_description, fit_probe, probe_json

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import DataError, OutputError
-from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint
+from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint, source_commit
 
 
 def save_example(path: Path) -> None:
@@ -85,3 +85,7 @@ def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
     save_example(tmp_path / "a.pt")
     assert checkpoint_sha256(tmp_path / "a.pt") == hashlib.sha256((tmp_path / "a.pt").read_bytes()).hexdigest()
     assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_the_source_is_named_by_its_commit() -> None:
+    assert len(source_commit().removesuffix("+changes")) in (40, len("unknown"))

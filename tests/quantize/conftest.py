@@ -19,7 +19,8 @@ from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.models.student import Student, StudentSettings
-from quantize import export, package, quantize_model, thresholds
+from quantize import export, quantize_model, thresholds
+from quantize.bundle import app as bundle_app
 from quantize.calibration_set import CalibrationId, write_ids
 from quantize.recipe import RECIPES
 from quantize.synthesized_clips import synthesized_clips
@@ -183,7 +184,7 @@ def run_build(world: World, made: Made, out: Path, **changes: object) -> Result:
     options |= {"probes": made.probes, "agreement": made.agreement, "export": made.export / export.REPORT_FILE}
     options |= {"thresholds": made.thresholds, "out": out, **changes}
     arguments = (part for key, its in options.items() for part in (f"--{key}", its))
-    return run_command(package.app, "build", *arguments)
+    return run_command(bundle_app, "build", *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import pytest
 from core.errors import DataError
 from quantize.activation_ranges import calibrated_ranges, with_learnt_ranges
 from quantize.apply_recipe import apply_recipe
-from quantize.graph import layer_path, read_operators
 from quantize.recipe import read_recipe
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import layer_path, read_operators
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import torch
 
 from core.errors import DataError
 from distill.checkpoints import save_checkpoint
-from distill.distillation.distill_student import load_student
-from distill.models.student import Student, StudentSettings
+from distill.models.student import Student, StudentSettings, load_student
 from quantize import export
 from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
 from quantize.synthesized_clips import synthesized_clips

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
-from quantize import package
+from quantize.bundle import app as bundle_app
 from quantize.signing import generate_key
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +48,10 @@ def test_a_bundle_that_does_not_fit_is_not_there_and_the_old_one_stays(
 ) -> None:
     for there in (False, True):
         if there:
-            assert run(package.app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name).exit_code == 0
+            assert run(bundle_app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name).exit_code == 0
         before = files_in(tmp_path)
         with files_of_at_most(100_000):
-            refused = run(package.app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
+            refused = run(bundle_app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
         assert refused.exit_code == 2
         assert f"the bundle {tmp_path / name} cannot be written: File too large." in refused.stderr
         assert files_in(tmp_path) == before
@@ -62,10 +62,10 @@ def test_a_bundle_that_does_not_fit_is_not_there_and_the_old_one_stays(
 def test_a_signature_that_does_not_fit_leaves_the_bundle_unsigned_and_whole(
     run: Callable[..., Result], tmp_path: Path, key: Path, name: str
 ) -> None:
-    run(package.app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
+    run(bundle_app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
     before = files_in(tmp_path)
     with files_of_at_most(100):
-        refused = run(package.app, "sign", tmp_path / name, "--key", key)
+        refused = run(bundle_app, "sign", tmp_path / name, "--key", key)
     assert refused.exit_code == 2 and "cannot be written: File too large." in refused.stderr
     assert files_in(tmp_path) == before
     assert load_bundle(tmp_path / name).signature.words == "unsigned"
@@ -74,7 +74,7 @@ def test_a_signature_that_does_not_fit_leaves_the_bundle_unsigned_and_whole(
 def test_a_key_that_does_not_fit_is_not_there(run: Callable[..., Result], tmp_path: Path) -> None:
     for size_bytes in (50, 90):  # neither fits; the public key alone would, the private one not
         with files_of_at_most(size_bytes):
-            refused = run(package.app, "keygen", tmp_path / "a.key")
+            refused = run(bundle_app, "keygen", tmp_path / "a.key")
         assert refused.exit_code == 2 and "cannot be written: File too large." in refused.stderr
         assert list(tmp_path.iterdir()) == []
 
@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_no_partial_bundle(full_disk, world, made, tmp_path: 
     for command in (("build", *parts), ("pack", DEFAULT_BUNDLE)):
         for name in ("bundle", "bundle.tussis"):
             out = tmp_path / "disk" / name
-            status, said, left = full_disk("quantize.package", *command, "--out", out)
+            status, said, left = full_disk("quantize.bundle", *command, "--out", out)
             assert (status, left) == (2, [])
             assert said == f"tussis-bundle: the bundle {out} cannot be written: No space left on device.\n"
 

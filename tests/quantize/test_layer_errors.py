@@ -4,11 +4,11 @@ import pytest
 from quantize.activation_ranges import calibrated_ranges
 from quantize.apply_recipe import apply_recipe
 from quantize.fallback import bad_blocks, block_of, quantize_with_fallback
-from quantize.graph import layer_path, quantized_layers, read_operators
 from quantize.layer_errors import Effect, LayerError, OutputError, layer_errors
 from quantize.operators import count_partitions
 from quantize.recipe import Fallback, read_recipe
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import layer_path, quantized_layers, read_operators
 
 WITHIN, BETWEEN = "body.blocks.3.expand", "body.blocks.3.project"  # whose outputs stay in their block, and leave it
 BLOCK = {WITHIN, BETWEEN}

@@ -49,7 +49,7 @@ def test_a_frozen_checkpoint_gives_a_byte_identical_bundle_twice(world, made, ma
     parts += ("--checkpoint", world.checkpoint, "--probes", made.probes, "--thresholds", made_again / "t.json")
     parts += ("--agreement", made_again / "agreement.json", "--export", made_again / "export.json")
     assert build(world, made, tmp_path / name).exit_code == 0
-    run("quantize.package", "build", *parts, "--out", tmp_path / "again" / name)
+    run("quantize.bundle", "build", *parts, "--out", tmp_path / "again" / name)
     first, second = (
         {p.relative_to(at): p.read_bytes() for p in at.rglob("*") if p.is_file()}
         if at.is_dir()

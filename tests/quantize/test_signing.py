@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from core.bundle import DEFAULT_BUNDLE, load_bundle
 from core.errors import OutputError, SigningError
 from core.signing import parse_public_key
-from quantize import package
-from quantize.package import PASSPHRASE_VARIABLE, pack_bundle
+from quantize.bundle import PASSPHRASE_VARIABLE, pack_bundle
+from quantize.bundle import app as bundle_app
 from quantize.signing import generate_key, sign
 
 
@@ -88,32 +88,32 @@ def test_what_is_no_ed25519_key_is_refused_without_showing_it(tmp_path: Path) ->
 def test_a_bundle_is_packed_signed_shown_and_verified_by_the_commands(
     run: Callable[..., Result], tmp_path: Path, packed: Path
 ) -> None:
-    assert run(package.app, "keygen", tmp_path / "lab.key").exit_code == 0
+    assert run(bundle_app, "keygen", tmp_path / "lab.key").exit_code == 0
     fingerprint = parse_public_key((tmp_path / "lab.key.pub").read_text(), "lab").fingerprint
-    unsigned = run(package.app, "verify", packed, "--require-signature")
+    unsigned = run(bundle_app, "verify", packed, "--require-signature")
     assert unsigned.exit_code == 2 and "is not signed" in unsigned.stderr
-    signed = run(package.app, "sign", packed, "--key", tmp_path / "lab.key")
+    signed = run(bundle_app, "sign", packed, "--key", tmp_path / "lab.key")
     assert signed.exit_code == 0 and fingerprint in signed.stdout
-    assert f"signed by {fingerprint}" in run(package.app, "show", packed).stdout
-    verified = run(package.app, "verify", packed, "--trusted", tmp_path / "lab.key.pub")
+    assert f"signed by {fingerprint}" in run(bundle_app, "show", packed).stdout
+    verified = run(bundle_app, "verify", packed, "--trusted", tmp_path / "lab.key.pub")
     assert verified.exit_code == 0 and f"signed by {fingerprint}, a trusted key" in verified.stdout
-    run(package.app, "keygen", tmp_path / "other.key")
-    refused = run(package.app, "verify", packed, "--trusted", tmp_path / "other.key.pub")
+    run(bundle_app, "keygen", tmp_path / "other.key")
+    refused = run(bundle_app, "verify", packed, "--trusted", tmp_path / "other.key.pub")
     assert refused.exit_code == 2 and f"is signed by {fingerprint}; expected a signature by" in refused.stderr
 
 
 def test_packing_and_unpacking_keep_every_byte_and_the_signature(
     run: Callable[..., Result], key: Path, tmp_path: Path, packed: Path
 ) -> None:
-    assert run(package.app, "sign", packed, "--key", key).exit_code == 0
-    assert run(package.app, "pack", packed, "--out", tmp_path / "folder").exit_code == 0
-    assert run(package.app, "pack", tmp_path / "folder", "--out", tmp_path / "again.tussis").exit_code == 0
+    assert run(bundle_app, "sign", packed, "--key", key).exit_code == 0
+    assert run(bundle_app, "pack", packed, "--out", tmp_path / "folder").exit_code == 0
+    assert run(bundle_app, "pack", tmp_path / "folder", "--out", tmp_path / "again.tussis").exit_code == 0
     assert (tmp_path / "again.tussis").read_bytes() == packed.read_bytes()
     assert load_bundle(tmp_path / "folder").signature.words.startswith("signed by")
     for path in DEFAULT_BUNDLE.rglob("*"):
         if path.is_file():
             assert (tmp_path / "folder" / path.relative_to(DEFAULT_BUNDLE)).read_bytes() == path.read_bytes()
-    assert run(package.app, "sign", tmp_path / "folder", "--key", key).exit_code == 0
+    assert run(bundle_app, "sign", tmp_path / "folder", "--key", key).exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["again.tussis", "folder", "me.key", "me.key.pub", "packed.tussis"]
     )
@@ -123,10 +123,10 @@ def test_a_bundle_whose_signature_does_not_fit_is_not_signed_over(
     run: Callable[..., Result], key: Path, tmp_path: Path
 ) -> None:
     pack_bundle(DEFAULT_BUNDLE, tmp_path / "folder")
-    run(package.app, "sign", tmp_path / "folder", "--key", key)
+    run(bundle_app, "sign", tmp_path / "folder", "--key", key)
     content = (tmp_path / "folder" / "bundle.json").read_text()
     (tmp_path / "folder" / "bundle.json").write_text(content + " ")
-    again = run(package.app, "sign", tmp_path / "folder", "--key", key)
+    again = run(bundle_app, "sign", tmp_path / "folder", "--key", key)
     assert again.exit_code == 2 and "bundle.json is not what was signed" in again.stderr
 
 
@@ -134,11 +134,11 @@ def test_a_passphrase_comes_from_the_environment_or_a_terminal(
     run: Callable[..., Result], tmp_path: Path, packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(PASSPHRASE_VARIABLE, raising=False)
-    unasked = run(package.app, "keygen", tmp_path / "a.key", "--passphrase")
+    unasked = run(bundle_app, "keygen", tmp_path / "a.key", "--passphrase")
     assert unasked.exit_code == 2 and f"give it in {PASSPHRASE_VARIABLE} or at a terminal" in unasked.stderr
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "correct horse")
-    made = run(package.app, "keygen", tmp_path / "a.key", "--passphrase")
-    signed = run(package.app, "sign", packed, "--key", tmp_path / "a.key")
+    made = run(bundle_app, "keygen", tmp_path / "a.key", "--passphrase")
+    signed = run(bundle_app, "sign", packed, "--key", tmp_path / "a.key")
     assert (made.exit_code, signed.exit_code) == (0, 0)
     assert "correct horse" not in made.stdout + made.stderr + signed.stdout + signed.stderr
 
@@ -148,7 +148,7 @@ def test_what_is_no_bundle_is_left_as_it_is(run: Callable[..., Result], tmp_path
     thesis = tmp_path / name if name.endswith(".tussis") else tmp_path / name / "chapter.txt"
     thesis.parent.mkdir(exist_ok=True)
     thesis.write_text("years of work")
-    refused = run(package.app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
+    refused = run(bundle_app, "pack", DEFAULT_BUNDLE, "--out", tmp_path / name)
     assert refused.exit_code == 2 and "holds something else than a bundle" in refused.stderr
     assert thesis.read_text() == "years of work"
 
@@ -158,7 +158,7 @@ def test_a_form_that_does_not_fit_the_name_is_refused(run: Callable[..., Result]
     (tmp_path / "folder.tussis").mkdir()
     for out, words in (("folder.tussis", "is no file whose name ends in .tussis"), ("me.key", "is no folder")):
         (tmp_path / "me.key").write_text("")
-        refused = run(package.app, "pack", packed, "--out", tmp_path / out)
+        refused = run(bundle_app, "pack", packed, "--out", tmp_path / out)
         assert refused.exit_code == 2 and words in refused.stderr
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from core.errors import DataError
 from core.interpreter import ModelOutputs
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import DURATION_S, MIN_GAP_S, ComposedRecording, compose_recordings
-from distill.models.student import EVENT_LABELS
 from quantize.thresholds import choose_cough_gate, choose_event_thresholds, choose_hysteresis, listen, score_hysteresis
 from quantize.validation import ValidationClips, read_validation_clips
 

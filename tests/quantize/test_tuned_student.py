@@ -16,14 +16,14 @@ from distill.distillation.quantization_aware import (
     with_int8_rounding,
 )
 from quantize.activation_ranges import calibrated_ranges
+from quantize.agreement import cosines
 from quantize.apply_recipe import apply_recipe
-from quantize.compare import cosines
 from quantize.export import export_float_tflite
-from quantize.graph import quantized_layers, read_operators
 from quantize.outputs import tflite_outputs
 from quantize.quantize_model import find_ranges
 from quantize.recipe import read_recipe
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import quantized_layers, read_operators
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from benchmarks.arm64.debian import REPOSITORY, Arm64Root, compile_counter
 from benchmarks.arm64.guest import run_part
 from benchmarks.arm64.jobs import INT8, N_CLIPS, N_RANDOM, plan
 from benchmarks.arm64.packages import EmulationError, Preparation, fetched_bytes
-from benchmarks.arm64.parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 from core.errors import DataError, InterpreterError
 from quantize.operators import count_partitions, list_operators
 from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 PREPARED = Arm64Root(REPOSITORY / check.ROOT)
 COUNTS = [{"name": "int8 whole", "spread": 0.0, "dot_products": 3_000_000}]
@@ -161,6 +161,13 @@ def test_without_its_tools_the_check_is_skipped_with_a_sentence_and_no_failure(m
     assert done.exit_code == 0, done.stderr
     assert "arm64-check is SKIPPED: a Debian with a C compiler is needed; there is no apt-get, dpkg" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_yamnet_is_looked_for_beside_the_project_by_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = run_check("--root", tmp_path / "arm64")
+    assert "YAMNet is left out: there is no file ../shared/models/yamnet.tflite" in done.stderr
 
 
 def fake_tools(folder: Path, apt_get: str) -> Path:

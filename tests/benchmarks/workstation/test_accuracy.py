@@ -23,7 +23,7 @@ from core.bundle import COUGH, load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError
 from core.screener import Screener
-from distill.distillation.tflite_teacher import YamnetTeacher
+from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, pack_rows
 from quantize.synthesized_clips import synthesized_clips
 

@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.arm64.parts import FRONT_END
 from benchmarks.results.result import read_result
 from benchmarks.timing.delegates import DELEGATES
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
@@ -20,6 +19,7 @@ from core.errors import InterpreterError
 from core.screener import screen_recording
 from core.stopwatch import STAGES
 from core.wav import read_wav_format
+from quantize.tflite_parts import FRONT_END
 
 YAMNET = Path(__file__).parents[4] / "shared" / "models" / "yamnet.tflite"
 

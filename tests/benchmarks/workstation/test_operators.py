@@ -26,7 +26,7 @@ from benchmarks.workstation.operators import AT_LOAD, INTO_NEIGHBOUR, combine
 from benchmarks.workstation.repeated_operators import copies_of, find_constants, repeat, run_preserving, time_alone
 from benchmarks.workstation.runtime_profiler import Profile, ProfilerError, profile, split_events
 from core.bundle import load_bundle
-from quantize.graph import read_operators
+from quantize.tflite_graph import read_operators
 
 SHIPPED = load_bundle(None).model_path.read_bytes()
 OPERATORS = read_operators(SHIPPED)

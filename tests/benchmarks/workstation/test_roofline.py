@@ -27,7 +27,7 @@ from benchmarks.workstation.roofline import (
     working_set_bytes,
 )
 from core.errors import DataError
-from quantize.graph import Operator
+from quantize.tflite_graph import Operator
 
 APP = typer.Typer()
 APP.command()(roofline.roofline)

@@ -3,12 +3,12 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.arm64.parts import BODY, FRONT_END, student_parts
 from benchmarks.results.result import read_result
 from benchmarks.timing.interleaved import Timing
 from benchmarks.workstation import machine_peaks, stages
 from benchmarks.workstation.machine_peaks import PeakShape
 from core.bundle import load_bundle
+from quantize.tflite_parts import BODY, FRONT_END, student_parts
 
 SHIPPED = load_bundle(None).model_path
 # Steps, bands, and channels in, expanded and out of each block.

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError
-from distill.corpus.manifests import build_manifest, read_manifest, summarize, with_fewer_train_subjects, write_manifest
+from distill.corpus.manifests import (
+    build_manifest,
+    packs_used,
+    read_manifest,
+    summarize,
+    with_fewer_train_subjects,
+    write_manifest,
+)
 
 SHARED_DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 COLUMNS = ["path", "dataset", "source_id", "subject_id", "duration_s", "labels", "group_fold", "licence", "flags"]
@@ -96,3 +103,9 @@ def test_a_part_of_the_training_subjects_is_kept_with_all_their_recordings_and_s
     kept = {row.subject_id for row in tenth if row.role == "train"}
     assert {row for row in rows if row.subject_id in kept} <= set(tenth)
     assert 10 < len(kept) < 60
+
+
+def test_packs_used_counts_only_the_role(tmp_path):
+    write_pack(tmp_path, "coughs", [recording(1, "anna", 1), recording(2, "ben", 2), recording(3, "carl", 5)])
+    (pack,) = packs_used(build_manifest(tmp_path), role="train")
+    assert pack == {"name": "coughs", "recordings": 2, "hours": 0.001, "licences": ["CC0"]}

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from core.audio import write_wav
 from distill.checkpoints import load_checkpoint, save_checkpoint
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation import distill_student
-from distill.distillation.distill_student import load_student
 from distill.distillation.quantization_aware import (
     ActivationRange,
     activation_grid,
@@ -23,7 +23,7 @@ from distill.distillation.quantization_aware import (
     with_int8_rounding,
 )
 from distill.distillation.targets import all_crops, save_values
-from distill.models.student import EVENT_LABELS, Student, StudentSettings
+from distill.models.student import Student, StudentSettings, load_student
 
 SMALL = StudentSettings(
     stem_channels=4,

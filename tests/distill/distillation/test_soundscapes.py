@@ -7,11 +7,11 @@ from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from distill.corpus.channel import Channel
 from distill.corpus.cough_activity import STEP_SAMPLES
+from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.soundscapes import COUGH, Soundscapes, SoundscapeSettings
 from distill.distillation.targets import Targets, all_crops, crop_offsets, cut_crop, save_values
-from distill.models.student import EVENT_LABELS, N_ACTIVITY_FRAMES
 
 PACKS = (
     ("coughs", ("cough",), 5.0),

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from distill.models.hear_front_end import ConvertibleFrontEnd, HearFrontEnd, dft_matrix, mel_weights, smoothing_matrix
+from distill.models.hear_front_end import (
+    ConvertibleFrontEnd,
+    HearFrontEnd,
+    dft_matrix,
+    hear_mel_weights,
+    smoothing_matrix,
+)
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = np.load(Path(__file__).parents[2] / "data" / "hear_front_end.npz")
@@ -79,7 +85,7 @@ def exact_image(waveform: np.ndarray) -> np.ndarray:
 
 
 def test_the_mel_weights_are_those_of_hear() -> None:
-    weights = mel_weights().numpy()
+    weights = hear_mel_weights().numpy()
     assert np.abs(weights - REFERENCE["mel_weights"]).max() < 1e-6
     assert int((weights.sum(axis=0) == 0).sum()) == 4
 

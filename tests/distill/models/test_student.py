@@ -1,40 +1,17 @@
 from pathlib import Path
 
-import librosa
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from distill.distillation.distill_student import DistillSettings, load_student
-from distill.models.phone_front_end import (
-    FINE_BINS_BELOW_HZ,
-    HOP_SAMPLES,
-    MEL_MAX_HZ,
-    MEL_MIN_HZ,
-    N_FRAMES,
-    N_MELS,
-    RELATIVE_FLOOR,
-    SAMPLE_RATE_HZ,
-    SILENCE_POWER,
-    WINDOW_SAMPLES,
-    PhoneFrontEnd,
-    band_weights,
-    folded_bins,
-    hann_window,
-    mel_weights,
-    used_bins,
-)
-from distill.models.student import (
-    ACTIVITY_FRAME_STEP_S,
-    EMBEDDING_SIZE,
-    EVENT_LABELS,
-    N_ACTIVITY_FRAMES,
-    Student,
-    StudentSettings,
-)
+from core.audio import SAMPLE_RATE_HZ
+from core.errors import DataError
+from core.interpreter import EMBEDDING_SIZE
+from distill.checkpoints import save_checkpoint
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
+from distill.distillation.distill_student import DistillSettings
+from distill.models.student import Student, StudentSettings, load_student
 from distill.settings import load_settings
-from quantize.synthesized_clips import synthesized_clips
 
 DISTILL = Path(__file__).parents[3] / "distill"
 PARAMETERS = {"nano": 153_890, "small": 370_242, "base": 3_059_266}
@@ -42,68 +19,6 @@ PARAMETERS = {"nano": 153_890, "small": 370_242, "base": 3_059_266}
 
 def noise(seconds: float = 2.0) -> torch.Tensor:
     return 0.1 * torch.randn(1, int(seconds * SAMPLE_RATE_HZ), generator=torch.Generator().manual_seed(3))
-
-
-def test_mel_filters_are_librosas():
-    frequency_hz = np.arange(WINDOW_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / WINDOW_SAMPLES
-    theirs = librosa.filters.mel(
-        sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=N_MELS, fmin=MEL_MIN_HZ, fmax=MEL_MAX_HZ, htk=True, norm=None
-    )
-    assert np.allclose(mel_weights(frequency_hz), theirs.T, atol=1e-6)
-
-
-def test_the_front_end_is_librosas_stft_in_the_bins_that_it_computes():
-    waveform = noise()
-    stft = librosa.stft(
-        np.pad(waveform[0].numpy(), (0, WINDOW_SAMPLES)), n_fft=WINDOW_SAMPLES, hop_length=HOP_SAMPLES, center=False
-    )
-    energy = (np.abs(stft[used_bins(), :N_FRAMES]) ** 2).T @ band_weights(used_bins())
-    expected = np.log(energy / energy.mean() + RELATIVE_FLOOR)
-    assert np.abs(PhoneFrontEnd()(waveform)[0, 0].numpy() - expected).max() < 1e-4
-
-
-def test_folding_changes_no_feature_by_more_than_single_precision_does():
-    clips = synthesized_clips(16)
-    padded = np.pad(clips.astype(np.float64), ((0, 0), (0, WINDOW_SAMPLES)))
-    starts = HOP_SAMPLES * np.arange(N_FRAMES)[:, None] + np.arange(WINDOW_SAMPLES)
-    power = np.abs(np.fft.rfft(padded[:, starts] * hann_window()))[:, :, used_bins()] ** 2
-    energy = power @ band_weights(used_bins())
-    expected = np.log(energy / (energy.mean(axis=(1, 2), keepdims=True) + SILENCE_POWER) + RELATIVE_FLOOR)
-    assert np.abs(PhoneFrontEnd()(torch.from_numpy(clips))[:, 0].numpy() - expected).max() < 1e-4
-
-
-def test_every_used_bin_is_in_one_class_of_the_folded_dft():
-    for n_mels in (48, N_MELS):
-        classes = folded_bins(used_bins(n_mels))
-        assert sorted(np.concatenate(classes)) == used_bins(n_mels).tolist()
-        assert [np.gcd.reduce(np.append(bins, 8)) for bins in classes] == [1, 2, 4, 8]
-
-
-def test_fewer_mel_bands_see_the_same_energy():
-    noise_power = np.ones(len(used_bins(48)))
-    energy = noise_power @ band_weights(used_bins(48), 48)
-    assert PhoneFrontEnd(48)(noise()).shape == (1, 1, N_FRAMES, 48)
-    assert (np.diff(energy) > -0.7).all() and energy.min() > 0.5
-
-
-def test_skipping_every_second_high_bin_keeps_the_energy_of_noise():
-    every_bin = np.arange(2, 196)
-    power = np.ones(WINDOW_SAMPLES // 2 + 1)
-    full = power[every_bin] @ mel_weights(every_bin * SAMPLE_RATE_HZ / WINDOW_SAMPLES)
-    kept = power[used_bins()] @ band_weights(used_bins())
-    high = np.flatnonzero(mel_weights(np.array([FINE_BINS_BELOW_HZ]))[0])[-1] + 1
-    assert np.allclose(kept[high:] / full[high:], 1.0, atol=0.15)
-
-
-def test_gain_changes_nothing():
-    front_end, waveform = PhoneFrontEnd(), noise()
-    reference = front_end(waveform)
-    for gain in (0.01, 0.1, 10.0):
-        assert (front_end(gain * waveform) - reference).abs().max() < 1e-3
-
-
-def test_silence_gives_finite_features():
-    assert torch.isfinite(PhoneFrontEnd()(torch.zeros(1, 32_000))).all()
 
 
 def test_the_student_has_the_documented_outputs_and_size():
@@ -163,3 +78,24 @@ def test_each_size_has_its_parameters_and_an_activity_step_of_at_most_40_ms(size
 def test_settings_that_describe_no_student_are_refused(settings, words):
     with pytest.raises(ValidationError, match=words):
         StudentSettings(**settings)
+
+
+def save_student(path: Path, student: Student, settings: StudentSettings) -> None:
+    state = {f"student.{name}": value for name, value in student.state_dict().items()}
+    save_checkpoint(
+        path, model_state=state, training_state={}, settings={"student": settings.model_dump()}, provenance={}
+    )
+
+
+def test_a_checkpoint_of_another_architecture_or_with_nan_is_refused(tmp_path):
+    smallest = StudentSettings(
+        stem_channels=4, channels=(4, 8), expanded_channels=(8, 8), strides=((1, 2), (2, 2)), pooled_channels=8
+    )
+    student = Student(smallest)
+    save_student(tmp_path / "other.pt", student, StudentSettings())
+    with pytest.raises(DataError, match="of this architecture"):
+        load_student(tmp_path / "other.pt")
+    student.body.events.bias.data[0] = float("nan")
+    save_student(tmp_path / "nan.pt", student, smallest)
+    with pytest.raises(DataError, match="not finite"):
+        load_student(tmp_path / "nan.pt")

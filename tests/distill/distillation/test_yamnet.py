@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter
-from distill.distillation import tflite_teacher
-from distill.distillation.tflite_teacher import YAMNET_CLASSES, TfliteTeacher, YamnetTeacher, window_starts
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
+from distill.distillation import yamnet as yamnet_module
+from distill.distillation.yamnet import YAMNET_CLASSES, TfliteTeacher, YamnetTeacher, window_starts
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "core" / "bundles" / "default" / "model.tflite"
@@ -64,7 +64,7 @@ def stand_in(monkeypatch, tmp_path: Path):
     """Give a teacher whose file has the inputs and outputs that one names."""
 
     def teacher(inputs: list[dict], outputs: list[dict]) -> TfliteTeacher:
-        monkeypatch.setattr(tflite_teacher, "_open_interpreter", lambda *_, **__: StandInRuntime(inputs, outputs))
+        monkeypatch.setattr(yamnet_module, "_open_interpreter", lambda *_, **__: StandInRuntime(inputs, outputs))
         (tmp_path / "model.tflite").write_bytes(b"stands in")
         return TfliteTeacher(tmp_path / "model.tflite")
 

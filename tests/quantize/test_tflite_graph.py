@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize.graph import _delegated, delegate_share, layer_path, quantized_layers, read_operators
+from quantize.tflite_graph import _delegated, delegate_share, layer_path, quantized_layers, read_operators
 
 STUDENT = "quantize.signature.ScreenSignature/distill.student.Student_student/"
 BODY = STUDENT + "distill.student.Body_body/"

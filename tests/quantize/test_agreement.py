@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from distill.models.student import EVENT_LABELS
-from quantize.compare import beyond_limits, compare, compare_with_reference, judge
+from distill.corpus.labels import EVENT_LABELS
+from quantize.agreement import beyond_limits, compare, compare_with_reference, judge
 from quantize.recipe import Limits
 from quantize.validation import ValidationClips
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from core.errors import DataError
 from core.pooling import probabilities
+from distill.corpus.labels import EVENT_LABELS
 from distill.evaluation.metrics import auroc
-from distill.models.student import EVENT_LABELS
 from quantize.outputs import Outputs
 from quantize.recipe import Limits
 from quantize.validation import ValidationClips

@@ -11,7 +11,7 @@ from core.demonstration import synthesize_demonstration
 from core.files import sha256_of_file
 from core.screener import Screener
 from distill.checkpoints import Checkpoint
-from quantize import package
+from quantize.bundle import app as bundle_app
 from quantize.bundle_fields import UNKNOWN_TIME, created_utc
 
 
@@ -77,17 +77,17 @@ def test_no_file_of_a_bundle_names_a_folder_of_this_machine(bundle, world):
 
 
 def test_verify_accepts_a_bundle_and_names_the_file_that_was_altered(bundle, run, tmp_path):
-    assert run(package.app, "verify", bundle).exit_code == 0
+    assert run(bundle_app, "verify", bundle).exit_code == 0
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)
     (copy / "model_card.md").write_text("A medical device.")
-    result = run(package.app, "verify", copy)
+    result = run(bundle_app, "verify", copy)
     assert result.exit_code == 2
     assert "model_card.md was altered" in result.stderr
 
 
 def test_show_prints_the_origin(bundle, run):
-    result = run(package.app, "show", bundle)
+    result = run(bundle_app, "show", bundle)
     assert result.exit_code == 0
     assert "probe tb: demonstration" in result.stdout and "checkpoint_sha256" in result.stdout
 
@@ -150,7 +150,7 @@ def test_without_thresholds_and_evaluation_the_card_says_so(world, made, bundle,
     options = {"float": made.export / "student_float.tflite", "int8": made.int8, "checkpoint": world.checkpoint}
     options |= {"probes": made.probes, "agreement": made.agreement, "export": made.export / "export.json"}
     arguments = [part for key, its in options.items() for part in (f"--{key}", its)]
-    result = run(package.app, "build", *arguments, "--out", tmp_path / "bundle")
+    result = run(bundle_app, "build", *arguments, "--out", tmp_path / "bundle")
     assert result.exit_code == 0, result.stderr
     card = (tmp_path / "bundle" / "model_card.md").read_text(encoding="utf-8")
     assert "every probability is a default" in card and "Not evaluated when this bundle was built" in card

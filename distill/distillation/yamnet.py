@@ -11,7 +11,8 @@ from torch import Tensor
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from core.files import sha256_of_file
-from distill.models.student import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS
+from distill.corpus.waveform_store import as_float
 
 MIN_INPUT_SAMPLES = 1_600  # 0.1 s; a shorter input is hardly a waveform
 
@@ -166,7 +167,7 @@ class YamnetTeacher:
         array, shape (n_frames, 8), float32 in [0, 1], in the order of `EVENT_LABELS`
         """
         if waveform.dtype == np.int16:
-            waveform = waveform.astype(np.float32) / 32768.0
+            waveform = as_float(waveform)
         n_frames = 1 + -(-max(0, len(waveform) - self.FRAME_SAMPLES) // self.HOP_SAMPLES)
         padded = np.zeros(self.FRAME_SAMPLES + (n_frames - 1) * self.HOP_SAMPLES, np.float32)
         padded[: len(waveform)] = waveform
