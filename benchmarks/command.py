@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
+from core.errors import exit_on_error
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
 ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
@@ -283,9 +284,13 @@ def compare(
 
     Example: tussis-benchmark compare main.json branch.json --fail-above 1.05
     """
-    from benchmarks.results.compare import compare as compare_files
+    from benchmarks.results.compare import COMPARISON, compare_files, too_slow
+    from benchmarks.results.runner import run_benchmark
 
-    compare_files(first, second, fail_above, margin, force, json_path)
+    result = run_benchmark(COMPARISON, json_path, lambda run: compare_files(first, second, margin, force, run))
+    if fail_above is not None and (slow := too_slow(result["comparisons"], fail_above)):
+        typer.echo(f"{len(slow)} row(s) are slower by more than {fail_above:g}.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -297,9 +302,11 @@ def report(
 
     Example: tussis-benchmark report latency.json roofline.json --out report
     """
-    from benchmarks.results.report import report as write_report
+    from benchmarks.results.report import write_report
 
-    write_report(results, out)
+    with exit_on_error("tussis-benchmark"):
+        n_results = write_report(results, out)
+        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
 
 
 def main() -> None:

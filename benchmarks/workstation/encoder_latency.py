@@ -12,9 +12,8 @@ from rich.table import Table
 
 from benchmarks.results.device import load_average
 from benchmarks.results.result import Result, Row, make_result, write_result
-from benchmarks.timing.interleaved import Contender, time_interleaved
+from benchmarks.timing.interleaved import Contender, time_interleaved, timed_ratio, timed_row
 from benchmarks.timing.peers import load_peer
-from benchmarks.timing.timed_rows import timed_ratio, timed_row
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, exit_on_error
 from core.files import check_writable

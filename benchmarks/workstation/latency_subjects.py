@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.models import load_detectors, load_parts, load_student_model, load_yamnet
-from benchmarks.timing.peers import load_peer
+from benchmarks.timing.models import load_parts, load_student_model
+from benchmarks.timing.peers import load_detectors, load_peer, load_yamnet
 from benchmarks.timing.screening import ScreeningContender, load_screening
 from core.bundle import Bundle
 from core.errors import InterpreterError

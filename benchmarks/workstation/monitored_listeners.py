@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.results.names import XNNPACK
-from benchmarks.timing.models import YAMNET_SAMPLES
+from benchmarks.timing.peers import YAMNET_SAMPLES
 from benchmarks.timing.runtime import open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, Bundle

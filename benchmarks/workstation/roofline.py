@@ -12,8 +12,8 @@ from rich.progress import Progress
 
 from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, write_result
-from benchmarks.timing.chosen_model import ChosenModel, choose_model
 from benchmarks.timing.interleaved import check_runs, time_interleaved
+from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.bandwidth import Bandwidth, measure_bandwidth
 from benchmarks.workstation.machine_peaks import PeakModel, load_peak_models
 from benchmarks.workstation.operator_facts import FLOAT, INT8
@@ -254,7 +254,7 @@ def measure(chosen: ChosenModel, threads: int, runs: int, console: Console) -> R
 
 def write_plot(path: Path, result: Result) -> None:
     """Draw a result of this kind into an SVG file."""
-    from benchmarks.results.roofline_plot import roofline_svg
+    from benchmarks.results.plots import draw_plot
     from core.files import write_atomically
 
-    write_atomically(path, roofline_svg(result))
+    write_atomically(path, draw_plot(result))

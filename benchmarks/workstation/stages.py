@@ -15,9 +15,8 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import MIN_RUNS, OURS, XNNPACK
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.timing.interleaved import WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
+from benchmarks.timing.interleaved import WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved, timed_row
 from benchmarks.timing.models import load_plain
-from benchmarks.timing.timed_rows import timed_row
 from benchmarks.workstation.machine_peaks import FLOAT, INT8, PeakModel, count_macs, load_peak_models
 from core.bundle import load_bundle
 from core.clips import CLIP_S, CLIP_SAMPLES

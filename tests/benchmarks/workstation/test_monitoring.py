@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks.results.result import read_result
-from benchmarks.timing.models import YAMNET_SAMPLES
+from benchmarks.timing.peers import YAMNET_SAMPLES
 from benchmarks.workstation.long_sound import (
     CHUNK_S,
     CHUNK_SAMPLES,

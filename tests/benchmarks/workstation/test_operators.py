@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks.results.result import check_result, read_result
-from benchmarks.timing.chosen_model import ChosenModel
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation import operators, runtime_profiler
 from benchmarks.workstation.operator_alignment import align
 from benchmarks.workstation.operator_facts import (

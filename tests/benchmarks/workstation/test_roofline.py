@@ -7,9 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks.results.result import check_result, make_result, read_result
-from benchmarks.results.roofline_plot import roofline_svg
-from benchmarks.timing.chosen_model import ChosenModel
+from benchmarks.results.plots import draw_plot
+from benchmarks.results.result import check_result, read_result
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation import machine_peaks, roofline
 from benchmarks.workstation.bandwidth import Bandwidth
 from benchmarks.workstation.machine_peaks import PeakShape
@@ -26,7 +26,6 @@ from benchmarks.workstation.roofline import (
     roofline_result,
     working_set_bytes,
 )
-from core.errors import DataError
 from quantize.tflite_graph import Operator
 
 APP = typer.Typer()
@@ -96,8 +95,8 @@ def test_no_layer_is_faster_than_the_peak():
 
 def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
     result = roofline_result(CHOSEN, TIMES, ROOFS, SPEEDS, 1)
-    svg = roofline_svg(result)
-    assert svg == roofline_svg(json.loads(json.dumps(result)))
+    svg = draw_plot(result)
+    assert svg == draw_plot(json.loads(json.dumps(result)))
     words = "".join(ElementTree.fromstring(svg).itertext())
     for expected in (
         "float32 peak 50",
@@ -111,12 +110,7 @@ def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
     assert "http" not in svg.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
-    assert svg != roofline_svg(roofline_result(CHOSEN, TIMES, Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE), SPEEDS, 1))
-
-
-def test_a_plot_of_another_kind_of_result_is_refused():
-    with pytest.raises(DataError, match="of the kind roofline; this one is 'latency'"):
-        roofline_svg(make_result("latency", "a protocol", []))
+    assert svg != draw_plot(roofline_result(CHOSEN, TIMES, Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE), SPEEDS, 1))
 
 
 @pytest.mark.slow
@@ -130,7 +124,7 @@ def test_the_command_measures_peaks_bandwidth_and_operators(monkeypatch, tmp_pat
     its = report["rows"][0]["metrics"]
     assert its["limit_ms"] > 0 and its["products_ms"] <= its["limit_ms"] <= its["limit_memory_ms"]
     assert its["peak_float32_gmacs_per_s"] < its["peak_int8_gmacs_per_s"]
-    assert plot.read_text(encoding="utf-8") == roofline_svg(report)
+    assert plot.read_text(encoding="utf-8") == draw_plot(report)
     assert "the limit is" in result.stdout
 
 
