@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -34,12 +33,10 @@ class Plot(NamedTuple):
 PLOTS = {
     "latency": Plot("benchmarks.results.plots", "times_plot"),
     "phone": Plot("benchmarks.results.plots", "times_plot"),
-    "stages": Plot("benchmarks.results.plots", "stages_plot"),
     "comparison": Plot("benchmarks.results.plots", "comparison_plot"),
     "roofline": Plot("benchmarks.results.roofline_plot", "roofline_svg"),
     "accuracy": Plot("benchmarks.results.accuracy_plot", "accuracy_svg"),
     "scale": Plot("benchmarks.results.scale_plot", "scale_svg"),
-    "sustained": Plot("benchmarks.results.sustained_plot", "sustained_svg"),
 }
 
 
@@ -69,21 +66,6 @@ def times_plot(result: Result) -> str | None:
         axes.grid(axis="x", linewidth=0.3)
 
     return draw_svg(draw, 0.9 + ROW_IN * len(rows)) if rows else None
-
-
-def stages_plot(result: Result) -> str | None:
-    """Share of the time that each stage takes, beside the share of the machine's peak that it reaches."""
-    rows = [row for row in result["rows"] if "share_of_time" in row["metrics"]]
-
-    def draw(figure: Figure) -> None:
-        places = np.arange(len(rows))[::-1]
-        sides = zip(figure.subplots(1, 2, sharey=True), ("share_of_time", "share_of_peak"), (OURS, PEER), strict=True)
-        for axes, key, colour in sides:
-            axes.barh(places, [100 * row["metrics"][key] for row in rows], color=colour)
-            axes.set(xlabel=f"% {key.removeprefix('share_').replace('_', ' the ')}")
-            axes.set_yticks(places, [row["stage"] for row in rows])
-
-    return draw_svg(draw, 0.9 + 0.35 * len(rows)) if rows else None
 
 
 def comparison_plot(result: Result) -> str | None:

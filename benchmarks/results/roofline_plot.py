@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
 from benchmarks.results.plots import svg_text
 from benchmarks.results.result import Result
-from benchmarks.workstation.operator_facts import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
 from core.errors import DataError
 
 SIZE_IN = (7.2, 4.6)
@@ -36,7 +36,7 @@ def _figure(result: Result) -> Figure:
     FigureCanvasSVG(figure)
     axes = figure.subplots()
     whole, *rows = result["rows"]
-    dots = [row for row in rows if row["metrics"]["macs"] and row["metrics"].get("gmacs_per_s")]
+    dots = [row for row in rows if row["metrics"].get("intensity_macs_per_byte") and row["metrics"].get("gmacs_per_s")]
     intensity = [row["metrics"]["intensity_macs_per_byte"] for row in dots] or [1.0]
     low, high = min(intensity) / _INTENSITY_MARGIN, max(intensity) * _INTENSITY_MARGIN
     _draw_roofs(axes, whole["metrics"], low, high)
