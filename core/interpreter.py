@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError
 
 SIGNATURE = "screen"
@@ -17,10 +18,15 @@ MAX_THREADS = 64
 class ModelShape:
     """What a model must take and give; a bundle states it and the interpreter checks the file against it."""
 
-    clip_samples: int = 32_000
+    clip_samples: int = CLIP_SAMPLES
     embedding_size: int = EMBEDDING_SIZE
     n_events: int = 8
     n_activity_frames: int = 50
+
+    @property
+    def activity_frame_step_s(self) -> float:
+        """Length of one activity frame; clips start on this grid."""
+        return CLIP_S / self.n_activity_frames
 
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of each input by name."""

@@ -1,76 +1,77 @@
-"""The only place where sound at any rate becomes what the model says of it, for a recording and for a stream."""
+"""Runs the model over sound of any sample rate, clip by clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
-from core.bundle import Bundle
 from core.clips import Clip, ClipCutter
 from core.errors import AudioError
-from core.events import EventFinder, WindowProbabilities
+from core.events import WindowProbabilities
 from core.interpreter import Interpreter
-from core.monitoring.gate import Gate
 from core.pooling import probabilities
 from core.resample import Resampler
 from core.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, eq=False)
-class HeardClip:
-    """A clip and what the model says of it; both arrays are None where the gate left the clip out.
+class HeardClip(Clip):
+    """A clip and the model's outputs for it; the three arrays are None where the model was not run.
 
-    ``embedding`` has shape (embedding_size,), ``event_probabilities`` (n_events,).
+    ``embedding`` has shape (embedding_size,), ``event_probabilities`` (n_events,), ``activity_probabilities``
+    (n_activity_frames,).
     """
 
-    start_s: float
-    embedding: np.ndarray | None
-    event_probabilities: np.ndarray | None
+    embedding: np.ndarray | None = None
+    event_probabilities: np.ndarray | None = None
+    activity_probabilities: np.ndarray | None = None
 
     @property
     def is_gated(self) -> bool:
-        """Whether the model was not run on it."""
+        """Whether the model was not run on the clip."""
         return self.embedding is None
+
+    @property
+    def window(self) -> WindowProbabilities:
+        """The probabilities, as an `EventFinder` takes them; of a clip that the model was run on."""
+        return WindowProbabilities(self.start_s, self.valid_s, self.event_probabilities, self.activity_probabilities)
 
 
 class Listener:
-    """Resamples, cuts, runs the model and finds events; keeps a few seconds of sound, however long it listens.
+    """Resamples a stream, cuts it into clips and runs the model; holds a few seconds of sound at most.
 
     Parameters
     ----------
-    bundle : Bundle
     interpreter : Interpreter
     sample_rate_hz : int in [4000, 384000]
         Of the blocks.
     hop_s : float in (0, 2]
         From one clip to the next, on average: clips start on the grid of the model's activity frames.
-    stopwatch : Stopwatch
-    measure : callable
+    frame_step_s : float
+        That grid: the length of one activity frame.
+    stopwatch : Stopwatch or None
+        Times the stages ``resample``, ``quality``, ``model`` and ``events`` (logits to probabilities).
+    measure : callable or None
         Takes all samples at 16 kHz as they come, for instance `QualityMeter.push`; timed as ``quality``.
-    gate : Gate or None
-        What decides which clips are run, timed as ``quality`` too, because it judges levels; None for all of them.
-
-    Attributes
-    ----------
-    events : EventFinder
-        For whoever listens to release events from and to finish.
+    admits : callable or None
+        Decides whether the model is run on a clip, timed as ``quality`` too, because it judges levels; None for all.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
         interpreter: Interpreter,
         sample_rate_hz: int,
         hop_s: float,
-        stopwatch: Stopwatch,
-        measure: Callable[[np.ndarray], None],
-        gate: Gate | None = None,
+        frame_step_s: float,
+        stopwatch: Stopwatch | None = None,
+        measure: Callable[[np.ndarray], None] | None = None,
+        admits: Callable[[Clip], bool] | None = None,
     ):
-        self._interpreter, self._stopwatch, self._measure, self._gate = interpreter, stopwatch, measure, gate
+        self._interpreter, self._measure, self._admits = interpreter, measure, admits
+        self._stopwatch = stopwatch or Stopwatch()
         self._resampler = Resampler(sample_rate_hz)
-        self._cutter = ClipCutter(hop_s, bundle.screening.activity_frame_step_s)
-        self.events = EventFinder(bundle.event_labels, bundle.screening)
+        self._cutter = ClipCutter(hop_s, frame_step_s)
 
     def hear(self, block: np.ndarray) -> list[HeardClip]:
         """Take the next samples at their own rate, shape (n,); the clips that they complete, in order."""
@@ -79,36 +80,50 @@ class Listener:
         return self._take(samples)
 
     def finish(self) -> list[HeardClip]:
-        """The clips that are left; the last one, which ends with the sound, is run whatever the gate says."""
+        """The clips that are left; the model is run on the last one, which ends with the sound, in any case."""
         with self._stopwatch.stage("resample"):
             rest = self._resampler.flush()
         return self._take(rest) + [self._run(clip) for clip in self._cutter.finish()]
 
     def _take(self, samples: np.ndarray) -> list[HeardClip]:
-        with self._stopwatch.stage("quality"):
-            self._measure(samples)
+        if self._measure is not None:
+            with self._stopwatch.stage("quality"):
+                self._measure(samples)
         with self._stopwatch.stage("resample"):
             clips = self._cutter.push(samples)
-        return [self._run(clip) if self._admits(clip) else self._pass_over(clip) for clip in clips]
+        return [self._run(clip) if self._is_admitted(clip) else _not_run(clip) for clip in clips]
 
-    def _admits(self, clip: Clip) -> bool:
-        if self._gate is None:
+    def _is_admitted(self, clip: Clip) -> bool:
+        if self._admits is None:
             return True
         with self._stopwatch.stage("quality"):
-            return self._gate.admits(clip)
+            return self._admits(clip)
 
     def _run(self, clip: Clip) -> HeardClip:
         with self._stopwatch.stage("model"):
             outputs = self._interpreter.run(clip.waveform)
         with self._stopwatch.stage("events"):
             events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
-            self.events.push(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
-        return HeardClip(clip.start_s, outputs.embedding, events)
+        return HeardClip(clip.start_s, clip.waveform, clip.valid_s, outputs.embedding, events, activity)
 
-    def _pass_over(self, clip: Clip) -> HeardClip:
-        with self._stopwatch.stage("events"):
-            self.events.pass_over(clip.start_s)
-        return HeardClip(clip.start_s, None, None)
+
+def _not_run(clip: Clip) -> HeardClip:
+    return HeardClip(clip.start_s, clip.waveform, clip.valid_s)
+
+
+def listen(
+    blocks: Iterable[np.ndarray],
+    sample_rate_hz: int,
+    interpreter: Interpreter,
+    hop_s: float,
+    frame_step_s: float,
+    measure: Callable[[np.ndarray], None] | None = None,
+) -> Iterator[HeardClip]:
+    """Run the model over a recording that comes in blocks, none of which is kept; the parameters are a `Listener`'s."""
+    listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, measure=measure)
+    for block in blocks:
+        yield from listener.hear(block)
+    yield from listener.finish()
 
 
 def check_sample_rate(sample_rate_hz: int, name: str) -> None:

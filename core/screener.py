@@ -8,7 +8,7 @@ import numpy as np
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
 from core.errors import AudioError
-from core.events import count_coughs
+from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import HeardClip, Listener, check_block, check_sample_rate
 from core.pooling import EventScores, PooledEmbedding
@@ -102,8 +102,10 @@ class _Hearing:
         labels = bundle.event_labels
         self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
-        hop_s = bundle.screening.hop_s
-        self._listener = Listener(bundle, interpreter, sample_rate_hz, hop_s, stopwatch, self._quality.push)
+        hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
+        measure = self._quality.push
+        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, measure)
+        self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size
         self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
@@ -118,7 +120,7 @@ class _Hearing:
         with self._stopwatch.stage("quality"):
             quality = self._quality.verdict()
         with self._stopwatch.stage("events"):
-            events = self._listener.events.finish(recording.duration_s) if quality.acceptable else ()
+            events = self._events.finish(recording.duration_s) if quality.acceptable else ()
         with self._stopwatch.stage("probes"):
             pairs = zip(self._bundle.probes, self._pooled, strict=True)
             probes = tuple(apply_probe(probe, pooled.mean, pooled.n_clips, quality) for probe, pooled in pairs)
@@ -136,6 +138,7 @@ class _Hearing:
     def _pool(self, heard: list[HeardClip]) -> None:
         with self._stopwatch.stage("events"):
             for clip in heard:
+                self._events.push(clip.window)
                 self._scores.push(clip.event_probabilities)
         with self._stopwatch.stage("probes"):
             for clip in heard:

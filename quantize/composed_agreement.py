@@ -9,7 +9,7 @@ from core.interpreter import Interpreter
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S
 from distill.evaluation.composed_recordings import ComposedRecording
 from quantize.bundle_parts import UNCHOSEN_SCREENING
-from quantize.thresholds import Windows, listen, score_hysteresis
+from quantize.thresholds import Windows, score_hysteresis, windows_of
 
 DECISION_PROBABILITY = 0.5
 BASELINE = "float"
@@ -26,7 +26,7 @@ def compare_on_composed(models: Mapping[str, Interpreter], recordings: list[Comp
     """
     frames, events = {}, {}
     for name, model in models.items():
-        heard = [(listen(model, its.waveform), its) for its in recordings]
+        heard = [(windows_of(model, its.waveform), its) for its in recordings]
         frames[name] = frame_f1(heard)
         events[name] = _event_f1(heard)
     return {

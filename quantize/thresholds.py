@@ -10,12 +10,13 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, ScreeningSettings
-from core.clips import ClipCutter
 from core.errors import exit_on_error
 from core.events import EventFinder, WindowProbabilities
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
+from core.listening import listen
 from core.pooling import probabilities
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of
 from distill.corpus.waveform_store import WaveformStore
@@ -79,15 +80,10 @@ def _operating_point(threshold: float, probabilities: np.ndarray, holds: np.ndar
     }
 
 
-def listen(interpreter: Interpreter, waveform: np.ndarray) -> Windows:
-    """Run the model over a recording (n,) at 16 kHz, cut as core's screener cuts it."""
-    cutter = ClipCutter(HOP_S)
-    windows = []
-    for clip in [*cutter.push(waveform), *cutter.finish()]:
-        outputs = interpreter.run(clip.waveform)
-        events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
-        windows.append(WindowProbabilities(clip.start_s, clip.valid_s, events, activity))
-    return windows
+def windows_of(interpreter: Interpreter, waveform: np.ndarray) -> Windows:
+    """The model's probabilities for each clip of a recording (n,) at 16 kHz."""
+    clips = listen([waveform], SAMPLE_RATE_HZ, interpreter, HOP_S, ACTIVITY_FRAME_STEP_S)
+    return [clip.window for clip in clips]
 
 
 def score_hysteresis(
@@ -167,7 +163,7 @@ def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COM
     thresholds = {event: its["threshold"] for event, its in events.items()}
     interpreter = LiteRtInterpreter(model)
     composed = compose_recordings(store, n_composed, seed)
-    heard = [(listen(interpreter, recording.waveform), recording) for recording in composed]
+    heard = [(windows_of(interpreter, recording.waveform), recording) for recording in composed]
     events[COUGH] = choose_cough_gate(heard, thresholds, of_recordings, validation)
     thresholds[COUGH] = events[COUGH]["threshold"]
     hysteresis, cough_events = choose_hysteresis(heard, thresholds)

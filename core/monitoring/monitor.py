@@ -8,7 +8,7 @@ import numpy as np
 from core.bundle import Bundle, ScreeningSettings
 from core.clips import CLIP_S
 from core.errors import AudioError, SettingsError
-from core.events import Event
+from core.events import Event, EventFinder
 from core.interpreter import Interpreter
 from core.listening import HeardClip, Listener, check_block, check_sample_rate
 from core.monitoring.gate import Gate, GateSettings
@@ -95,10 +95,10 @@ class Monitor:
         self._name, self._rate_hz = name, sample_rate_hz
         self._stopwatch = stopwatch or Stopwatch()
         self._hours = HourlyTotals(bundle.event_labels, _settling_s(bundle.screening))
-        gate = Gate(self.settings.gate) if self.settings.gate is not None else None
-        hop_s = self.settings.hop_s
+        self._events = EventFinder(bundle.event_labels, bundle.screening)
+        admits = None if self.settings.gate is None else Gate(self.settings.gate).admits
         self._listener = Listener(
-            bundle, interpreter, sample_rate_hz, hop_s, self._stopwatch, self._hours.measure, gate
+            interpreter, sample_rate_hz, self.settings.hop_s, step_s, self._stopwatch, self._hours.measure, admits
         )
         self._waiting: list[np.ndarray] = []  # less than a hop, so that small blocks cost no more than large ones
         self._n_waiting = self._n_heard = 0
@@ -125,7 +125,7 @@ class Monitor:
             raise AudioError(f"{self._name} holds no samples; expected sound.")
         found = self._take(heard)
         with self._stopwatch.stage("events"):
-            rest = self._listener.events.finish(self.duration_s)
+            rest = self._events.finish(self.duration_s)
             for event in rest:
                 self._hours.count_event(event)
         return Findings(found.events + rest, found.hours + self._handed_over(self._hours.finish()))
@@ -158,7 +158,11 @@ class Monitor:
         with self._stopwatch.stage("events"):
             for clip in heard:
                 self._hours.count_clip(clip.start_s, clip.is_gated)
-            events = self._listener.events.release()
+                if clip.is_gated:
+                    self._events.pass_over(clip.start_s)
+                else:
+                    self._events.push(clip.window)
+            events = self._events.release()
             for event in events:
                 self._hours.count_event(event)
             hours = self._hours.close_before(heard[-1].start_s) if heard else []

@@ -48,7 +48,7 @@ def mine(
     """
     waiting = [source for source in sources if not pack.has(source)]
     interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
-    miner = Miner(interpreter, settings, pack.scratch)
+    miner = Miner(interpreter, settings, pack.scratch, bundle.model_shape.activity_frame_step_s)
     with _labourers(miner, bundle, labour, waiting) as (meter, results):
         try:
             _take(pack, results, meter, len(waiting))

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,12 @@ import numpy as np
 from pydantic import Field
 
 from core.audio import SAMPLE_RATE_HZ, open_recording
-from core.clips import CLIP_S, Clip, ClipCutter
+from core.clips import CLIP_S, Clip
 from core.errors import InterpreterError, OutputError, TussisError
 from core.files import write_atomically
 from core.interpreter import Interpreter
-from core.probes import sigmoid
+from core.listening import HeardClip, listen
 from core.quality import QualityMeter
-from core.resample import resample_blocks
 from distill.mining.pack import MinedClip, MinedRecording
 from distill.mining.recordings import Skipped, Source, printable
 from distill.settings import Settings
@@ -104,12 +103,14 @@ class Heard:
 class Miner:
     """Mines one recording after the other with one model.
 
-    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there.
+    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there;
+    ``frame_step_s`` the length of the model's activity frames, on whose grid clips start.
     """
 
     interpreter: Interpreter
     settings: MiningSettings
     scratch: Path
+    frame_step_s: float
 
     def hear(self, source: Source) -> Heard:
         """Mine one recording and note what it took."""
@@ -128,25 +129,23 @@ class Miner:
             return Skipped(source.path_key, source.source_id, printable(sentence))
 
     def _mine(self, source: Source) -> MinedRecording:
-        cutter, maxima = ClipCutter(self.settings.hop_s), LocalMaxima()
+        maxima = LocalMaxima()
         clips: list[MinedClip] = []
         with open_recording(source.path) as reader:
-            for block in resample_blocks(reader.blocks(), reader.sample_rate_hz):
-                for candidate in self._candidates(cutter.push(block)):
+            hop_s, step_s = self.settings.hop_s, self.frame_step_s
+            for clip in listen(reader.blocks(), reader.sample_rate_hz, self.interpreter, hop_s, step_s):
+                if (candidate := self._candidate(clip)) is not None:
                     clips += self._write(source, maxima.push(candidate))
-            for candidate in self._candidates(cutter.finish()):
-                clips += self._write(source, maxima.push(candidate))
             clips += self._write(source, maxima.finish())
             return MinedRecording(reader.sha256, reader.duration_s, tuple(clips))
 
-    def _candidates(self, clips: Sequence[Clip]) -> Iterator[Candidate]:
-        counted = [self.settings.event_labels.index(label) for label in self.settings.labels]
-        for clip in clips:
-            outputs = self.interpreter.run(clip.waveform)
-            probabilities = tuple(sigmoid(float(logit)) for logit in outputs.event_logits)
-            score = max(probabilities[index] for index in counted)
-            if score >= self.settings.min_probability and _is_acceptable(_valid(clip)):
-                yield Candidate(clip, score, probabilities, outputs.embedding.astype(np.float16))
+    def _candidate(self, clip: HeardClip) -> Candidate | None:
+        """The clip with its score; None where no label that counts is probable enough, or its quality unacceptable."""
+        probabilities = tuple(clip.event_probabilities.tolist())
+        score = max(probabilities[self.settings.event_labels.index(label)] for label in self.settings.labels)
+        if score < self.settings.min_probability or not _is_acceptable(_valid(clip)):
+            return None
+        return Candidate(clip, score, probabilities, clip.embedding.astype(np.float16))
 
     def _write(self, source: Source, candidates: Sequence[Candidate]) -> list[MinedClip]:
         """Leave each clip as a FLAC file in the recording's own scratch folder."""

@@ -139,11 +139,12 @@ class NodeMiner:
 
     def __init__(self, model: bytes, shape: ModelShape, settings: MiningSettings) -> None:
         self._interpreter, self._settings = LiteRtInterpreter(model, 1, shape), settings
+        self._frame_step_s = shape.activity_frame_step_s
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         for source in batch["source"]:
             with tempfile.TemporaryDirectory(prefix="tussis-mining-") as scratch:
-                heard = Miner(self._interpreter, self._settings, Path(scratch)).hear(source)
+                heard = Miner(self._interpreter, self._settings, Path(scratch), self._frame_step_s).hear(source)
                 if isinstance(heard.result, MinedRecording):
                     for clip in heard.result.clips:
                         yield _row(SentClip(source.key, clip.file.name, clip.file.read_bytes()))

@@ -60,7 +60,7 @@ def _start_worker(model: bytes, shape: ModelShape, settings: MiningSettings, scr
     global _miner
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a traceback
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _miner = Miner(LiteRtInterpreter(model, 1, shape), settings, scratch)
+    _miner = Miner(LiteRtInterpreter(model, 1, shape), settings, scratch, shape.activity_frame_step_s)
 
 
 def _end_with_parent() -> None:

@@ -15,14 +15,13 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.clips import Clip, ClipCutter
 from core.errors import DataError, OutputError, exit_on_error
 from core.files import check_writable, write_atomically
-from core.interpreter import Interpreter, LiteRtInterpreter, ModelOutputs
+from core.interpreter import Interpreter, LiteRtInterpreter
+from core.listening import listen
 from core.pooling import PooledEmbedding
-from core.probes import ClipSelection, sigmoid
+from core.probes import ClipSelection
 from core.quality import QualityMeter
-from core.resample import resample_blocks
 
 NPZ_FORMAT = "tussis.embeddings/1"
 
@@ -49,6 +48,7 @@ class EmbeddingModel:
 
     interpreter: Interpreter
     hop_s: float
+    frame_step_s: float
     event_labels: tuple[str, ...]
     sha256: str
 
@@ -56,7 +56,8 @@ class EmbeddingModel:
 def model_of_bundle(bundle: Bundle, threads: int = 1) -> EmbeddingModel:
     """The bundle's model with the bundle's own hop and labels."""
     interpreter = LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
-    return EmbeddingModel(interpreter, bundle.screening.hop_s, bundle.event_labels, bundle.model_sha256)
+    hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
+    return EmbeddingModel(interpreter, hop_s, frame_step_s, bundle.event_labels, bundle.model_sha256)
 
 
 def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
@@ -67,23 +68,19 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     AudioError
         If the recording cannot be read.
     """
-    meter, cutter = QualityMeter(), ClipCutter(model.hop_s)
-    starts_s: list[float] = []
-    outputs: list[ModelOutputs] = []
+    meter = QualityMeter()
     with open_recording(path) as reader:
-        for block in resample_blocks(reader.blocks(), reader.sample_rate_hz):
-            meter.push(block)
-            _run_clips(cutter.push(block), model.interpreter, starts_s, outputs)
-        _run_clips(cutter.finish(), model.interpreter, starts_s, outputs)
+        blocks, rate_hz = reader.blocks(), reader.sample_rate_hz
+        clips = list(listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter.push))
         sha256 = reader.sha256
     quality = meter.verdict()
     return EmbeddedRecording(
         path=str(path),
         sha256=sha256,
         unacceptable=() if quality.acceptable else quality.reasons,
-        start_s=np.array(starts_s),
-        embeddings=np.array([output.embedding for output in outputs], dtype=np.float32),
-        event_probabilities=np.array([[sigmoid(logit) for logit in output.event_logits] for output in outputs]),
+        start_s=np.array([clip.start_s for clip in clips]),
+        embeddings=np.array([clip.embedding for clip in clips], dtype=np.float32),
+        event_probabilities=np.array([clip.event_probabilities for clip in clips]),
     )
 
 
@@ -151,14 +148,6 @@ def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedReco
     console = Console(stderr=True)
     shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
     return [embed_recording(path, model) for path in shown]
-
-
-def _run_clips(
-    clips: Sequence[Clip], interpreter: Interpreter, starts_s: list[float], outputs: list[ModelOutputs]
-) -> None:
-    for clip in clips:
-        starts_s.append(clip.start_s)
-        outputs.append(interpreter.run(clip.waveform))
 
 
 def _recording_of(arrays: dict[str, NDArray], i: int) -> EmbeddedRecording:

@@ -34,7 +34,7 @@ class StandInInterpreter:
 @pytest.fixture
 def stand_in():
     """An EmbeddingModel that needs no model file."""
-    return EmbeddingModel(StandInInterpreter(), 1.0, EVENT_LABELS, "0" * 64)
+    return EmbeddingModel(StandInInterpreter(), 1.0, 0.04, EVENT_LABELS, "0" * 64)
 
 
 def write_burst_recording(path, seed, duration_s=6.0):

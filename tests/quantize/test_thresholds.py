@@ -8,7 +8,13 @@ from core.interpreter import ModelOutputs
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import DURATION_S, MIN_GAP_S, ComposedRecording, compose_recordings
-from quantize.thresholds import choose_cough_gate, choose_event_thresholds, choose_hysteresis, listen, score_hysteresis
+from quantize.thresholds import (
+    choose_cough_gate,
+    choose_event_thresholds,
+    choose_hysteresis,
+    score_hysteresis,
+    windows_of,
+)
 from quantize.validation import ValidationClips, read_validation_clips
 
 
@@ -69,7 +75,7 @@ def test_a_pack_that_does_not_exclude_a_cough_is_no_negative():
 
 
 def test_a_perfect_activity_track_finds_every_cough_once():
-    heard = [(listen(LevelInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(), bursts(4))]
+    heard = [(windows_of(LevelInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(), bursts(4))]
     score = score_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5), 0.5, 0.3)
     assert (score.n_reference, score.n_true_positive, score.n_false_positive) == (4, 4, 0)
     assert score.duration_s == 3 * DURATION_S
@@ -82,7 +88,7 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
             activity = np.where(outputs.activity_logits > 0, 1.0, -0.3)
             return ModelOutputs(outputs.embedding, np.full(8, 9.0), activity)
 
-    heard = [(listen(MurmurInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(4))]
+    heard = [(windows_of(MurmurInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(4))]
     chosen, reached = choose_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5))
     assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}
     assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
@@ -94,7 +100,7 @@ def test_the_cough_gate_lets_faint_coughs_through_as_long_as_it_is_specific():
             outputs = super().run(waveform)
             return ModelOutputs(outputs.embedding, np.full(8, np.log(0.45 / 0.55)), outputs.activity_logits)
 
-    heard = [(listen(FaintInterpreter(), its.waveform), its) for its in (bursts(1, 2.5), bursts(4))]
+    heard = [(windows_of(FaintInterpreter(), its.waveform), its) for its in (bursts(1, 2.5), bursts(4))]
     thresholds, validation = dict.fromkeys(EVENT_LABELS, 0.8), recordings(10, 20)
     specific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.3] * 20), validation)
     assert (specific["threshold"], specific["specificity"]) == (0.4, 1.0)

@@ -39,7 +39,7 @@ def source_of(path):
 def mined(path, interpreter, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    return Miner(interpreter, SETTINGS, scratch).mine(source_of(path))
+    return Miner(interpreter, SETTINGS, scratch, 0.04).mine(source_of(path))
 
 
 def noise_with_bursts(times_s, duration_s, rate_hz=16_000):
@@ -95,7 +95,7 @@ def test_a_recording_that_breaks_off_is_skipped_as_a_whole_with_the_reason(tmp_p
 
 def test_a_full_disk_is_no_fault_of_the_recording(tmp_path, energy_interpreter):
     write_wav(tmp_path / "good.wav", noise_with_bursts([1.1], 4.0))
-    miner = Miner(energy_interpreter, SETTINGS, tmp_path / "no" / "such" / "folder")
+    miner = Miner(energy_interpreter, SETTINGS, tmp_path / "no" / "such" / "folder", 0.04)
     with pytest.raises(OutputError, match="cannot be written"):
         miner.mine(source_of(tmp_path / "good.wav"))
 

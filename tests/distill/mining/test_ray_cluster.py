@@ -76,7 +76,8 @@ def test_what_a_node_sends_is_what_a_miner_here_leaves(tmp_path, tiny_bundle, co
     bundle = load_bundle(tiny_bundle)
     settings = mining_settings(bundle, tmp_path / "mined", None, None, 0.01)
     sources = find_recordings([corpus], tmp_path / "mined", settings.name, "CC0").sources
-    miner = Miner(LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape), settings, tmp_path)
+    interpreter = LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
+    miner = Miner(interpreter, settings, tmp_path, bundle.model_shape.activity_frame_step_s)
     node = NodeMiner(bundle.read_model(), bundle.model_shape, settings)
     n_clips = 0
     for source in sources:
