@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.arm64.debian import Arm64Root
 from benchmarks.arm64.guest import PART, SCREEN, Task, run_job, run_part, write_job
 from benchmarks.results.names import YAMNET_NAME
-from benchmarks.timing.contenders import YAMNET_SAMPLES
+from benchmarks.timing.models import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
 from quantize.synthesized_clips import synthesized_clips

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.results.device import fastest_clock_mhz, temperature_c
 from benchmarks.results.names import XNNPACK
-from benchmarks.timing.contenders import YAMNET_SAMPLES
-from benchmarks.timing.delegates import open_runtime
+from benchmarks.timing.models import YAMNET_SAMPLES
+from benchmarks.timing.runtime import open_runtime
 from benchmarks.workstation.started_process import process_memory
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, Bundle

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from benchmarks.results.names import DETECTOR_NAME, OURS, PEER
-from benchmarks.timing.contenders import load_detectors
 from benchmarks.timing.interleaved import Contender, Timing
+from benchmarks.timing.models import load_detectors
 from benchmarks.timing.pcen_detector import MobileNetV3Detector, PcenFrontEnd
 from benchmarks.workstation.latency import ratios_to_peers
 from distill.models.hear_front_end import PCEN_ALPHA, PCEN_DELTA, PCEN_FLOOR, PCEN_ROOT, PCEN_SMOOTHING

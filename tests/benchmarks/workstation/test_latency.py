@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from benchmarks import command
 from benchmarks.results.result import read_result
-from benchmarks.timing.delegates import DELEGATES
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
 from benchmarks.timing.model_costs import model_costs
 from benchmarks.timing.model_parts import HEADS, TRUNK, three_parts
-from benchmarks.timing.peer_files import PeerInput, load_peer, resolve_shape
+from benchmarks.timing.peers import PeerInput, load_peer, resolve_shape
+from benchmarks.timing.runtime import DELEGATES
 from benchmarks.timing.screening import load_screening, write_recording
 from core.bundle import Bundle
 from core.errors import InterpreterError

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.names import PEER, XNNPACK
-from benchmarks.timing.delegates import Opened, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.runtime import Opened, open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import InterpreterError
 from core.interpreter import one_line

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import DETECTOR_NAME, MODEL, OURS, PEER, XNNPACK, YAMNET_NAME
-from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
 from benchmarks.timing.model_parts import three_parts
+from benchmarks.timing.runtime import DelegateInterpreter, open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError
