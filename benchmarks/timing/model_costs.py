@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing.delegates import XNNPACK, open_runtime
+from benchmarks.results.names import XNNPACK
+from benchmarks.timing.delegates import open_runtime
 from quantize.graph import Operator, read_operators
 from quantize.operators import count_partitions, list_operators
 
