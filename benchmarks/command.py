@@ -246,11 +246,22 @@ def phone(
 
     Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
     """
-    from benchmarks.phone.measure import phone as measure_phone
+    from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
+    from benchmarks.results.runner import run_benchmark
 
-    measure_phone(
-        benchmark_model, serial, bundle, peer, threads, delegate, rounds, runs, big_cores, operators, json_path
+    plan = PhonePlan(
+        serial=serial,
+        bundle=bundle,
+        peers=peer or [],
+        tool=benchmark_model,
+        threads=threads or [1, 2, 4],
+        delegates=delegate or [XNNPACK],
+        rounds=rounds,
+        runs=runs,
+        big_cores=big_cores,
+        operators=operators,
     )
+    refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
 @app.command()
