@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arm64.comparison import (
-    Comparison,
     agreement_entries,
-    agreement_lines,
     beyond_limits,
     compare_processors,
 )
@@ -69,7 +67,7 @@ def run_everywhere(bundle: Bundle, job: Job, root: Arm64Root, run: Run) -> Resul
         run.note(f"running on an emulated {cpu}")
         there, counts = job.run_emulated(root, cpu)
         comparison = compare_processors(bundle, here, there)
-        rows += processor_rows(job, processor_provenance(cpu, root.emulator_version()), counts, comparison)
+        rows += processor_rows(job, processor_provenance(cpu, root.emulator_version()), counts)
         agreement += [{"processor": cpu, **entry} for entry in agreement_entries(comparison)]
         beyond += [f"{cpu}: {words}" for words in beyond_limits(comparison, counts)]
     facts = {
@@ -93,7 +91,7 @@ def processor_provenance(cpu: str, emulator: str) -> dict[str, Any]:
     }
 
 
-def processor_rows(job: Job, provenance: dict[str, Any], counts: Counts, comparison: Comparison) -> list[Row]:
+def processor_rows(job: Job, provenance: dict[str, Any], counts: Counts) -> list[Row]:
     """A row for each part of a model, with its instructions a run, a second of sound, and as a share of YAMNet's."""
     per_audio_s = {name: count["instructions"] / audio_s(name) for name, count in counts.items()}
     rows = []
@@ -103,9 +101,7 @@ def processor_rows(job: Job, provenance: dict[str, Any], counts: Counts, compari
         if YAMNET_NAME in counts:
             metrics["of_yamnet"] = per_audio_s[name] / per_audio_s[YAMNET_NAME]
         depends_on = {**provenance, "model_sha256": sha256_of_file(job.folder / f"{model}.tflite")}
-        facts: dict[str, Any] = {"processor": provenance["cpu"]}
-        if part in ("", WHOLE):
-            facts["agreement"] = agreement_lines(comparison, counts)
+        facts = {"processor": provenance["cpu"]}
         rows.append(make_row(model, part or WHOLE, depends_on, metrics, audio_s(name), facts=facts))
     return rows
 

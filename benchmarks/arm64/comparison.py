@@ -121,30 +121,6 @@ def agreement_entries(comparison: Comparison) -> list[dict[str, Any]]:
     return [{"compared": compared, **difference} for compared, difference in entries.items()]
 
 
-def agreement_lines(comparison: Comparison, counts: Counts) -> list[str]:
-    """The comparison with x86 in words, a line for each step."""
-    integer, codes, decisions = (comparison[key] for key in ("integer_body", "codes", "decisions"))
-    lines = [
-        f"{name} front end: log-mel differs from x86 by at most {difference['max_abs']:.1e}"
-        for name, difference in comparison["front_end"].items()
-    ]
-    dots = [f"{count['dot_products'] / 1e6:.3f} M in {name}" for name, count in counts.items() if count["dot_products"]]
-    lines.append(f"int8 dot products a run: {', '.join(dots) or 'none'}")
-    lines.append(f"codes before the integer body: {codes['n_different']} of {codes['n_values']} differ")
-    lines.append(f"integer body on the same codes: {integer['n_identical']} of {integer['n_inputs']} inputs bit-exact")
-    lines += [f"{name} outputs differ by at most: {_largest(outs)}" for name, outs in comparison["outputs"].items()]
-    if same := comparison["outputs_of_same_codes"]:
-        n_clips = same["embedding"]["n_inputs"]
-        lines.append(f"the same on the {n_clips} clips whose codes are the same: {_largest(same)}")
-    flipped = f"{decisions['event_flips']} of {decisions['n_event_decisions']} event decisions"
-    lines.append(f"{flipped} and {decisions['frame_flips']} of {decisions['n_frames']} activity frames flip")
-    return lines
-
-
-def _largest(outputs: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{name} {difference['max_abs']:.1e}" for name, difference in outputs.items())
-
-
 def beyond_limits(comparison: Comparison, counts: Counts) -> list[str]:
     """Name in words what differs more than it may between x86 and an emulated processor; empty where all is well."""
     integer, codes, decisions = (comparison[key] for key in ("integer_body", "codes", "decisions"))

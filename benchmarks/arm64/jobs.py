@@ -47,6 +47,10 @@ class Job:
         self.n_runs[name] = len(inputs)
         write_job(self.folder, self.tasks)
 
+    def first_output(self, name: str, inputs: np.ndarray) -> np.ndarray:
+        """The first output (n, ...) of a part that was added, over inputs (n, ...), on this machine's processor."""
+        return run_part(self.folder / f"{name}.tflite", inputs)["0"]
+
     def run_here(self) -> Results:
         """Run all tasks on this machine's processor."""
         return self._results(lambda out: run_job(self.folder, out))
@@ -83,20 +87,16 @@ def plan(folder: Path, int8: bytes, float_model: bytes | None, yamnet: bytes | N
 
 
 def _add_student(job: Job, name: str, model: bytes, clips: np.ndarray) -> None:
-    parts = {part: (f"{name} {part}", content) for part, content in student_parts(model, name).items()}
+    counted, parts = clips[1 : 1 + N_COUNTED], student_parts(model, name)
     job.add(name, SCREEN, model, clips)
-    job.add(f"{name} {WHOLE}", PART, model, clips[1 : 1 + N_COUNTED])
-    job.add(parts[FRONT_END][0], PART, parts[FRONT_END][1], clips)
-    job.add(parts[BODY][0], PART, parts[BODY][1], _run_here(job, parts[FRONT_END][0], clips[1 : 1 + N_COUNTED]))
+    job.add(f"{name} {WHOLE}", PART, model, counted)
+    job.add(f"{name} {FRONT_END}", PART, parts[FRONT_END], clips)
+    job.add(f"{name} {BODY}", PART, parts[BODY], job.first_output(f"{name} {FRONT_END}", counted))
     if INTEGER_BODY in parts:
-        job.add(parts[TO_CODES][0], PART, parts[TO_CODES][1], clips)
-        codes = _run_here(job, parts[TO_CODES][0], clips)
+        job.add(f"{name} {TO_CODES}", PART, parts[TO_CODES], clips)
+        codes = job.first_output(f"{name} {TO_CODES}", clips)
         random = np.random.default_rng(0).integers(-128, 128, (N_RANDOM, *codes.shape[1:]), dtype=np.int8)
-        job.add(parts[INTEGER_BODY][0], PART, parts[INTEGER_BODY][1], np.concatenate([codes, random]))
-
-
-def _run_here(job: Job, name: str, inputs: np.ndarray) -> np.ndarray:
-    return run_part(job.folder / f"{name}.tflite", inputs)["0"]
+        job.add(f"{name} {INTEGER_BODY}", PART, parts[INTEGER_BODY], np.concatenate([codes, random]))
 
 
 def audio_s(name: str) -> float:

@@ -31,10 +31,6 @@ _REMEDIES = {
     "offline": "unplug it and plug it in again, or run: adb reconnect offline",
     "connecting": "wait a moment and try again",
     "no permissions": "install android-sdk-platform-tools-common, so that udev lets you use it, and plug it in again",
-    "bootloader": "start it into Android",
-    "recovery": "start it into Android",
-    "sideload": "start it into Android",
-    "rescue": "start it into Android",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.phone.adb import Phone
 from benchmarks.phone.app import AppRunner
 from benchmarks.phone.benchmark_model import BenchmarkModelRunner, OperatorTime
-from benchmarks.phone.device import PhoneCondition, PhoneDescription, read_condition
+from benchmarks.phone.device import PhoneDescription, read_condition
 from benchmarks.phone.models import Measured, PhoneModel, Setting
 from benchmarks.results.names import MODEL, OURS, PEER
 from benchmarks.results.result import Row, make_row, timing_metrics, utc_date
@@ -17,7 +17,7 @@ from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval
 from distill.provenance import source_commit
 
 Runner = BenchmarkModelRunner | AppRunner
-_LOWEST, _HIGHEST, _OF_ROUNDS = "min_ms", "max_ms", ("round", "before", "after")
+_OF_ROUNDS = ("round", "before", "after")
 _OWN_FIELDS = ("name", "stage", "audio_s", "n_runs", "metrics", "samples_ms", "facts")
 
 
@@ -65,42 +65,30 @@ class Session:
         measured = self.runner.measure(turn.model, turn.setting)
         before, after = self._before, read_condition(self._phone)
         self._before = after
-        passing = passing_provenance(turn, measured.runtime, before, after)
-        return round_row(turn, measured, {**self._lasting, **passing}, before, after)
-
-
-def passing_provenance(turn: Turn, runtime: str, before: PhoneCondition, after: PhoneCondition) -> dict[str, Any]:
-    """What the numbers of a row depend on beside the phone itself and the commit."""
-    temperatures = (after.cpu_c, after.skin_c, after.battery_c)
-    return {
-        "temperature_c": next((celsius for celsius in temperatures if celsius is not None), None),
-        "runtime": runtime,
-        "delegate": turn.setting.delegate,
-        "threads": turn.setting.threads,
-        "model_sha256": turn.model.sha256,
-        "date": utc_date(),
-        "load_average": {"before": before.load, "after": after.load},
-    }
+        temperatures = (after.cpu_c, after.skin_c, after.battery_c)
+        passing = {
+            "temperature_c": next((celsius for celsius in temperatures if celsius is not None), None),
+            "runtime": measured.runtime,
+            "delegate": turn.setting.delegate,
+            "threads": turn.setting.threads,
+            "model_sha256": turn.model.sha256,
+            "date": utc_date(),
+            "load_average": {"before": before.load, "after": after.load},
+        }
+        conditions = {"round": turn.round, "before": before.facts(), "after": after.facts()}
+        return round_row(turn.model, measured, {**self._lasting, **passing}, conditions)
 
 
 def round_row(
-    turn: Turn, measured: Measured, provenance: Mapping[str, Any], before: PhoneCondition, after: PhoneCondition
+    model: PhoneModel, measured: Measured, provenance: Mapping[str, Any], conditions: Mapping[str, Any]
 ) -> Row:
-    """The row of one round."""
-    audio_s, metrics = turn.model.audio_s, dict(measured.metrics)
-    if audio_s:
-        metrics["rtf"] = metrics["p50_ms"] / 1000 / audio_s
-    conditions = {"before": before.facts(), "after": after.facts()}
-    return make_row(
-        turn.model.name,
-        MODEL,
-        provenance,
-        metrics,
-        audio_s=audio_s,
-        n_runs=measured.n_runs,
-        samples_ms=measured.samples_ms,
-        facts={"role": PEER if turn.model.is_peer else OURS, **measured.facts, "round": turn.round, **conditions},
-    )
+    """The row of one round, with its real-time factor where the model takes sound."""
+    metrics = dict(measured.metrics)
+    if model.audio_s:
+        metrics["rtf"] = metrics["p50_ms"] / 1000 / model.audio_s
+    facts = {"role": PEER if model.is_peer else OURS, **measured.facts, **conditions}
+    n_runs, samples_ms = measured.n_runs, measured.samples_ms
+    return make_row(model.name, MODEL, provenance, metrics, model.audio_s, n_runs, samples_ms, facts)
 
 
 def merge_rounds(rows: Sequence[Row]) -> list[Row]:
@@ -132,7 +120,7 @@ def _merged(rounds: list[Row]) -> Row:
 
 
 def _over_rounds(key: str, values: list[float]) -> float:
-    choose = {_LOWEST: min, _HIGHEST: max}.get(key, np.median)
+    choose = {"min_ms": min, "max_ms": max}.get(key, np.median)
     return float(choose(values))
 
 
