@@ -16,7 +16,7 @@ from core.pooling import probabilities
 MAX_LOG_MEL_DIFFERENCE = 1e-3
 MAX_CODE_STEPS = 1
 MAX_FLIPPED_SHARE = 0.01
-MAX_SPREAD = 1e-4
+MAX_SPREAD = 3e-4  # ordinary: 1.0e-4, a quarter of the front end's runs takes 153 or 161 instructions more
 FLIPS = (("event decisions", "n_event_decisions", "event_flips"), ("activity frames", "n_frames", "frame_flips"))
 
 Outputs = Mapping[str, np.ndarray]
