@@ -19,6 +19,7 @@ ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each model."
 SeveralThreadsOption = Annotated[
     list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
 ]
+ARM64_ROOT = Path("cache/arm64")
 JsonOption = Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -209,25 +210,44 @@ def phone(
 
     Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
     """
-    from benchmarks.phone.measure import phone as measure_phone
+    from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
+    from benchmarks.results.runner import run_benchmark
 
-    measure_phone(
-        benchmark_model, serial, bundle, peer, threads, delegate, rounds, runs, big_cores, operators, json_path
+    plan = PhonePlan(
+        serial=serial,
+        bundle=bundle,
+        peers=peer or [],
+        tool=benchmark_model,
+        threads=threads or [1, 2, 4],
+        delegates=delegate or [XNNPACK],
+        rounds=rounds,
+        runs=runs,
+        big_cores=big_cores,
+        operators=operators,
     )
+    refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
 @app.command()
 def arm64(
-    report: Annotated[Path, typer.Argument(help="What make arm64-check wrote: runs/arm64.json.")],
+    bundle: BundleOption = None,
+    float_model: Annotated[Path | None, typer.Option("--float", help="The float student, to stand beside.")] = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    root: Annotated[
+        Path, typer.Option(help="Folder for the ARM64 system; made where absent, about 75 MB.")
+    ] = ARM64_ROOT,
     json_path: JsonOption = None,
 ) -> None:
-    """Make instruction counts on emulated ARM64 processors a part of a report.
+    """Compare the model on x86 and on an emulated Cortex-A76 and A53, and count instructions.
 
-    Example: tussis-benchmark arm64 runs/arm64.json --json arm64_rows.json
+    Tells so and exits with 0 where the emulator or its packages cannot be had; with 2 where the processors disagree.
+    Example: tussis-benchmark arm64 --float runs/shipped/student_float.tflite --json runs/arm64.json
     """
-    from benchmarks.arm64.rows import arm64 as convert_arm64
+    from benchmarks.arm64.check import ARM64, check_processors, refuse_disagreement
+    from benchmarks.results.runner import run_benchmark
 
-    convert_arm64(report, json_path)
+    models = bundle, float_model, yamnet
+    refuse_disagreement(run_benchmark(ARM64, json_path, lambda run: check_processors(*models, root, run)))
 
 
 @app.command()
