@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import PEER, XNNPACK, YAMNET_NAME
-from benchmarks.timing.contenders import load_student_model
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.models import load_student_model
+from benchmarks.timing.runtime import model_costs
 from core.audio import read_waveform
 from core.bundle import COUGH, Bundle
 from core.clips import CLIP_S

@@ -13,8 +13,8 @@ from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import describe_run, make_result, make_row, read_result
 from benchmarks.results.tables import result_tables
-from benchmarks.timing.contenders import load_yamnet
 from benchmarks.timing.interleaved import Contender
+from benchmarks.timing.peers import load_yamnet
 from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import front_of, measure
 from benchmarks.workstation.accuracy_models import Judged, load_judged

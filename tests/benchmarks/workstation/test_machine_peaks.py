@@ -1,10 +1,49 @@
+"""Peaks and bandwidth of the machine: products are counted as written, caches are told apart, speeds are possible."""
+
 import numpy as np
 import pytest
 
-from benchmarks.workstation import bandwidth
-from benchmarks.workstation.bandwidth import Bandwidth, array_bytes_beyond, cache_sizes, gb_per_s
+from benchmarks.workstation import machine_peaks
+from benchmarks.workstation.machine_peaks import (
+    Bandwidth,
+    PeakShape,
+    array_bytes_beyond,
+    cache_sizes,
+    count_macs,
+    gb_per_s,
+    load_peak_models,
+)
+from core.bundle import load_bundle
+from quantize.tflite_parts import BODY, FRONT_END, student_parts
 
 MIB = 1 << 20
+SHIPPED = load_bundle(None).model_path
+# Steps, bands, and channels in, expanded and out of each block.
+BLOCKS = (
+    (50, 12, 8, 32, 16),
+    (25, 6, 16, 64, 40),
+    (25, 6, 40, 64, 40),
+    (25, 3, 40, 96, 80),
+    (25, 3, 80, 80, 80),
+    (25, 3, 80, 80, 80),
+)
+
+
+def test_the_multiply_accumulates_of_the_shipped_parts_are_those_of_its_layers():
+    parts = student_parts(SHIPPED.read_bytes(), "the shipped model")
+    blocks = 0
+    for steps, bands, n_in, n_expanded, n_out in BLOCKS:
+        blocks += steps * bands * n_expanded * (9 * n_in + n_out)
+    stem, heads = 50 * 24 * 8 * 9, 25 * 3 * 80 * 256 + 25 * 2 * 3 * 256 + 256 * 512 + 512 * 8
+    assert count_macs(parts[BODY]) == stem + blocks + heads
+    assert count_macs(SHIPPED.read_bytes()) == count_macs(parts[FRONT_END]) + count_macs(parts[BODY])
+
+
+def test_a_peak_model_has_the_products_of_its_layers_in_both_precisions(monkeypatch):
+    monkeypatch.setattr(machine_peaks, "SHAPES", (PeakShape(1, 32, 8, 8), PeakShape(3, 16, 8, 8)))
+    peaks = load_peak_models(1)
+    assert [peak.macs for peak in peaks] == [4 * 64 * 32 * 32] * 2 + [4 * 64 * 16 * 16 * 9] * 2
+    assert [peak.precision for peak in peaks] == ["float32", "int8"] * 2
 
 
 def write_cache(folder, number, kind, level, size):
@@ -42,7 +81,7 @@ def test_a_model_that_fits_a_cores_cache_counts_by_the_caches_speed():
 
 def test_bytes_a_second_are_those_of_the_arrays_over_the_time(monkeypatch):
     times = iter(np.cumsum([0, 0.001] * 100).tolist())
-    monkeypatch.setattr(bandwidth.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(machine_peaks.time, "perf_counter", lambda: next(times))
     # A call on one number takes as long as one on the whole array here, so a tenth of that is left.
     assert gb_per_s(4_000_000, rounds=1, calls=1) == pytest.approx(3 * 4e6 / 1e-4 / 1e9)
 
