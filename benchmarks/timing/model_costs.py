@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.names import XNNPACK
-from benchmarks.timing.delegates import XNNPACK, open_runtime
+from benchmarks.timing.delegates import open_runtime
 from quantize.operators import count_partitions, list_operators
 from quantize.tflite_graph import Operator, read_operators
 
