@@ -51,7 +51,7 @@ $(APP_READY): $(PHONE_READY)
 $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
-	@$(DEV)/bin/python $(INSTALL) '.[app,train,quantize,bench,dev]'
+	@$(DEV)/bin/python $(INSTALL) '.[dev]'
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
