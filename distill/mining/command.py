@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from core.files import encodable
 
 app = typer.Typer(add_completion=False)
 
@@ -40,7 +41,7 @@ def command(
         from core.bundle import load_bundle
         from distill.mining.mine import checked_labour, mine_into_pack, mining_settings
         from distill.mining.pack import check_pack_folder
-        from distill.mining.recordings import find_recordings, printable
+        from distill.mining.recordings import find_recordings
 
         opened = load_bundle(bundle)
         settings = mining_settings(opened, out, name, labels, min_probability)
@@ -52,9 +53,9 @@ def command(
 
             check_shards_folder(out, shards)
         found = find_recordings(folders, out, settings.name, licence)
-        print(printable(mine_into_pack(settings, found, opened, out, labour)))
+        print(encodable(mine_into_pack(settings, found, opened, out, labour)))
         if shards is not None:
-            print(printable(f"{shards}: {summarize(write_pack_as_shards(out, shards))}"))
+            print(encodable(f"{shards}: {summarize(write_pack_as_shards(out, shards))}"))
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from pydantic import Field
 from core.audio import SAMPLE_RATE_HZ, open_recording
 from core.clips import CLIP_S, Clip
 from core.errors import InterpreterError, OutputError, TussisError
-from core.files import write_atomically
+from core.files import encodable, write_atomically
 from core.interpreter import Interpreter
 from core.listening import HeardClip, listen
 from core.quality import QualityMeter
 from distill.corpus.waveform_store import to_int16
 from distill.mining.pack import MinedClip, MinedRecording
-from distill.mining.recordings import Skipped, Source, printable
+from distill.mining.recordings import Skipped, Source
 from distill.settings import Settings
 
 MAX_RUN_WINDOWS = 30  # overlapping windows that are compared at once: 4 MB
@@ -127,7 +127,7 @@ class Miner:
             raise
         except (TussisError, OSError) as error:
             sentence = str(error) if isinstance(error, TussisError) else f"{source.path} cannot be read: {error}."
-            return Skipped(source.path_key, source.source_id, printable(sentence))
+            return Skipped(source.path_key, source.source_id, encodable(sentence))
 
     def _mine(self, source: Source) -> MinedRecording:
         maxima = LocalMaxima()

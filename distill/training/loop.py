@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from core.errors import DataError, OutputError
+from core.errors import DataError
+from core.files import make_folder
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
 from distill.settings import first_difference, with_defaults, write_settings
@@ -72,7 +73,7 @@ def train(
     DataError : the run was begun with other settings, data or another model, or the loss is no longer finite.
     SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
     """
-    _make_folder(run_dir)
+    make_folder(run_dir)
     torch.set_num_threads(settings.threads)
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
@@ -174,13 +175,6 @@ def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]
     with run.averaged_weights() as model, torch.no_grad():
         if is_first():
             log.metrics(run.step, on_checkpoint(run.step, model))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the run folder {folder}: {error.strerror}") from error
 
 
 @contextmanager
