@@ -17,6 +17,7 @@ from core.files import encodable, write_atomically
 from core.interpreter import Interpreter
 from core.listening import HeardClip, listen
 from core.quality import QualityMeter
+from distill.corpus.waveform_store import to_int16
 from distill.mining.pack import MinedClip, MinedRecording
 from distill.mining.recordings import Skipped, Source
 from distill.settings import Settings
@@ -154,7 +155,7 @@ class Miner:
             _make(folder)
         clips = []
         for candidate in candidates:
-            samples = np.clip(np.rint(_valid(candidate.clip) * 32768), -32768, 32767).astype("<i2")
+            samples = to_int16(_valid(candidate.clip))
             file = folder / f"{candidate.start}.flac"
             write_atomically(file, _flac(samples))
             sha256 = hashlib.sha256(samples.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The only place that walks folders for recordings and says whose recording each one is."""
+"""Walks folders for recordings and says whose recording each one is."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""The only place for the teacher's encoder: a plain Vision Transformer over the patches of a clip's image."""
+"""The teacher's encoder: a plain Vision Transformer over the patches of a clip's image."""
 
 import torch
 from pydantic import Field
@@ -107,7 +107,7 @@ class Encoder(nn.Module):
         grid = tokens[:, 1:].unflatten(1, GRID_SHAPE)
         mean = grid.mean(dim=1, keepdim=True)
         deviation = (grid - mean).square().mean(dim=1).sqrt()
-        return torch.cat([its.flatten(1) for its in (mean, deviation, grid.amax(dim=1))], dim=1)
+        return torch.cat([statistic.flatten(1) for statistic in (mean, deviation, grid.amax(dim=1))], dim=1)
 
 
 def apply_blocks(blocks: nn.ModuleList, tokens: Tensor, recompute: bool) -> Tensor:

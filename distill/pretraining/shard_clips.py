@@ -1,4 +1,4 @@
-"""The only place that draws pretraining clips from a corpus of shards, in the order of its epochs."""
+"""Draws pretraining clips from a corpus of shards, in the order of its epochs."""
 
 import threading
 from collections.abc import Iterator, Sequence
