@@ -9,12 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation import distill_student, targets
-from distill.distillation.targets import Targets, balance, ensure_embeddings, save_embeddings
+from distill.distillation.targets import (
+    OFFSET_GRID_SAMPLES,
+    Targets,
+    balance,
+    crop_offsets,
+    cut_crop,
+    ensure_embeddings,
+    save_embeddings,
+)
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 
 SHIPPED = Path(__file__).parents[3] / "core" / "bundles" / "default" / "model.tflite"
@@ -23,6 +32,22 @@ SHIPPED = Path(__file__).parents[3] / "core" / "bundles" / "default" / "model.tf
 def mean_square_norms(embedding: np.ndarray, block_sizes: tuple[int, ...]) -> list[float]:
     blocks = np.split(embedding, np.cumsum(block_sizes)[:-1], axis=1)
     return [float((block**2).sum(axis=1).mean()) for block in blocks]
+
+
+def test_crops_cover_a_recording_on_the_grid_and_a_short_one_once() -> None:
+    assert crop_offsets(9_600) == [0]
+    offsets = crop_offsets(5 * 16_000)
+    assert offsets[0] == 0
+    assert offsets[-1] == 3 * 16_000 // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
+    assert all(offset % OFFSET_GRID_SAMPLES == 0 for offset in offsets)
+    assert len(crop_offsets(3600 * 16_000)) == 12
+
+
+def test_a_short_recording_is_tiled_not_padded() -> None:
+    piece = np.arange(1, 10_001, dtype=np.int16)
+    crop = cut_crop(piece, 0)
+    assert len(crop) == CLIP_SAMPLES
+    assert np.array_equal(crop[10_000:20_000], crop[:10_000])
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 9), st.floats(1e-2, 1e3))
@@ -96,6 +121,22 @@ def corpus(tmp_path: Path) -> Path:
     state = autoencoder.state_dict()
     save_checkpoint(tmp_path / "mae.pt", model_state=state, training_state={}, settings=settings, provenance={})
     return tmp_path
+
+
+def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(corpus: Path) -> None:
+    crops = targets.all_crops(WaveformStore.open(corpus / "store"))
+    embedding = np.random.default_rng(1).standard_normal((len(crops), 6)).astype(np.float32)
+    targets.save_values(corpus / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "embeddings.npz", crops, embedding)
+    read = Targets.load(corpus)
+    assert np.array_equal(read.row, [row for row, _ in crops])
+    assert np.abs(read.embedding - embedding).max() < 2e-3
+    targets.save_values(corpus / "embeddings.npz", crops[:-1], embedding[:-1])
+    with pytest.raises(DataError, match="different crops"):
+        Targets.load(corpus)
+    (corpus / "events.npz").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"events\.npz does not hold targets"):
+        Targets.load(corpus)
 
 
 def test_teachers_that_say_nothing_are_refused(corpus: Path) -> None:
