@@ -1,15 +1,14 @@
-"""The only place that trains the student, from teachers' targets, labels and composed soundscapes (tussis-distill)."""
+"""Trains the student on labels, the teachers' targets and composed soundscapes."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from torch import Tensor, nn
 
-from core.errors import DataError, exit_on_error
+from core.errors import DataError
 from core.files import sha256_of_file
 from core.interpreter import EMBEDDING_SIZE
 from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint, source_commit
@@ -27,18 +26,15 @@ from distill.distillation.soundscapes import COUGH, Batch, Soundscapes, Soundsca
 from distill.distillation.targets import (
     EMBEDDINGS_FILE,
     EVENTS_FILE,
-    TEACHER_HELP,
     Targets,
     cut_crop,
-    ensure_embeddings,
     teacher_of,
 )
 from distill.evaluation.metrics import auroc
 from distill.models.student import Student, StudentOutputs, StudentSettings, load_student
-from distill.settings import Settings, load_settings
+from distill.settings import Settings
 from distill.training.device import autocast, training_device
 from distill.training.loop import TrainingSettings, train
-from distill.training.processes import check_alone
 
 _BATCH = 64
 
@@ -212,42 +208,3 @@ def _provenance(store: WaveformStore, targets_folder: Path) -> dict[str, Any]:
         "teacher": teacher_of(targets_folder / EMBEDDINGS_FILE),
         "packs": packs_used(store.rows, role="train"),
     }
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/distil_small.toml.")],
-    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")],
-    targets: Annotated[Path, typer.Option(help="Folder written by python -m distill.distillation.targets.")],
-    out: Annotated[Path, typer.Option(help="Run folder: settings, log, latest.pt to resume from, final.pt.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key.sub=value.")] = None,
-    teacher: Annotated[str | None, typer.Option(help=TEACHER_HELP)] = None,
-    qat: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a trained student to tune to int8, instead of a new one.")
-    ] = None,
-    time_limit_s: Annotated[float | None, typer.Option(help="Stop after this many seconds of training.")] = None,
-) -> None:
-    """Distil a student from the teachers' targets; with --teacher its embeddings are made first where they are absent.
-
-    Example: tussis-distill --config distill/configs/distil_small.toml --store cache/store
-    --targets cache/targets --out runs/student
-    """
-    with exit_on_error("tussis-distill"):
-        check_alone("the training")
-        settings = load_settings(DistillSettings, config, overrides or [])
-        opened = WaveformStore.open(store)
-        if teacher is not None:
-            ensure_embeddings(opened, teacher, targets)
-        print(distill(settings, opened, targets, out, time_limit_s, qat))
-
-
-def main() -> None:
-    """Entry point of ``tussis-distill``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -204,10 +204,10 @@ class Soundscapes:
     def _from_bursts(self, crop: int, rng: Generator) -> ComposedClip:
         """Some single coughs of a recording, or another short sound as it is, at random times in silence."""
         row = int(self.targets.row[crop])
-        recording, is_cough, its = self.store.sound(row), self._has_known_coughs(row), self.settings
+        recording, is_cough, limits = self.store.sound(row), self._has_known_coughs(row), self.settings
         pieces = runs(self._active_frames[row]) if is_cough else [(0, max(1, len(recording) // STEP_SAMPLES))]
-        max_bursts = its.max_coughs if is_cough else its.max_short_sounds
-        max_frames = its.max_cough_frames if is_cough else N_ACTIVITY_FRAMES
+        max_bursts = limits.max_coughs if is_cough else limits.max_short_sounds
+        max_frames = limits.max_cough_frames if is_cough else N_ACTIVITY_FRAMES
         waveform = np.zeros(CLIP_SAMPLES, dtype=np.float32)
         activity = np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32)
         for _ in range(rng.integers(1, max_bursts + 1)):
@@ -215,11 +215,11 @@ class Soundscapes:
             n_frames = min(stop - start, max_frames)
             burst = _faded(recording[start * STEP_SAMPLES : (start + n_frames) * STEP_SAMPLES])
             at = int(rng.integers(0, max(1, N_ACTIVITY_FRAMES - n_frames + 1)))
-            gain = BURST_RMS / (_loud_rms(burst) + 1e-6) * 10 ** (-rng.uniform(0, its.burst_range_db) / 20)
+            gain = BURST_RMS / (_loud_rms(burst) + 1e-6) * 10 ** (-rng.uniform(0, limits.burst_range_db) / 20)
             waveform[at * STEP_SAMPLES : at * STEP_SAMPLES + len(burst)] += np.float32(gain) * burst
             activity[at : at + n_frames] = float(is_cough)
         events = soft_event_targets(self.store.rows[row].labels, self.targets.scores[crop])
-        event_weights = np.where(events > 0.5, 1.0, its.unnamed_weight).astype(np.float32)
+        event_weights = np.where(events > 0.5, 1.0, limits.unnamed_weight).astype(np.float32)
         is_known = is_cough or self._is_cough_absent(row, events[COUGH])
         return ComposedClip(crop, waveform, events, event_weights, activity, float(is_known), 0.0)
 

@@ -14,7 +14,7 @@ from core.errors import DataError
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation import distill_student, targets
+from distill.distillation import command, targets, targets_command
 from distill.distillation.targets import (
     OFFSET_GRID_SAMPLES,
     Targets,
@@ -167,8 +167,8 @@ def test_embeddings_are_made_once_and_another_teachers_are_not_replaced(corpus: 
 
 
 def embed(corpus: Path, teacher: str) -> object:
-    command = ["embeddings", "--store", str(corpus / "store"), "--out", str(corpus / "targets"), "--teacher", teacher]
-    return CliRunner().invoke(targets.app, command)
+    arguments = ["embeddings", "--store", str(corpus / "store"), "--out", str(corpus / "targets"), "--teacher", teacher]
+    return CliRunner().invoke(targets_command.app, arguments)
 
 
 def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) -> None:
@@ -200,11 +200,11 @@ def test_tussis_distill_asks_the_teacher_first_where_its_targets_are_absent(corp
     crops = targets.all_crops(WaveformStore.open(corpus / "store"))
     targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     options = {"config": config, "store": corpus / "store", "targets": corpus / "targets", "out": corpus / "run"}
-    command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    done = CliRunner().invoke(distill_student.app, [*command, "--teacher", f"tflite:{SHIPPED}"])
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    done = CliRunner().invoke(command.app, [*arguments, "--teacher", f"tflite:{SHIPPED}"])
     assert done.exit_code == 0, done.output
     assert (corpus / "run" / "final.pt").exists()
     assert Targets.load(corpus / "targets").embedding.shape == (len(crops), 512)
-    refused = CliRunner().invoke(distill_student.app, [*command, "--teacher", f"mae:{corpus / 'mae.pt'}"])
+    refused = CliRunner().invoke(command.app, [*arguments, "--teacher", f"mae:{corpus / 'mae.pt'}"])
     assert refused.exit_code == 2
     assert "holds the embeddings of tflite:" in refused.stderr
