@@ -239,17 +239,10 @@ def bake_checkpoint(final: Path, model: QuantizationAware) -> None:
     """Replace final.pt of a quantization-aware run by a checkpoint of a plain student and its activations' ranges."""
     trained = load_checkpoint(final)
     model.load_state_dict(trained.model_state)
-    student = bake(model.student)
-    head = {name: value for name, value in model.distilled.state_dict().items() if not name.startswith("student.")}
+    weights = {f"student.{name}": value for name, value in bake(model.student).state_dict().items()}
     ranges = activation_ranges(model.student.body)
     learnt = {f"{RANGES_PREFIX}{path}": torch.stack([bounds.low, bounds.high]) for path, bounds in ranges}
-    save_checkpoint(
-        final,
-        model_state={**{f"student.{name}": value for name, value in student.state_dict().items()}, **head, **learnt},
-        training_state=trained.training_state,
-        settings=trained.settings,
-        provenance=trained.provenance,
-    )
+    save_checkpoint(final, **{**vars(trained), "model_state": weights | learnt})
 
 
 def learnt_ranges(checkpoint: Checkpoint) -> dict[str, tuple[float, float]]:
