@@ -149,10 +149,10 @@ $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
 
 $(EVENT_TARGETS): $(STORE)
-	@$(PYSTEP) distill.distillation.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.distillation.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
 $(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
