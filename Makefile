@@ -211,11 +211,11 @@ REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
 MODELS ?=
 RESULTS := latency stages monitoring operators roofline memory accuracy mlperf delegates scale sustained
-BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --float ,$(wildcard $(FLOAT_STUDENT)))
+BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --model ,$(wildcard $(FLOAT_STUDENT)))
 STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
 latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4
 delegates_OPTIONS = --yamnet "$(YAMNET)" --delegate xnnpack --delegate builtin
-mlperf_OPTIONS = --yamnet "$(YAMNET)" --mlperf
+mlperf_OPTIONS = --yamnet "$(YAMNET)" --runs 1024 --seconds 60
 monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
 accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) --yamnet "$(YAMNET)" --data "$(DATA)"
 

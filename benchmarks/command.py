@@ -1,60 +1,305 @@
-"""The only place where the commands of ``tussis-benchmark`` are registered, each imported only when it is called."""
+"""Registers the commands of ``tussis-benchmark`` with their options; each imports its work when it is called."""
 
-import importlib
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
 
-class Command(NamedTuple):
-    """Where a command's function is: a module of this folder and its name there."""
+BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
+ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
+ModelsOption = Annotated[
+    list[Path] | None, typer.Option("--model", help="A further .tflite of the same signature; repeatable.")
+]
+YamnetOption = Annotated[Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")]
+RunsOption = Annotated[int, typer.Option(help=f"Runs of each, at least {MIN_RUNS}.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each model.")]
+SeveralThreadsOption = Annotated[
+    list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")]
 
-    module: str
-    function: str
-
-
-# One line a command. Importing torch, matplotlib or a converter takes seconds, so nothing here is imported before use.
-COMMANDS = {
-    "latency": Command("benchmarks.workstation.latency", "latency"),
-    "stages": Command("benchmarks.workstation.stages", "stages"),
-    "operators": Command("benchmarks.workstation.operators", "operators"),
-    "roofline": Command("benchmarks.workstation.roofline", "roofline"),
-    "memory": Command("benchmarks.workstation.memory", "memory"),
-    "accuracy": Command("benchmarks.workstation.accuracy", "accuracy"),
-    "monitoring": Command("benchmarks.workstation.monitoring", "monitoring"),
-    "sustained": Command("benchmarks.workstation.sustained", "sustained"),
-    "scale": Command("benchmarks.workstation.length", "scale"),
-    "phone": Command("benchmarks.phone.measure", "phone"),
-    "arm64": Command("benchmarks.arm64.rows", "arm64"),
-    "compare": Command("benchmarks.results.compare", "compare"),
-    "report": Command("benchmarks.results.report", "report"),
-}
-
-
-class LazyCommands(TyperGroup):
-    """The commands above; a command's module is imported when that command, or the list of all, is asked for."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of `COMMANDS`."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command as typer makes it of the function, None for a name that is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        where = COMMANDS[cmd_name]
-        single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(getattr(importlib.import_module(where.module), where.function))
-        return typer.main.get_command(single)
-
-
-app = typer.Typer(cls=LazyCommands, add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
 @app.callback()
 def benchmark() -> None:
     """Measure what the shipped model costs."""
+
+
+@app.command()
+def latency(
+    bundle: BundleOption = None,
+    model: ModelsOption = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    detector: Annotated[
+        bool, typer.Option(help=f"Build {DETECTOR_NAME} with random weights in three precisions: half a minute.")
+    ] = False,
+    peer: Annotated[
+        list[Path] | None, typer.Option("--peer", help="A peer's .tflite or .onnx, waveform in; repeatable.")
+    ] = None,
+    peer_seconds: Annotated[
+        float | None, typer.Option(min=0.01, help="Audio that a run of each --peer stands for, if its input hides it.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Recording to screen; 10 s of the demonstration at 44.1 kHz when left out.")
+    ] = None,
+    runs: RunsOption = MIN_RUNS,
+    seconds: Annotated[float, typer.Option(min=0, help="Go on for at least this many seconds, for instance 60.")] = 0,
+    threads: SeveralThreadsOption = None,
+    delegate: Annotated[
+        list[str] | None, typer.Option(help="xnnpack or builtin, LiteRT's own kernels; repeatable.")
+    ] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Time the app's screening, its stages, the model and peers, run by run in turns: percentiles in milliseconds.
+
+    Example: tussis-benchmark latency --threads 1 --threads 2 --json latency.json
+    """
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.latency import LATENCY, make_plan, measure_latency
+
+    subjects = bundle, model or [], yamnet, detector, peer or [], peer_seconds, recording
+    run_benchmark(
+        LATENCY, json_path, lambda run: measure_latency(*subjects, make_plan(threads, delegate, runs, seconds), run)
+    )
+
+
+@app.command()
+def stages(
+    bundle: BundleOption = None,
+    model: ModelOption = None,
+    runs: RunsOption = MIN_RUNS,
+    threads: ThreadsOption = 1,
+    json_path: JsonOption = None,
+) -> None:
+    """Time front end and body apart, and set the body beside the fastest int8 convolutions of this machine.
+
+    Example: tussis-benchmark stages --json stages.json
+    """
+    from benchmarks.workstation.stages import stages as measure_stages
+
+    measure_stages(bundle, model, runs, threads, json_path)
+
+
+@app.command()
+def operators(
+    bundle: BundleOption = None,
+    model: ModelOption = None,
+    runs: RunsOption = MIN_RUNS,
+    threads: ThreadsOption = 1,
+    json_path: JsonOption = None,
+) -> None:
+    """Time each operator of a model, with its products, bytes and speed.
+
+    Example: tussis-benchmark operators --model student_int8.tflite --json operators.json
+    """
+    from benchmarks.workstation.operators import operators as measure_operators
+
+    measure_operators(bundle, model, runs, threads, json_path)
+
+
+@app.command()
+def roofline(
+    bundle: BundleOption = None,
+    model: ModelOption = None,
+    runs: RunsOption = MIN_RUNS,
+    threads: ThreadsOption = 1,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to write, whole or not at all.")] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Set each operator beside the most that this machine could do; takes about a minute.
+
+    Example: tussis-benchmark roofline --json roofline.json
+    """
+    from benchmarks.workstation.roofline import roofline as measure_roofline
+
+    measure_roofline(bundle, model, runs, threads, plot, json_path)
+
+
+@app.command()
+def memory(
+    bundle: BundleOption = None,
+    model: ModelOption = None,
+    starts: Annotated[int, typer.Option(help="Processes of each kind, at least 3.")] = 9,
+    json_path: JsonOption = None,
+) -> None:
+    """Measure memory, imports and the time to the first result, in processes as on a phone.
+
+    Example: tussis-benchmark memory --json memory.json
+    """
+    from benchmarks.workstation.memory import memory as measure_memory
+
+    measure_memory(bundle, model, starts, json_path)
+
+
+@app.command()
+def accuracy(
+    bundle: BundleOption = None,
+    model: ModelsOption = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")] = DATA_FOLDER,
+    pack: Annotated[str, typer.Option(help="Which pack.")] = "esc50_part",
+    runs: RunsOption = MIN_RUNS,
+    json_path: JsonOption = None,
+) -> None:
+    """Cough AUROC beside the time of a clip and the size of the file: the bundle, students by file, YAMNet.
+
+    Example: tussis-benchmark accuracy --model float.tflite --model int8.tflite --json accuracy.json
+    """
+    from benchmarks.workstation.accuracy import accuracy as measure_accuracy
+
+    measure_accuracy(bundle, model, yamnet, data, pack, runs, json_path)
+
+
+@app.command()
+def monitoring(
+    bundle: BundleOption = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    store: Annotated[Path | None, typer.Option(help="Waveform store to play validation recordings of.")] = None,
+    data: Annotated[
+        Path, typer.Option(help="Packs to decode instead; where absent too, synthesized sounds are played.")
+    ] = DATA_FOLDER,
+    minutes: Annotated[float, typer.Option(min=1, max=1440, help="How much sound is heard.")] = 60,
+    pause_s: Annotated[float, typer.Option(min=0, max=3600, help="Mean pause between two sounds, seconds.")] = 10,
+    composed: Annotated[int, typer.Option(min=1, help="Recordings with known coughs to find with and without.")] = 120,
+    json_path: JsonOption = None,
+) -> None:
+    """Monitor an hour with and without the gate beside YAMNet at its usual hop, in turns; coughs that the gate costs.
+
+    Example: tussis-benchmark monitoring --store cache/store --json monitoring.json
+    """
+    from benchmarks.workstation.monitoring import monitoring as measure_monitoring
+
+    measure_monitoring(bundle, yamnet, store, data, minutes, pause_s, composed, json_path)
+
+
+@app.command()
+def sustained(
+    bundle: BundleOption = None,
+    minutes: Annotated[float, typer.Option(max=1440, help="How long, by the clock.")] = 10,
+    gated: Annotated[
+        bool, typer.Option("--gated", help="Let the gate leave clips out; without it every clip is run.")
+    ] = False,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="As a microphone gives it, not as fast as possible.")
+    ] = False,
+    threads: ThreadsOption = 1,
+    json_path: JsonOption = None,
+) -> None:
+    """Monitor for ten minutes on end: drift of the latency, memory, heat and clock.
+
+    Example: tussis-benchmark sustained --minutes 10 --json sustained.json
+    """
+    from benchmarks.workstation.sustained import sustained as measure_sustained
+
+    measure_sustained(bundle, minutes, gated, real_time, threads, json_path)
+
+
+@app.command()
+def scale(
+    bundle: BundleOption = None,
+    longest: Annotated[float, typer.Option(help="Longest recording, seconds: 60 at least, 14400 is 4 h.")] = 14_400,
+    files: Annotated[list[int] | None, typer.Option(min=1, max=1000, help="Files at once; repeatable.")] = None,
+    workers: Annotated[
+        list[int] | None, typer.Option(min=1, max=256, help="Workers of tussis-mine; repeatable, to all cores if not.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of recordings to mine, not synthesized ones.")] = None,
+    mined_minutes: Annotated[
+        float, typer.Option(min=0, max=6000, help="Synthesized sound to mine; 0 mines nothing.")
+    ] = 240,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often all of it is measured.")] = 3,
+    json_path: JsonOption = None,
+) -> None:
+    """Screen recordings from 1 s to 4 h and up to 100 files, mine with more and more workers: time and memory.
+
+    Example: tussis-benchmark scale --longest 3600 --json scale.json
+    """
+    from benchmarks.workstation.length import scale as measure_scale
+
+    measure_scale(bundle, longest, files, workers, data, mined_minutes, rounds, json_path)
+
+
+@app.command()
+def phone(
+    benchmark_model: Annotated[
+        Path | None,
+        typer.Option(help="TFLite's program benchmark_model for this phone; the installed app where left out."),
+    ] = None,
+    serial: Annotated[str | None, typer.Option(help="The phone, where adb sees several.")] = None,
+    bundle: BundleOption = None,
+    peer: Annotated[list[Path] | None, typer.Option(help="A .tflite to time in turns with it; repeatable.")] = None,
+    threads: Annotated[list[int] | None, typer.Option(help="Threads; repeatable; 1, 2 and 4 when left out.")] = None,
+    delegate: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of xnnpack, builtin, gpu, nnapi; repeatable; {XNNPACK} when left out."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds, in turns over settings and models.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, max=10_000, help="Runs of a model in a round.")] = 50,
+    big_cores: Annotated[bool, typer.Option(help="Keep to the cores that are not the slowest ones.")] = False,
+    operators: Annotated[bool, typer.Option(help="One profiled round more: time of each operator.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Time the bundle's model, and peers in turns with it, on a phone that is connected by USB; milliseconds.
+
+    Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
+    """
+    from benchmarks.phone.measure import phone as measure_phone
+
+    measure_phone(
+        benchmark_model, serial, bundle, peer, threads, delegate, rounds, runs, big_cores, operators, json_path
+    )
+
+
+@app.command()
+def arm64(
+    report: Annotated[Path, typer.Argument(help="What make arm64-check wrote: runs/arm64.json.")],
+    json_path: JsonOption = None,
+) -> None:
+    """Make instruction counts on emulated ARM64 processors a part of a report.
+
+    Example: tussis-benchmark arm64 runs/arm64.json --json arm64_rows.json
+    """
+    from benchmarks.arm64.rows import arm64 as convert_arm64
+
+    convert_arm64(report, json_path)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Result to compare with, JSON.")],
+    second: Annotated[Path, typer.Argument(help="Result that is faster or slower, JSON.")],
+    fail_above: Annotated[
+        float | None, typer.Option(min=1, help="Exit with 1 where a row is told to be slower by more, such as 1.05.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Noise margin; 0.05 beside a peer, else 0.1.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Compare results of different machines or runtimes too.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Say row by row whether the second result is faster, slower, or whether that cannot be told.
+
+    Example: tussis-benchmark compare main.json branch.json --fail-above 1.05
+    """
+    from benchmarks.results.compare import compare as compare_files
+
+    compare_files(first, second, fail_above, margin, force, json_path)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results, JSON; one of a run that ended early is taken too.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.md and report.html; made where there is none.")],
+) -> None:
+    """Show results of any kind: tables in Markdown and plots as SVG, and one HTML page that needs nothing beside it.
+
+    Example: tussis-benchmark report latency.json roofline.json --out report
+    """
+    from benchmarks.results.report import report as write_report
+
+    write_report(results, out)
 
 
 def main() -> None:

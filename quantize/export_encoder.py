@@ -14,8 +14,7 @@ import torch
 from core.errors import DataError
 from core.files import write_atomically
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
-from distill.distillation.teachers import EncoderTeacher, load_mae_encoder
-from distill.distillation.yamnet import TfliteTeacher
+from distill.distillation.teachers import EncoderTeacher, TfliteTeacher, load_mae_encoder
 from distill.models.encoder import Encoder
 from distill.models.hear_checkpoint import find_vit_folder, load_vit_folder, save_vit_folder, vit_folder_sha256
 from quantize.conversion import INPUT, TOOLS, file_facts, quiet, unfinished, write_onnx, write_tflite

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from benchmarks.arm64.comparison import compare_arrays, compare_outputs, count_flips, read_counts, where_identical
 from benchmarks.arm64.debian import Arm64Root, prepare
-from benchmarks.arm64.jobs import FLOAT, INT8, N_CLIPS, YAMNET_NAME, Job, Results, audio_s, plan
+from benchmarks.arm64.jobs import FLOAT, INT8, N_CLIPS, Job, Results, audio_s, plan
 from benchmarks.arm64.packages import WHEELS, EmulationError
 from benchmarks.results.device import describe_device
+from benchmarks.results.names import YAMNET_FILE, YAMNET_NAME
 from benchmarks.results.result import utc_date
-from benchmarks.workstation.latency import YAMNET_FILE
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
@@ -183,9 +183,7 @@ app = typer.Typer(add_completion=False)
 def check(
     bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
     float_model: Annotated[Path | None, typer.Option("--float", help="The float student, to stand beside.")] = None,
-    yamnet: Annotated[
-        Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")
-    ] = YAMNET_FILE,
+    yamnet: Annotated[Path, typer.Option(help="YAMNet as .tflite; left out where absent.")] = YAMNET_FILE,
     root: Annotated[Path, typer.Option(help="Folder for the ARM64 system; made where absent, about 75 MB.")] = ROOT,
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.arm64.debian import Arm64Root
 from benchmarks.arm64.guest import PART, SCREEN, Task, run_job, run_part, write_job
+from benchmarks.results.names import YAMNET_NAME
 from benchmarks.timing.contenders import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
@@ -17,7 +18,7 @@ from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CO
 N_CLIPS = 16
 N_COUNTED = 4
 N_RANDOM = 4
-INT8, FLOAT, YAMNET_NAME = "int8", "float", "YAMNet"
+INT8, FLOAT = "int8", "float"
 GUEST_MODULE = "benchmarks.arm64.guest"
 
 Results = dict[str, dict[str, np.ndarray]]

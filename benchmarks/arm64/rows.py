@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks.arm64.check import SCHEMA, agreement_lines
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Result, Row, make_result, make_row, parse_json, utc_date, write_result
-from benchmarks.timing.delegates import XNNPACK
 from core.errors import DataError, exit_on_error
 from core.files import check_writable
 

@@ -29,9 +29,9 @@ from benchmarks.phone.models import (
 )
 from benchmarks.phone.profile import FormatError
 from benchmarks.phone.rounds import measure_in_turns, merge_rounds, operator_rows, ratios, turns
+from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.timing.interleaved import MIN_RUNS
 from core.errors import SettingsError, exit_on_error
 from core.files import check_writable
 from core.interpreter import MAX_THREADS

@@ -10,8 +10,8 @@ from benchmarks.phone.adb import Phone, PhoneError, PhoneLostError
 from benchmarks.phone.device import PhoneCondition, PhoneDescription, read_condition
 from benchmarks.phone.models import Measured, PhoneModel, Runner, Setting
 from benchmarks.phone.profile import FormatError, OperatorTime
+from benchmarks.results.names import MODEL, OURS, PEER
 from benchmarks.results.result import Row, make_row, timing_metrics, utc_date
-from benchmarks.timing.contenders import MODEL, OURS, PEER
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval
 from distill.checkpoints import source_commit
 

@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.results.names import MACHINE, MODEL, OURS, PEER, YAMNET_NAME, YARDSTICK
 from benchmarks.results.result import Result, Row
-from benchmarks.results.yardstick import YARDSTICK
-from benchmarks.timing.contenders import MODEL, OURS, PEER, YAMNET
 from core.errors import DataError
 
 FEWEST_ROUNDS = 5
-MACHINE = ("device", "machine", "cpu", "n_cores", "instructions", "governor", "os")
 
 
 class Key(NamedTuple):
@@ -94,7 +92,7 @@ def _match(key: Key, first: Row, second: Row, peers: dict[Key, tuple[Row, Row]])
 
 def _rank(peer: Key, key: Key) -> tuple[bool, bool, bool]:
     """The yardstick first, since where memory fell hardly moves it; then YAMNet, run by the same delegate."""
-    return peer.stage != YARDSTICK, peer.name != YAMNET, peer.delegate != key.delegate
+    return peer.stage != YARDSTICK, peer.name != YAMNET_NAME, peer.delegate != key.delegate
 
 
 def _only_namesake(key: Key, rows: dict[Key, Row]) -> Row | None:

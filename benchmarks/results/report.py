@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import Result, read_result
-from benchmarks.results.tables import escape, is_table, machine_table, result_tables, to_markdown, words
+from benchmarks.results.tables import escape, facts_in_words, machine_table, result_tables, to_markdown
 from core.errors import OutputError, exit_on_error
 from core.files import check_writable, write_atomically
 from quantize.agreement_page import page_environment
@@ -54,13 +54,12 @@ def plot_file(name: str) -> str:
 
 def _section(name: str, result: Result) -> dict[str, Any]:
     """What is said of one result in words and numbers."""
-    facts = result.get("facts", {}).items()
     return {
         "title": f"{result['kind'].replace('_', ' ').capitalize()}: {name}",
         "protocol": result["protocol"],
         "tables": result_tables(result),
         "machine": machine_table(result),
-        "facts": {key.replace("_", " "): words(its) for key, its in facts if not is_table(its)},
+        "facts": facts_in_words(result),
     }
 
 

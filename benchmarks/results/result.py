@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -26,6 +27,19 @@ DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Row = dict[str, Any]
 Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of benchmark: its name, how it is measured in a sentence or two, and what its tables show.
+
+    ``columns`` are names of metrics and of facts of its rows, the most important first; all of them where it is empty.
+    Rows whose first column differs stand in tables of their own.
+    """
+
+    name: str
+    protocol: str
+    columns: tuple[str, ...] = ()
 
 
 def litert_runtime() -> str:
@@ -167,7 +181,7 @@ def _from_lines(text: str, path: Path) -> Any:
     whole = [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
     if not whole or not isinstance(whole[0], dict):
         raise DataError(f"{path} holds no finished row.")
-    return {**whole[0], "rows": whole[1:], "facts": {"ended_early": True}}
+    return {**whole[0], "rows": whole[1:], "facts": {"ended_early": True, **whole[0].get("facts", {})}}
 
 
 @cache

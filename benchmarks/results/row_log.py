@@ -1,13 +1,14 @@
-"""The only place that keeps the finished rows of a measurement that may end early: a full disk, a crash, no phone."""
+"""Keeps the finished rows of a measurement that may end early: a full disk, a crash, no phone."""
 
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.results.result import SCHEMA, Result, Row, check_result, make_result, write_result
+from benchmarks.results.result import SCHEMA, Result, Row, check_result, write_result
 from core.errors import DataError, OutputError, TussisError
 
 
@@ -24,6 +25,8 @@ class RowLog:
         The result's file; None keeps rows in memory only.
     kind, protocol : str
         Of the result.
+    columns : sequence of str
+        Names of what its tables show.
 
     Raises
     ------
@@ -31,9 +34,11 @@ class RowLog:
         If the rows of an earlier run, which ended early, are still there.
     """
 
-    def __init__(self, target: Path | None, kind: str, protocol: str):
+    def __init__(self, target: Path | None, kind: str, protocol: str, columns: Sequence[str] = ()):
         self.rows: list[Row] = []
-        self._target, self._kind, self._protocol = target, kind, protocol
+        self._target = target
+        self._header = {"schema": SCHEMA, "kind": kind, "protocol": protocol}
+        self._header |= {"facts": {"columns": list(columns)}} if columns else {}
         self._partial = None if target is None else Path(f"{target}.partial")
         self._n_saved = 0
         if self._partial is not None and self._partial.exists():
@@ -44,12 +49,12 @@ class RowLog:
 
     def append(self, row: Row) -> None:
         """Check a row and keep it; OutputError where the disk does not take it."""
-        check_result(make_result(self._kind, self._protocol, [row]), f"the row {row.get('name')!r}")
+        check_result({**self._header, "rows": [row]}, f"the row {row.get('name')!r}")
         self.rows.append(row)
         if self._partial is None:
             return
-        header = [] if self._n_saved else [{"schema": SCHEMA, "kind": self._kind, "protocol": self._protocol}]
-        lines = "".join(json.dumps(its, allow_nan=False) + "\n" for its in [*header, row])
+        header = [] if self._n_saved else [self._header]
+        lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [*header, row])
         try:
             self._write(lines.encode("utf-8"))
         except OSError as error:

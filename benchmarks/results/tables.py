@@ -1,82 +1,114 @@
-"""The only place that turns a benchmark's result of any kind into tables of text, for a page and for Markdown."""
+"""Turns a benchmark's result of any kind into tables of text: for a terminal, for a page and for Markdown."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from benchmarks.results.names import MACHINE
 from benchmarks.results.result import Result, Row
 
 NONE = "-"
-FIRST_COLUMNS = ("threads", "delegate", "audio_s", "n_runs")
-MACHINE = ("device", "cpu", "n_cores", "instructions", "governor", "cpu_mhz", "temperature_c", "os", "runtime")
-MADE_FROM = ("model_sha256", "commit", "date", "load_average")
-# Which numbers of a kind go into its tables, in this order; all of them for a kind that is not named.
-_TIMES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "first_run_ms", "load_ms", "allocate_ms", "rtf")
-COLUMNS = {
-    "latency": (*_TIMES, "model_bytes", "macs"),
-    "phone": (*_TIMES, "model_bytes"),
-    "operators": ("us", "share_of_time", "macs", "weight_bytes", "activation_bytes", "gmacs_per_s", "gb_per_s"),
-    "roofline": (
-        *("us", "limit_us", "share_of_limit", "gmacs_per_s", "roof_gmacs_per_s", "intensity_macs_per_byte"),
-        *("p50_ms", "limit_ms", "limit_cache_ms", "limit_memory_ms", "products_ms"),
-    ),
-    "accuracy": (
-        *("cough_auroc", "cough_auroc_low", "cough_auroc_high", "cough_auroc_scored_only"),
-        *("beyond_bundle", "beyond_bundle_low", "beyond_bundle_high", "p50_ms", "p99_ms", "model_bytes", "macs"),
-        *("n_recordings", "n_coughs", "n_unscored", "n_subjects"),
-    ),
-    "scale": (
-        *("p50_ms", "max_ms", "rtf", "peak_bytes", "before_bytes", "n_files", "workers", "audio_hours_per_hour"),
-        *("audio_hours_per_core_hour", "speed_up", "share_of_ideal"),
-    ),
-    "sustained": (
-        *("p50_ms", "p90_ms", "p99_ms", "max_ms", "p50_ms_per_hop", "audio_s_per_s", "busy_share", "n_late"),
-        *("resident_bytes", "clock_mhz", "hottest_c"),
-    ),
-}
+SETTINGS = ("name", "stage", "threads", "delegate", "audio_s", "n_runs")
+SHARED = ("name", "threads", "delegate", "audio_s", "n_runs", "to", "reference")  # said once, above a table
+MADE_FROM = ("cpu_mhz", "temperature_c", "runtime", "model_sha256", "commit", "date", "load_average")
 SIGNIFICANT_DIGITS = 4
+GAP = 3  # characters between two columns of a terminal
+WIDE = 1000  # characters: a file or a pipe takes lines of any length
+FEWEST_COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Table:
-    """Text by row and column; ``is_number`` says of each column whether it is set to the right."""
+    """Text by row and column, and a line above with what all rows share.
+
+    ``is_number`` says of each column whether it is set to the right; ``sizes`` are each row's first number, by which a
+    table that is too long is shortened.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     is_number: tuple[bool, ...]
+    caption: str = ""
+    sizes: tuple[float, ...] = ()
+
+    def narrowed(self, width: int) -> "Table":
+        """The first columns that fit into `width` characters, at least the first few."""
+        widths = [
+            max(*(len(word) for word in name.split()), *(len(row[place]) for row in self.rows))
+            for place, name in enumerate(self.columns)
+        ]
+        fitting = [sum(widths[: n + 1]) + GAP * (n + 1) < width for n in range(len(widths))]
+        n = max(FEWEST_COLUMNS, sum(fitting))
+        return replace(
+            self, columns=self.columns[:n], rows=tuple(row[:n] for row in self.rows), is_number=self.is_number[:n]
+        )
 
 
 def result_tables(result: Result) -> list[Table]:
-    """One table for each kind of row (rows with the same numbers), then ratios, comparisons and lists of facts."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    """Rows that show the same numbers in a table each, then ratios, comparisons and facts that are lists of things."""
+    wanted = result.get("facts", {}).get("columns", [])
+    groups: dict[Any, list[Row]] = {}
     for row in result["rows"]:
-        groups.setdefault(_columns(result["kind"], row), []).append(row)
-    tables = [_row_table(columns, rows) for columns, rows in groups.items()]
-    lists = [
-        result.get("ratios", []),
-        result.get("comparisons", []),
-        *filter(is_table, result.get("facts", {}).values()),
-    ]
-    return tables + [_plain_table(its) for its in lists if its]
+        groups.setdefault(_group(row, wanted), []).append(row)
+    tables = [_row_table(rows, wanted) for rows in groups.values()]
+    facts = {key: fact for key, fact in result.get("facts", {}).items() if is_table(fact)}
+    lists = {"ratios": result.get("ratios"), "comparisons": result.get("comparisons"), **facts}
+    return tables + [_entry_table(entries, [_label(key)]) for key, entries in lists.items() if entries]
 
 
 def is_table(fact: Any) -> bool:
     """Whether a fact is a list of things with names, which a table shows best."""
-    return isinstance(fact, list) and bool(fact) and all(isinstance(its, dict) and its for its in fact)
+    return isinstance(fact, list) and bool(fact) and all(isinstance(entry, dict) and entry for entry in fact)
+
+
+def facts_in_words(result: Result) -> dict[str, str]:
+    """The facts of a result that are no table."""
+    facts = result.get("facts", {}).items()
+    return {_label(key): words(fact) for key, fact in facts if not is_table(fact) and key != "columns"}
 
 
 def machine_table(result: Result) -> Table:
     """What the numbers depend on; where rows differ, all values."""
     seen = {name: _distinct(row[name] for row in result["rows"]) for name in (*MACHINE, *MADE_FROM)}
-    rows = [(name.replace("_", " "), "; ".join(values)) for name, values in seen.items() if values]
+    rows = [(_label(name), "; ".join(values)) for name, values in seen.items() if values]
     return Table(("what", "value"), tuple(rows), (False, False))
+
+
+def print_result(result: Result) -> None:
+    """Print for a person what the report shows; on a terminal as many columns as it is wide."""
+    console = Console(soft_wrap=True)
+    is_narrow = console.is_terminal
+    console.width = console.width if is_narrow else WIDE
+    for table in result_tables(result):
+        shown = table.narrowed(console.width) if is_narrow else table
+        console.print(Text(table.caption))
+        console.print(_terminal_table(shown))
+        if left_out := table.columns[len(shown.columns) :]:
+            console.print(Text(f"Not shown, but in the JSON: {', '.join(left_out)}."))
+    for label, fact in facts_in_words(result).items():
+        console.print(Text(f"{label}: {fact}"))
+    console.print(Text(", ".join(f"{label} {value}" for label, value in machine_table(result).rows)))
+
+
+def _terminal_table(table: Table) -> TerminalTable:
+    terminal_table = TerminalTable()
+    for name, is_number in zip(table.columns, table.is_number, strict=True):
+        terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in table.rows:
+        terminal_table.add_row(*map(Text, row))
+    return terminal_table
 
 
 def to_markdown(table: Table) -> str:
     """A table as Markdown; what would end a cell is escaped."""
     rule = ["---:" if right else "---" for right in table.is_number]
     lines = [table.columns, rule, *([escape(cell) for cell in row] for row in table.rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    caption = f"{escape(table.caption)}\n\n" if table.caption else ""
+    return caption + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def escape(text: str) -> str:
@@ -95,36 +127,53 @@ def words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10**SIGNIFICANT_DIGITS else f"{value:.{SIGNIFICANT_DIGITS}g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {words(its)}" for key, its in value.items())
-    return ", ".join(words(its) for its in value) if isinstance(value, list) else str(value)
+        return ", ".join(f"{_label(key)} {words(part)}" for key, part in value.items())
+    return ", ".join(words(part) for part in value) if isinstance(value, list) else str(value)
 
 
-def _columns(kind: str, row: Row) -> tuple[str, ...]:
-    """Names of the numbers of a row that its kind shows, then of the facts that are one word or number."""
-    numbers = [name for name in COLUMNS.get(kind, row["metrics"]) if name in row["metrics"]]
-    facts = [
-        name for name, its in row.get("facts", {}).items() if isinstance(its, str | int | float) and name != "role"
+def _group(row: Row, wanted: Sequence[str]) -> Any:
+    """What rows of one table have in common: the first wanted column, or all numbers where none is wanted."""
+    values = _values(row)
+    return next((name for name in wanted if name in values), None) if wanted else tuple(values)
+
+
+def _values(row: Row) -> dict[str, Any]:
+    """Metrics of a row, then the facts that are one word or number."""
+    facts = {key: fact for key, fact in row.get("facts", {}).items() if isinstance(fact, str | int | float)}
+    return {key: value for key, value in {**row["metrics"], **facts, **row["metrics"]}.items() if key != "role"}
+
+
+def _row_table(rows: Sequence[Row], wanted: Sequence[str]) -> Table:
+    values = [_values(row) for row in rows]
+    there = dict.fromkeys(name for numbers in values for name in numbers)
+    columns = [name for name in wanted or there if name in there]
+    entries = [
+        {**{name: row[name] for name in SETTINGS}, **{name: numbers.get(name) for name in columns}}
+        for row, numbers in zip(rows, values, strict=True)
     ]
-    return (*numbers, *(name for name in facts if name not in numbers))
+    return _entry_table(entries, [])
 
 
-def _row_table(columns: tuple[str, ...], rows: list[Row]) -> Table:
-    cells = tuple((row["name"], row["stage"], *(words(its) for its in _values(row, columns))) for row in rows)
-    is_text = [any(isinstance(row.get("facts", {}).get(name), str) for row in rows) for name in columns]
-    is_number = (False, False, True, False, True, True, *(not its for its in is_text))
-    return Table(("name", "stage", *FIRST_COLUMNS, *columns), cells, is_number)
+def _entry_table(entries: Sequence[Mapping[str, Any]], title: list[str]) -> Table:
+    """A table of things with names; above it a title, and of `SHARED` what is the same of all of them."""
+    names = list(dict.fromkeys(name for entry in entries for name in entry))
+    shared = [name for name in names if name in SHARED and len({words(entry.get(name)) for entry in entries}) == 1]
+    columns = [name for name in names if name not in shared]
+    numbers = [name for name in columns if all(isinstance(entry.get(name), int | float | None) for entry in entries)]
+    size = next((name for name in numbers if name not in SETTINGS), None)
+    return Table(
+        columns=tuple(map(_label, columns)),
+        rows=tuple(tuple(words(entry.get(name)) for name in columns) for entry in entries),
+        is_number=tuple(name in numbers for name in columns),
+        caption=", ".join(
+            title + [f"{_label(name)} {words(entries[0][name])}" for name in shared if entries[0].get(name)]
+        ),
+        sizes=tuple(float(entry.get(size) or 0) for entry in entries) if size else (),
+    )
 
 
-def _values(row: Row, columns: tuple[str, ...]) -> list[Any]:
-    facts = row.get("facts", {})
-    return [*(row[name] for name in FIRST_COLUMNS), *(row["metrics"].get(name, facts.get(name)) for name in columns)]
-
-
-def _plain_table(entries: list[dict[str, Any]]) -> Table:
-    columns = tuple(dict.fromkeys(name for its in entries for name in its))
-    rows = tuple(tuple(words(its.get(name)) for name in columns) for its in entries)
-    is_number = tuple(all(isinstance(its.get(name), int | float | None) for its in entries) for name in columns)
-    return Table(columns, rows, is_number)
+def _label(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:

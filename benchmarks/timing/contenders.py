@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing.delegates import XNNPACK, DelegateInterpreter, open_runtime
+from benchmarks.results.names import DETECTOR_NAME, MODEL, OURS, PEER, XNNPACK, YAMNET_NAME
+from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
 from core.audio import SAMPLE_RATE_HZ
@@ -17,9 +18,6 @@ from quantize.tflite_graph import list_operators, read_model
 from quantize.tflite_parts import three_parts
 
 YAMNET_SAMPLES = 15_600
-YAMNET, DETECTOR = "YAMNet", "MobileNetV3-Small + PCEN"
-MODEL = "model"
-OURS, PEER = "ours", "peer"
 N_CALIBRATION_CLIPS = 8
 _DETECTOR_BODY = "Sequential_body|Linear_events"
 
@@ -56,7 +54,7 @@ def load_yamnet(path: Path, threads: int, delegate: str = XNNPACK) -> Contender:
     """YAMNet as TFLite: one frame of 0.975 s to 521 scores, frames not overlapping; no embedding output."""
     content = read_model(path)
     list_operators(content, str(path))
-    return load_plain(content, YAMNET, threads, YAMNET_SAMPLES, delegate)
+    return load_plain(content, YAMNET_NAME, threads, YAMNET_SAMPLES, delegate)
 
 
 def load_detectors(threads: int, delegate: str = XNNPACK) -> list[Contender]:
@@ -75,9 +73,9 @@ def _build_detectors() -> dict[str, bytes]:
     torch.manual_seed(0)
     float_model = to_float(MobileNetV3Detector(), (1, CLIP_SAMPLES))
     return {
-        f"{DETECTOR}, float32": float_model,
-        f"{DETECTOR}, dynamic int8": to_int8(float_model, None, _DETECTOR_BODY),
-        f"{DETECTOR}, static int8": to_int8(float_model, synthesized_clips(N_CALIBRATION_CLIPS), _DETECTOR_BODY),
+        f"{DETECTOR_NAME}, float32": float_model,
+        f"{DETECTOR_NAME}, dynamic int8": to_int8(float_model, None, _DETECTOR_BODY),
+        f"{DETECTOR_NAME}, static int8": to_int8(float_model, synthesized_clips(N_CALIBRATION_CLIPS), _DETECTOR_BODY),
     }
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.results.names import INTERVAL_PERCENTILES, MIN_RUNS
 from core.errors import SettingsError
 
 WARM_UP_RUNS = 5
 RUNS_PER_ROUND = 2  # the last one counts
-MIN_RUNS = 200
 N_DRAWS = 2000
-INTERVAL = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,6 @@ def ratio_with_interval(
     for _ in range(N_DRAWS):
         rounds = generator.integers(len(our_s), size=len(our_s))
         draws.append(np.median(our_s[rounds]) / np.median(their_s[rounds]))
-    low, high = np.percentile(draws, INTERVAL) * scale
+    low, high = np.percentile(draws, INTERVAL_PERCENTILES) * scale
     value = np.median(our_s) / np.median(their_s) * scale
     return {"value": float(value), "low": float(low), "high": float(high)}

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing.delegates import XNNPACK, open_runtime
+from benchmarks.results.names import XNNPACK
+from benchmarks.timing.delegates import open_runtime
 from quantize.tflite_graph import Operator, count_partitions, list_operators, read_operators
 
 

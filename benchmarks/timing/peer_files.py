@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing.contenders import PEER
-from benchmarks.timing.delegates import XNNPACK, Opened, open_runtime
+from benchmarks.results.names import PEER, XNNPACK
+from benchmarks.timing.delegates import Opened, open_runtime
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
 from core.audio import SAMPLE_RATE_HZ

@@ -1,65 +1,44 @@
-"""The only place that times the app's own screening of a recording, whole and stage by stage, as a contender."""
+"""Times the app's own screening of a recording, whole and stage by stage, as a contender."""
 
 import time
-from collections import Counter
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing.contenders import OURS
+from benchmarks.results.names import MODEL, OURS, SCREENING
 from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import RUNS_PER_ROUND, Contender, Timing
 from benchmarks.timing.model_costs import model_costs
-from core.audio import open_recording
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.resample import Resampler
 from core.screener import Screener
-from core.stopwatch import STAGES, Stopwatch
+from core.stopwatch import STAGES
 from core.wav import write_wav
 from quantize.tflite_graph import list_operators, read_model
 
-SCREENING = "screening"
 RECORDING_S = 10.0
 RECORDING_RATE_HZ = 44_100
 
 
 @dataclass(frozen=True)
 class ScreeningContender:
-    """A screening to be timed, and what its stopwatch said of each run so far.
-
-    ``n_entries`` is how often a screening enters each stage, ``n_clips`` how often it runs the model.
-    """
+    """A screening to be timed, and what its stopwatch said of each run so far."""
 
     contender: Contender
-    n_entries: Counter[str]
     timings_ms: list[dict[str, float]] = field(default_factory=list)
 
     def stages(self, n_runs: int) -> list[tuple[Contender, Timing]]:
         """Each stage as if it had been timed by itself: first run, and what counted of the last `n_runs` rounds."""
         pairs = []
         for name in STAGES:
-            seconds = [its[name] / 1000 for its in self.timings_ms]
-            facts = {key: its for key, its in self.contender.facts.items() if key == "role" or name == "model"}
+            seconds = [timing_ms[name] / 1000 for timing_ms in self.timings_ms]
+            facts = {key: fact for key, fact in self.contender.facts.items() if key == "role" or name == MODEL}
             stage = replace(self.contender, stage=f"{SCREENING}: {name}", facts=facts, load_s=None, allocate_s=None)
             of_rounds = np.array(seconds[-RUNS_PER_ROUND * n_runs :]).reshape(n_runs, RUNS_PER_ROUND)
             pairs.append((stage, Timing(seconds[0], of_rounds[:, -1])))
         return pairs
-
-
-class CountingStopwatch(Stopwatch):
-    """A stopwatch that counts how often each stage is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n_entries: Counter[str] = Counter()
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Count an entry, and time it as ever."""
-        self.n_entries[name] += 1
-        return super().stage(name)
 
 
 def write_recording(path: Path, seconds: float = RECORDING_S) -> Path:
@@ -82,17 +61,18 @@ def load_screening(
     content = read_model(model)
     list_operators(content, str(model))
     opened = open_runtime(content, threads, delegate, str(model))
-    screener = Screener(bundle, threads, DelegateInterpreter(opened, bundle.model_shape, str(model)))
+    interpreter = DelegateInterpreter(opened, bundle.model_shape, str(model))
+    screener = Screener(bundle, threads, interpreter)
     load_s = time.perf_counter() - start_s
-    n_entries, duration_s = _count_entries(screener, recording)
+    duration_s, n_clips = screener.screen(recording).recording.duration_s, interpreter.n_runs
     costs = model_costs(content, delegate, str(model))
     timings_ms: list[dict[str, float]] = []
 
     def run() -> None:
         timings_ms.append(screener.screen(recording).timing_ms)
 
-    facts = {"role": OURS, "n_clips": n_entries["model"], "model_bytes": costs["model_bytes"]}
-    facts |= {"macs": costs["macs"] * n_entries["model"]}
+    facts = {"role": OURS, "n_clips": n_clips, "model_bytes": costs["model_bytes"]}
+    facts |= {"macs": costs["macs"] * n_clips}
     contender = Contender(
         name=name,
         run=run,
@@ -104,14 +84,4 @@ def load_screening(
         delegate=delegate,
         content=content,
     )
-    return ScreeningContender(contender, n_entries, timings_ms)
-
-
-def _count_entries(screener: Screener, path: Path) -> tuple[Counter[str], float]:
-    """How often a screening of the file enters each stage, and the recording's seconds."""
-    stopwatch = CountingStopwatch()
-    with open_recording(path) as recording:
-        blocks, rate_hz = recording.blocks(), recording.sample_rate_hz
-        screening = screener.screen_blocks(blocks, rate_hz, str(path), stopwatch=stopwatch)
-    stopwatch.n_entries["decode"] += 2  # `Screener.screen` opens and hashes the file in this stage
-    return stopwatch.n_entries, screening.recording.duration_s
+    return ScreeningContender(contender, timings_ms)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -13,11 +11,9 @@ from rich.table import Table
 from benchmarks.results.device import load_average
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.timing.interleaved import MIN_RUNS, Timing, check_runs, time_interleaved
+from benchmarks.timing.interleaved import Timing, check_runs, time_interleaved
 from benchmarks.timing.timed_rows import timed_row
 from benchmarks.workstation.accuracy_models import Judged, Scored, load_judged
-from benchmarks.workstation.latency_options import BundleOption, JsonOption, RunsOption, YamnetOption
-from benchmarks.workstation.monitoring import DATA_FOLDER, YAMNET_FILE
 from core.bundle import COUGH, Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable
@@ -143,20 +139,15 @@ def _with_interval(metrics: dict[str, float], key: str, form: str) -> str:
 
 
 def accuracy(
-    bundle: BundleOption = None,
-    model: Annotated[
-        list[Path] | None, typer.Option("--model", help="A further student, .tflite of the same signature; repeatable.")
-    ] = None,
-    yamnet: YamnetOption = YAMNET_FILE,
-    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")] = DATA_FOLDER,
-    pack: Annotated[str, typer.Option(help="Which pack.")] = PACK,
-    runs: RunsOption = MIN_RUNS,
-    json_path: JsonOption = None,
+    bundle: Path | None,
+    model: list[Path] | None,
+    yamnet: Path,
+    data: Path,
+    pack: str,
+    runs: int,
+    json_path: Path | None,
 ) -> None:
-    """Cough AUROC beside the time of a clip and the size of the file: the bundle, students by file, YAMNet.
-
-    Example: tussis-benchmark accuracy --model float.tflite --model int8.tflite --json accuracy.json
-    """
+    """Measure, write and show."""
     with exit_on_error("tussis-benchmark"):
         check_runs(runs)
         console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)

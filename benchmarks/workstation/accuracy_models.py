@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing.contenders import PEER, YAMNET, load_student_model
-from benchmarks.timing.delegates import XNNPACK
+from benchmarks.results.names import PEER, XNNPACK, YAMNET_NAME
+from benchmarks.timing.contenders import load_student_model
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.model_costs import model_costs
 from core.audio import read_waveform
@@ -53,10 +53,10 @@ def _student(bundle: Bundle, path: Path, name: str) -> Judged:
 def _yamnet(path: Path) -> Judged:
     """YAMNet: the largest cough score over its frames, no score where the first model's screening gave none."""
     teacher, content, clip = YamnetTeacher(path), read_model(path), synthesized_clips(2)[1]
-    costs = model_costs(content, XNNPACK, YAMNET)
+    costs = model_costs(content, XNNPACK, YAMNET_NAME)
     costs["macs"] *= len(teacher.scores(clip))
     contender = Contender(
-        name=YAMNET,
+        name=YAMNET_NAME,
         run=lambda: teacher.scores(clip),
         audio_s=CLIP_S,
         load_s=None,

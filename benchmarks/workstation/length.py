@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.workstation.latency_options import BundleOption, JsonOption
 from benchmarks.workstation.scale_mining import measure_mining, worker_counts
 from benchmarks.workstation.scale_screening import (
-    LENGTHS_S,
     N_FILES,
     Subject,
     fit_line,
@@ -131,25 +128,16 @@ def show(result: Result, console: Console) -> None:
 
 
 def scale(
-    bundle: BundleOption = None,
-    longest: Annotated[float, typer.Option(help="Longest recording, seconds: 60 at least, 14400 is 4 h.")] = LENGTHS_S[
-        -1
-    ],
-    files: Annotated[list[int] | None, typer.Option(min=1, max=1000, help="Files at once; repeatable.")] = None,
-    workers: Annotated[
-        list[int] | None, typer.Option(min=1, max=256, help="Workers of tussis-mine; repeatable, to all cores if not.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of recordings to mine, not synthesized ones.")] = None,
-    mined_minutes: Annotated[
-        float, typer.Option(min=0, max=6000, help="Synthesized sound to mine; 0 mines nothing.")
-    ] = 240,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often all of it is measured.")] = 3,
-    json_path: JsonOption = None,
+    bundle: Path | None,
+    longest: float,
+    files: list[int] | None,
+    workers: list[int] | None,
+    data: Path | None,
+    mined_minutes: float,
+    rounds: int,
+    json_path: Path | None,
 ) -> None:
-    """Screen recordings from 1 s to 4 h and up to 100 files, mine with more and more workers: time and memory.
-
-    Example: tussis-benchmark scale --longest 3600 --json scale.json
-    """
+    """Measure, write and show."""
     with exit_on_error("tussis-benchmark"):
         counts, n_workers = sorted(set(files or N_FILES)), sorted({1, *(workers or worker_counts())})
         plan = Plan(lengths_up_to(longest), tuple(counts), tuple(n_workers), rounds, data, mined_minutes)

@@ -15,9 +15,9 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, timing_metrics, write_result
 from benchmarks.timing.chosen_model import ChosenModel, choose_model
-from benchmarks.timing.delegates import XNNPACK
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
 from benchmarks.workstation.repeated_operators import find_constants
 from benchmarks.workstation.started_process import N_AGAIN

@@ -1,7 +1,7 @@
 """The only place that measures what the monitor's gate costs in coughs: the same sound heard with it and without."""
 
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Row, describe_run, make_row
-from benchmarks.timing.delegates import XNNPACK
 from benchmarks.workstation.long_sound import composed_sounds, in_a_row, synthesized_sounds
 from benchmarks.workstation.monitored_listeners import MonitorListening
 from core.bundle import Bundle

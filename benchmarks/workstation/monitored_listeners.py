@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.results.names import XNNPACK
 from benchmarks.timing.contenders import YAMNET_SAMPLES
-from benchmarks.timing.delegates import XNNPACK, open_runtime
+from benchmarks.timing.delegates import open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, Bundle
 from core.errors import InterpreterError

@@ -12,10 +12,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import INTERVAL_PERCENTILES, XNNPACK, YAMNET_NAME
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, timing_metrics, write_result
-from benchmarks.timing.contenders import YAMNET
-from benchmarks.timing.delegates import XNNPACK
-from benchmarks.timing.interleaved import INTERVAL, N_DRAWS
+from benchmarks.timing.interleaved import N_DRAWS
 from benchmarks.workstation.long_sound import CHUNK_S, SoundStream, compose_stream, open_sounds
 from benchmarks.workstation.monitored_detection import GATED, UNGATED, measure_detection, n_found_again
 from benchmarks.workstation.monitored_listeners import YAMNET_HOP_S, Listening, MonitorListening, YamnetStream
@@ -62,7 +61,7 @@ def measure(
     for monitor in (gated, ungated):
         monitor.finish()
         rows.append(_row(bundle.name, monitor, provenance, _monitor_metrics(monitor)))
-    rows += [_row(YAMNET, its, describe_run(1, XNNPACK, yamnet, load_before=load_before), {}) for its in peers]
+    rows += [_row(YAMNET_NAME, its, describe_run(1, XNNPACK, yamnet, load_before=load_before), {}) for its in peers]
     ratios = [ratio for peer in peers for its in (gated, ungated) for ratio in _ratios(bundle.name, its, peer)]
     n_again = n_found_again(ungated.coughs, gated.coughs)
     facts = {"gate": asdict(GateSettings()), "n_coughs_found_again_with_the_gate": n_again, "memory": memory}
@@ -99,7 +98,7 @@ def _monitor_metrics(listening: MonitorListening) -> dict[str, float]:
 
 
 def _ratios(name: str, ours: Listening, theirs: Listening) -> list[dict[str, Any]]:
-    run = {"name": name, "to": YAMNET, "threads": 1, "delegate": XNNPACK}
+    run = {"name": name, "to": YAMNET_NAME, "threads": 1, "delegate": XNNPACK}
     return [
         {**run, "stage": f"{ours.name}, processor time", **ratio_of_sums(ours.processor_s, theirs.processor_s)},
         {**run, "stage": f"{ours.name}, wall time", **ratio_of_sums(ours.wall_s, theirs.wall_s)},
@@ -113,7 +112,7 @@ def ratio_of_sums(ours_s: list[float], theirs_s: list[float], seed: int = 0) -> 
     """
     ours, theirs = np.array(ours_s), np.array(theirs_s)
     drawn = np.random.default_rng(seed).integers(len(ours), size=(N_DRAWS, len(ours)))
-    low, high = np.percentile(ours[drawn].sum(axis=1) / theirs[drawn].sum(axis=1), INTERVAL)
+    low, high = np.percentile(ours[drawn].sum(axis=1) / theirs[drawn].sum(axis=1), INTERVAL_PERCENTILES)
     return {"value": float(ours.sum() / theirs.sum()), "low": float(low), "high": float(high)}
 
 

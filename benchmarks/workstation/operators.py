@@ -14,10 +14,11 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, write_result
 from benchmarks.timing.chosen_model import ChosenModel, choose_model
 from benchmarks.timing.contenders import load_plain
-from benchmarks.timing.interleaved import MIN_RUNS, check_runs, time_interleaved
+from benchmarks.timing.interleaved import check_runs, time_interleaved
 from benchmarks.workstation.operator_alignment import align
 from benchmarks.workstation.operator_facts import (
     BODY,

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, write_result
 from benchmarks.timing.chosen_model import ChosenModel, choose_model
-from benchmarks.timing.interleaved import MIN_RUNS, check_runs, time_interleaved
+from benchmarks.timing.interleaved import check_runs, time_interleaved
 from benchmarks.workstation.bandwidth import Bandwidth, measure_bandwidth
 from benchmarks.workstation.machine_peaks import PeakModel, load_peak_models
 from benchmarks.workstation.operator_facts import FLOAT, INT8

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Row, describe_run, make_row, timing_metrics
-from benchmarks.timing.delegates import XNNPACK
 from benchmarks.workstation.looped_sound import write_long_wav
 from core.bundle import Bundle
 from distill.mining.mine import Labour, mine_into_pack, mining_settings

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Row, describe_run, make_row, timing_metrics
-from benchmarks.timing.delegates import XNNPACK
 from benchmarks.workstation.fresh_process import Start, start_process
 from benchmarks.workstation.looped_sound import SAMPLE_BYTES, write_long_wav
 from core.audio import SAMPLE_RATE_HZ

@@ -12,11 +12,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import MIN_RUNS, OURS, XNNPACK
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.timing.contenders import OURS, load_plain
-from benchmarks.timing.delegates import XNNPACK
-from benchmarks.timing.interleaved import MIN_RUNS, WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
+from benchmarks.timing.contenders import load_plain
+from benchmarks.timing.interleaved import WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
 from benchmarks.timing.timed_rows import timed_row
 from benchmarks.workstation.machine_peaks import FLOAT, INT8, PeakModel, count_macs, load_peak_models
 from core.bundle import load_bundle

@@ -1,27 +1,26 @@
 """The only place for the benchmark of sustained load: a monitor that listens for minutes on end (sustained)."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, timing_metrics
 from benchmarks.results.row_log import RowLog
 from benchmarks.results.verdicts import MARGIN, MEDIAN, compare_samples
-from benchmarks.timing.delegates import XNNPACK
-from benchmarks.workstation.latency_options import BundleOption, JsonOption
 from benchmarks.workstation.looped_sound import endless_blocks
 from benchmarks.workstation.sustained_listening import BLOCK_S, N_PARTS, Part, listen, paced, warm_up
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import Bundle, load_bundle
 from core.errors import SettingsError, exit_on_error
 from core.files import check_writable
-from core.interpreter import MAX_THREADS, LiteRtInterpreter
+from core.interpreter import LiteRtInterpreter
 from core.monitoring.gate import GateSettings
 from core.monitoring.monitor import Monitor, MonitorSettings
 
@@ -172,21 +171,9 @@ def show(result: Result, console: Console) -> None:
 
 
 def sustained(
-    bundle: BundleOption = None,
-    minutes: Annotated[float, typer.Option(max=1440, help="How long, by the clock.")] = 10,
-    gated: Annotated[
-        bool, typer.Option("--gated", help="Let the gate leave clips out; without it every clip is run.")
-    ] = False,
-    real_time: Annotated[
-        bool, typer.Option("--real-time", help="As a microphone gives it, not as fast as possible.")
-    ] = False,
-    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of the model.")] = 1,
-    json_path: JsonOption = None,
+    bundle: Path | None, minutes: float, gated: bool, real_time: bool, threads: int, json_path: Path | None
 ) -> None:
-    """Monitor for ten minutes on end: drift of the latency, memory, heat and clock.
-
-    Example: tussis-benchmark sustained --minutes 10 --json sustained.json
-    """
+    """Measure, write and show."""
     with exit_on_error("tussis-benchmark"):
         load = Load(60 * minutes, GateSettings() if gated else None, real_time, threads)
         console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)

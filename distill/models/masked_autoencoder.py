@@ -1,4 +1,4 @@
-"""The only place for the masked autoencoder (He et al. 2022, arXiv:2111.06377): mask, encode, decode, compare."""
+"""The masked autoencoder (He et al. 2022, arXiv:2111.06377), which fills in removed patches, and its cost."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -6,12 +6,23 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from distill.models.encoder import LAYER_NORM_EPS, SIZES, Block, Encoder, EncoderSettings, apply_blocks, initialize
-from distill.models.model_flops import pretraining_flops
-from distill.models.patches import PATCH_VALUES, Masked, patchify, positions, random_masking, unpatchify
+from distill.models.encoder import (
+    LAYER_NORM_EPS,
+    MLP_RATIO,
+    SIZES,
+    Block,
+    Encoder,
+    EncoderSettings,
+    apply_blocks,
+    initialize,
+)
+from distill.models.patches import N_PATCHES, PATCH_VALUES, Masked, patchify, positions, random_masking, unpatchify
 from distill.settings import Settings
 
 TARGET_FLOOR = 1e-6
+FLOPS_PER_MAC = 2
+# Backward takes the gradients of the inputs and of the weights: each costs what the forward pass does.
+PASSES_PER_TRAINING_STEP = 3
 
 # Eight layers as in HeAR. The tiny size, made for training without a GPU, has two narrow ones: the decoder sees four
 # times as many tokens as the encoder, and with four layers took as long as its twelve.
@@ -136,3 +147,34 @@ def removed_patch_loss(predicted: Tensor, targets: Tensor, masked: Masked) -> Te
     """Mean squared error over the removed patches; kept ones do not count."""
     errors = (predicted - targets).square().mean(dim=-1)
     return (errors * masked.mask).sum() / masked.mask.sum()
+
+
+def block_macs(settings: EncoderSettings, n_tokens: int) -> int:
+    """Count the multiply-accumulates of all blocks on one clip's tokens; norms and activations are left out."""
+    projections = (4 + 2 * MLP_RATIO) * n_tokens * settings.width**2
+    attention = 2 * n_tokens**2 * settings.width
+    return settings.depth * (projections + attention)
+
+
+def encoder_macs(settings: EncoderSettings, n_patches: int = N_PATCHES) -> int:
+    """Count the multiply-accumulates of an encoder that sees `n_patches` of a clip's 96 patches, and a class token."""
+    pooler = settings.width * (settings.pooler_size or 0)
+    return N_PATCHES * PATCH_VALUES * settings.width + block_macs(settings, 1 + n_patches) + pooler
+
+
+def decoder_macs(settings: EncoderSettings, encoder_width: int, n_visible: int) -> int:
+    """Count the multiply-accumulates of the decoder, which sees all patches of a clip, `n_visible` of them encoded."""
+    embedding = (1 + n_visible) * encoder_width * settings.width
+    prediction = N_PATCHES * settings.width * PATCH_VALUES
+    return embedding + block_macs(settings, 1 + N_PATCHES) + prediction
+
+
+def pretraining_flops(encoder: EncoderSettings, decoder: EncoderSettings, mask_ratio: float) -> int:
+    """Count the FLOPs with which a masked autoencoder learns from one clip.
+
+    Forward and backward, as model FLOPs utilization (Chowdhery et al. 2022, arXiv:2204.02311, appendix B) counts them:
+    without the front end, and without what is computed twice to save memory.
+    """
+    n_visible = round(N_PATCHES * (1.0 - mask_ratio))
+    macs = encoder_macs(encoder, n_visible) + decoder_macs(decoder, encoder.width, n_visible)
+    return FLOPS_PER_MAC * PASSES_PER_TRAINING_STEP * macs

@@ -92,7 +92,8 @@ class Machine:
         started = time.time()
         self._process("pretrain", started + left_s, size, "--seconds", seconds)
         spent["seconds"] += time.time() - started
-        write_atomically(spent_file, json.dumps(spent) + "\n") if spent_file.parent.exists() else None
+        if spent_file.parent.exists():
+            write_atomically(spent_file, json.dumps(spent) + "\n")
 
     def _stage(self, stage: str, kept: Path, until: float, size: str = "") -> None:
         made_from = [kept.parent / name for name in CHECKPOINTS if size and (kept.parent / name).exists()]
@@ -133,8 +134,7 @@ class Machine:
             self.failures.append(f"the stage {what} failed with status {status}; its last lines say why")
 
     def _write_results(self) -> None:
-        from distill.offline_gpu.gpu_report import write_report
-        from distill.offline_gpu.results import collect, write_results
+        from distill.offline_gpu.results import collect, write_report, write_results
 
         write_report(self.run_dir, list(self.minutes), self.failures, self.options.pack)
         files = collect(self.run_dir, list(self.minutes))

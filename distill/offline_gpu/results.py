@@ -1,10 +1,10 @@
-"""The only place for what comes back from a GPU machine: small files cut into chunks there, joined and used here."""
+"""Sums up a GPU machine's run, cuts its small files into chunks there, and joins and uses them here."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,13 +15,15 @@ from pydantic import Field, ValidationError
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
-from distill.corpus.shard_format import Sha256
+from distill.corpus.shard_format import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EMBEDDINGS_FILE, all_crops, save_values
+from distill.offline_gpu.wheels import CORPUS_FOLDER
 from distill.pretraining.reconstructions import draw
 from distill.settings import Settings
 
 INDEX = "index.json"
+_PACKED = ("codec", "opus_kbit_s", "roles", "clips", "seconds", "licences", "manifest_sha256")
 MAX_CHUNK_MIB = 16
 MAX_FILES = 8
 _FETCH_AGAIN = "fetch it from the GPU machine again"
@@ -42,6 +44,38 @@ class ResultIndex(Settings):
     chunks: tuple[KeptFile, ...]
     files: tuple[KeptFile, ...]
     left: tuple[str, ...] = ()
+
+
+def write_report(run: Path, sizes: Sequence[str], failures: Sequence[str], pack: Path) -> dict[str, Any]:
+    """Write ``run/report.json`` from the files of the stages that are done, and return it."""
+    index = _read_json(pack / CORPUS_FOLDER / INDEX_FILE)
+    report = {
+        "schema": "tussis.gpu_report/1",
+        "corpus": {name: index[name] for name in _PACKED if name in index},
+        "sizes": {size: _size_report(run / size) for size in sizes if (run / size).is_dir()},
+        "failures": list(failures),
+    }
+    write_atomically(run / "report.json", json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _size_report(folder: Path) -> dict[str, Any]:
+    log = folder / "log.jsonl"
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    trained = [record for record in records if "loss" in record]
+    validated = [record for record in records if "validation_loss" in record]
+    probes = _read_json(folder / "probes.json").get("tasks", {})
+    return {
+        "plan": _read_json(folder / "plan.json"),
+        "spent_s": _read_json(folder / "spent.json").get("seconds"),
+        "last": trained[-1] if trained else None,
+        "last_validation": validated[-1] if validated else None,
+        "auroc": {name: task["auroc"][folder.name]["value"] for name, task in probes.items()},
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def collect(run: Path, sizes: Sequence[str]) -> dict[str, Path]:
@@ -185,7 +219,8 @@ def draw_curves(logs: Sequence[Path], path: Path) -> None:
         for name, style in (("loss", "-"), ("validation_loss", "o--")):
             points = [(record["step"], record[name]) for record in records if name in record]
             label = f"{log.name.removesuffix('_log.jsonl')}, {name.replace('_', ' ')}"
-            axis.plot(*zip(*points, strict=True), style, label=label) if points else None
+            if points:
+                axis.plot(*zip(*points, strict=True), style, label=label)
     axis.set_xlabel("step")
     axis.set_ylabel("mean squared error of removed patches")
     axis.legend()

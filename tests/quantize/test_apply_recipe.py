@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from quantize.activation_ranges import calibrated_ranges, with_learnt_ranges
 
 from core.errors import DataError
-from quantize.apply_recipe import apply_recipe
+from quantize.apply_recipe import apply_recipe, calibrated_ranges, with_learnt_ranges
 from quantize.recipe import read_recipe
 from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import layer_path, read_operators

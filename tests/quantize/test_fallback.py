@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from quantize.activation_ranges import calibrated_ranges
 
-from quantize.apply_recipe import apply_recipe
+from quantize.apply_recipe import apply_recipe, calibrated_ranges
 from quantize.fallback import bad_blocks, block_of, quantize_with_fallback
 from quantize.layer_errors import Effect, FloatRun, LayerError, LayerOutputError
 from quantize.recipe import Fallback, read_recipe

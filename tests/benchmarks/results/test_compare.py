@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from benchmarks import command
 from benchmarks.results.compare import compare_results
 from benchmarks.results.matching import check_same_machine, match_rows
+from benchmarks.results.names import OURS, PEER, YARDSTICK
 from benchmarks.results.result import (
     Result,
     describe_run,
@@ -24,11 +25,10 @@ from benchmarks.results.result import (
     write_result,
 )
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
-from benchmarks.results.yardstick import YARDSTICK, load_yardstick
-from benchmarks.timing.contenders import OURS, PEER
 from benchmarks.timing.interleaved import Contender, time_interleaved
 from benchmarks.timing.timed_rows import timed_row
 from benchmarks.workstation import latency_subjects
+from benchmarks.workstation.latency import load_yardstick
 from core.errors import DataError
 
 RUN, PEERS_RUN = describe_run(1, "xnnpack", b"ours"), describe_run(1, "xnnpack", b"a peer")

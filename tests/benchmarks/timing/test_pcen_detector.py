@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.timing.contenders import DETECTOR, OURS, PEER, load_detectors
+from benchmarks.results.names import DETECTOR_NAME, OURS, PEER
+from benchmarks.timing.contenders import load_detectors
 from benchmarks.timing.interleaved import Contender, Timing
 from benchmarks.timing.pcen_detector import MobileNetV3Detector, PcenFrontEnd
 from benchmarks.workstation.latency import ratios_to_peers
@@ -37,9 +38,10 @@ def timed(name: str, seconds: float, role: str = PEER, **changes: object) -> tup
 
 
 def test_a_ratio_is_to_the_fastest_precision_of_a_peer():
-    pairs = [timed("ours", 0.001, OURS), timed(f"{DETECTOR}, int8", 0.008), timed(f"{DETECTOR}, float32", 0.004)]
+    peers = timed(f"{DETECTOR_NAME}, int8", 0.008), timed(f"{DETECTOR_NAME}, float32", 0.004)
+    pairs = [timed("ours", 0.001, OURS), *peers]
     (ratio,) = ratios_to_peers(pairs, threads=2)
-    assert (ratio["name"], ratio["to"], ratio["threads"]) == ("ours", DETECTOR, 2)
+    assert (ratio["name"], ratio["to"], ratio["threads"]) == ("ours", DETECTOR_NAME, 2)
     assert ratio["value"] == pytest.approx(0.25)
     assert ratios_to_peers(pairs[:1], threads=2) == [] and ratios_to_peers(pairs[1:], threads=2) == []
 

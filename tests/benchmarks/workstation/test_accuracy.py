@@ -9,11 +9,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import command
+from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import describe_run, make_result, make_row, read_result
 from benchmarks.results.tables import result_tables
 from benchmarks.timing.contenders import load_yamnet
-from benchmarks.timing.interleaved import MIN_RUNS, Contender
+from benchmarks.timing.interleaved import Contender
 from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import front_of, measure
 from benchmarks.workstation.accuracy_models import Judged, load_judged

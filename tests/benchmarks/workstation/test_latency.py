@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from benchmarks import command
 from benchmarks.results.result import read_result
 from benchmarks.timing.delegates import DELEGATES
-from benchmarks.timing.instrument import MAX_SHARE
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
 from benchmarks.timing.model_costs import model_costs
 from benchmarks.timing.peer_files import PeerInput, load_peer, resolve_shape
@@ -71,7 +70,7 @@ def refuse(words: str, *arguments: object) -> None:
 def test_the_command_measures_a_bundle_and_writes_what_its_times_depend_on(tiny_bundle, tmp_path):
     out = tmp_path / "latency.json"
     model = tiny_bundle / "model.tflite"
-    result = run_latency("--bundle", tiny_bundle, "--float", model, "--yamnet", tmp_path / "gone", "--json", out)
+    result = run_latency("--bundle", tiny_bundle, "--model", model, "--yamnet", tmp_path / "gone", "--json", out)
     assert result.exit_code == 0, result.stderr
     assert f"YAMNet is left out: there is no file {tmp_path / 'gone'}" in result.stderr
     assert "Front end, body and heads are not told apart" in result.stderr
@@ -93,7 +92,7 @@ def test_the_command_measures_a_bundle_and_writes_what_its_times_depend_on(tiny_
         assert metrics.get("load_ms", 1) > 0 and metrics.get("allocate_ms", 1) > 0
         assert (its["audio_s"], its["threads"], its["delegate"]) == (2 if its["stage"] == "model" else 10, 1, "xnnpack")
         assert its["runtime"].startswith("ai-edge-litert 2") and its["cpu"] and its["commit"]
-    assert "ratios" not in report and report["facts"]["headline"] == "p50_ms"
+    assert "ratios" not in report and report["facts"]["n_runs"] == 200
     assert report["rows"][7]["model_sha256"][:12] in result.stdout
     assert not out.with_name("latency.json.partial").exists()
 
@@ -108,7 +107,7 @@ def test_the_stages_of_a_screening_add_up_to_no_more_than_the_whole(tiny_bundle,
     stages = screening.stages(3)
     assert [its.stage for its, _ in stages] == SCREENING_STAGES[1:]
     assert np.all(sum(its.runs_s for _, its in stages) <= timing.runs_s)
-    assert screening.n_entries["model"] == 9 and screening.contender.facts["n_clips"] == 9
+    assert screening.contender.facts["n_clips"] == 9
     assert len(screening.timings_ms) == 1 + 5 + 2 * 3
 
 
@@ -139,7 +138,7 @@ def test_the_weights_that_a_model_reads_are_within_its_file(default_bundle: Bund
 
 
 @pytest.mark.slow
-def test_the_shipped_bundle_is_measured_stage_by_stage_and_measuring_it_costs_little(default_bundle, tmp_path):
+def test_the_shipped_bundle_is_measured_stage_by_stage(default_bundle, tmp_path):
     out = tmp_path / "latency.json"
     result = run_latency("--yamnet", tmp_path / "gone", "--threads", 1, "--threads", 2, "--json", out)
     assert result.exit_code == 0, result.stderr
@@ -147,10 +146,6 @@ def test_the_shipped_bundle_is_measured_stage_by_stage_and_measuring_it_costs_li
     per_block = [*SCREENING_STAGES, "model", FRONT_END, BODY, HEADS, "yardstick"]
     assert [row["stage"] for row in report["rows"]] == 2 * per_block
     assert [row["threads"] for row in report["rows"]] == [1] * len(per_block) + [2] * len(per_block)
-    for row in report["rows"]:
-        if row["stage"] in ("screening", "model"):
-            assert row["metrics"]["instrument_share"] < MAX_SHARE
-    assert [its["threads"] for its in report["facts"]["instrument"]] == [1, 2]
 
 
 def test_yamnet_stands_beside_the_bundle_with_a_ratio_and_an_interval(tiny_bundle, tmp_path):
@@ -164,7 +159,7 @@ def test_yamnet_stands_beside_the_bundle_with_a_ratio_and_an_interval(tiny_bundl
     assert (ratio["name"], ratio["to"]) == ("test bundle", "YAMNet") and yamnet["audio_s"] == 0.975
     expected = ours["metrics"]["rtf"] / yamnet["metrics"]["rtf"]
     assert ratio["value"] == pytest.approx(expected) and ratio["low"] <= ratio["value"] <= ratio["high"]
-    assert "of YAMNet's time per second of audio" in result.stdout
+    assert "ratios, name test bundle, threads 1, delegate xnnpack, to YAMNet" in result.stdout
 
 
 def test_delegates_stand_side_by_side_and_one_that_is_absent_is_refused(tiny_bundle, tmp_path):
@@ -175,17 +170,14 @@ def test_delegates_stand_side_by_side_and_one_that_is_absent_is_refused(tiny_bun
     assert result.exit_code == 0, result.stderr
     rows = [row for row in read_result(out)["rows"] if row["stage"] == "model"]
     assert [row["delegate"] for row in rows] == list(DELEGATES)
-    assert [row["metrics"]["n_partitions"] for row in rows][1:] == [0, 0] and rows[0]["metrics"]["n_partitions"] > 0
+    assert [row["metrics"]["n_partitions"] for row in rows][1:] == [0] and rows[0]["metrics"]["n_partitions"] > 0
     refuse("the delegate 'gpu' is not there on this machine; expected one of xnnpack", *ours, "--delegate", "gpu")
 
 
-def test_mlperf_is_at_least_1024_runs_and_60_seconds_with_the_90th_percentile_as_headline():
+def test_a_number_of_threads_that_is_asked_for_twice_is_measured_once():
     from benchmarks.workstation.latency import make_plan
 
-    plan = make_plan(None, None, 200, 0, mlperf=True)
-    assert (plan.runs, plan.seconds, plan.facts["headline"]) == (1024, 60, "p90_ms")
-    assert make_plan([1, 2, 4, 2], None, 2000, 90, mlperf=True).runs == 2000
-    assert make_plan([1, 2, 4, 2], None, 200, 0, mlperf=False).threads == (1, 2, 4)
+    assert make_plan([1, 2, 4, 2], None, 200, 0).threads == (1, 2, 4)
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,11 @@ from core.bundle import load_bundle
 from core.decisions import DEMONSTRATION_REASON
 from core.errors import DataError, ProbeError
 from core.files import sha256_of_file
-from core.probes import ClipSelection, parse_probe, read_probe
+from core.probes import ClipSelection, parse_probe
 from core.screener import Screener
 from distill.probes.cohort import Cohort, load_cohort
 from distill.probes.embed import embed_all, pool_clips, write_embeddings
-from distill.probes.fit_probe import main
-from distill.probes.probe_fitting import ProbeDescription, fit_probe, probe_json
+from distill.probes.fit_probe import ProbeDescription, fit_probe, main, probe_json
 from distill.probes.synthetic_cohorts import write_cohort
 from distill.probes.triage import abstention_band
 
@@ -103,8 +102,7 @@ def test_the_abstention_band_holds_a_tenth_of_the_participants_around_the_operat
 def test_core_reads_the_probe_and_gives_the_same_score(tmp_path):
     cohort = made_up_cohort(tmp_path)
     content = fit_probe(describe(), cohort, "0" * 64)
-    (tmp_path / "tb.json").write_bytes(probe_json(content))
-    probe = read_probe(tmp_path / "tb.json")
+    probe = parse_probe(probe_json(content), "tb.json")
     weights, mean, scale = (np.array(content[key]) for key in ("weights", "mean", "scale"))
     logit = content["intercept"] + weights @ ((cohort.features[5] - mean) / scale)
     assert probe.score(cohort.features[5]) == pytest.approx(1 / (1 + np.exp(-logit / content["temperature"])))

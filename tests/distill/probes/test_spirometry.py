@@ -6,7 +6,7 @@ import pytest
 from core.errors import DataError
 from core.probes import ClipSelection, parse_probe
 from distill.probes.cohort import Cohort, load_cohort
-from distill.probes.probe_fitting import ProbeDescription, fit_probe, probe_json
+from distill.probes.fit_probe import ProbeDescription, fit_probe, probe_json
 from distill.probes.spirometry import fit_spirometry, read_demographics
 from distill.probes.synthetic_cohorts import write_cohort
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill.mining.near_duplicates import NearDuplicates
+from distill.mining.pack import NearDuplicates
 
 
 def embeddings(n, seed=0):
