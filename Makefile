@@ -221,8 +221,7 @@ accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) 
 
 .PHONY: benchmark-report
 benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
-	@if [ -e runs/arm64.json ]; then $(STEP)tussis-benchmark arm64 runs/arm64.json --json $(REPORT)/arm64.json; fi
-	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $$(ls $(REPORT)/arm64.json 2>/dev/null) --out $(REPORT)
+	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $(wildcard runs/arm64.json) --out $(REPORT)
 
 $(REPORT)/%.json: | $(DEV_READY)
 	@mkdir -p $(@D)
@@ -231,7 +230,7 @@ $(REPORT)/%.json: | $(DEV_READY)
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
 	@mkdir -p runs
-	@$(PYSTEP) benchmarks.arm64.check --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
+	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
 # Packed here, run there with nothing but torch and numpy installed, joined here (docs/pipeline.md).

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
+from core.errors import exit_on_error
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
 ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
@@ -18,6 +19,7 @@ ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each model."
 SeveralThreadsOption = Annotated[
     list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
 ]
+ARM64_ROOT = Path("cache/arm64")
 JsonOption = Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -79,7 +81,7 @@ def operators(
     Example: tussis-benchmark operators --model student_int8.tflite --json operators.json
     """
     from benchmarks.results.runner import run_benchmark
-    from benchmarks.timing.chosen_model import choose_model
+    from benchmarks.timing.models import choose_model
     from benchmarks.workstation.operators import OPERATORS, measure_operators
 
     run_benchmark(OPERATORS, json_path, lambda run: measure_operators(choose_model(bundle, model), threads, runs, run))
@@ -98,7 +100,7 @@ def roofline(
     Example: tussis-benchmark roofline --json roofline.json
     """
     from benchmarks.results.runner import run_benchmark
-    from benchmarks.timing.chosen_model import choose_model
+    from benchmarks.timing.models import choose_model
     from benchmarks.workstation.roofline import ROOFLINE, measure_roofline
 
     run_benchmark(ROOFLINE, json_path, lambda run: measure_roofline(choose_model(bundle, model), threads, runs, run))
@@ -210,25 +212,44 @@ def phone(
 
     Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
     """
-    from benchmarks.phone.measure import phone as measure_phone
+    from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
+    from benchmarks.results.runner import run_benchmark
 
-    measure_phone(
-        benchmark_model, serial, bundle, peer, threads, delegate, rounds, runs, big_cores, operators, json_path
+    plan = PhonePlan(
+        serial=serial,
+        bundle=bundle,
+        peers=peer or [],
+        tool=benchmark_model,
+        threads=threads or [1, 2, 4],
+        delegates=delegate or [XNNPACK],
+        rounds=rounds,
+        runs=runs,
+        big_cores=big_cores,
+        operators=operators,
     )
+    refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
 @app.command()
 def arm64(
-    report: Annotated[Path, typer.Argument(help="What make arm64-check wrote: runs/arm64.json.")],
+    bundle: BundleOption = None,
+    float_model: Annotated[Path | None, typer.Option("--float", help="The float student, to stand beside.")] = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    root: Annotated[
+        Path, typer.Option(help="Folder for the ARM64 system; made where absent, about 75 MB.")
+    ] = ARM64_ROOT,
     json_path: JsonOption = None,
 ) -> None:
-    """Make instruction counts on emulated ARM64 processors a part of a report.
+    """Compare the model on x86 and on an emulated Cortex-A76 and A53, and count instructions.
 
-    Example: tussis-benchmark arm64 runs/arm64.json --json arm64_rows.json
+    Tells so and exits with 0 where the emulator or its packages cannot be had; with 2 where the processors disagree.
+    Example: tussis-benchmark arm64 --float runs/shipped/student_float.tflite --json runs/arm64.json
     """
-    from benchmarks.arm64.rows import arm64 as convert_arm64
+    from benchmarks.arm64.check import ARM64, check_processors, refuse_disagreement
+    from benchmarks.results.runner import run_benchmark
 
-    convert_arm64(report, json_path)
+    models = bundle, float_model, yamnet
+    refuse_disagreement(run_benchmark(ARM64, json_path, lambda run: check_processors(*models, root, run)))
 
 
 @app.command()
@@ -248,9 +269,13 @@ def compare(
 
     Example: tussis-benchmark compare main.json branch.json --fail-above 1.05
     """
-    from benchmarks.results.compare import compare as compare_files
+    from benchmarks.results.compare import COMPARISON, compare_files, too_slow
+    from benchmarks.results.runner import run_benchmark
 
-    compare_files(first, second, fail_above, margin, force, json_path)
+    result = run_benchmark(COMPARISON, json_path, lambda run: compare_files(first, second, margin, force, run))
+    if fail_above is not None and (slow := too_slow(result["comparisons"], fail_above)):
+        typer.echo(f"{len(slow)} row(s) are slower by more than {fail_above:g}.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -262,9 +287,11 @@ def report(
 
     Example: tussis-benchmark report latency.json roofline.json --out report
     """
-    from benchmarks.results.report import report as write_report
+    from benchmarks.results.report import write_report
 
-    write_report(results, out)
+    with exit_on_error("tussis-benchmark"):
+        n_results = write_report(results, out)
+        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
 
 
 def main() -> None:

@@ -1,25 +1,48 @@
-"""The only place that loads what is timed: our models and their parts, and peers whose input and make are known."""
+"""Loads our models and their parts to be timed, and opens the one that a command is about."""
 
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results.names import DETECTOR_NAME, MODEL, OURS, PEER, XNNPACK, YAMNET_NAME
+from benchmarks.results.names import MODEL, OURS, PEER, XNNPACK
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.model_costs import model_costs
 from benchmarks.timing.model_parts import three_parts
-from benchmarks.timing.runtime import DelegateInterpreter, open_runtime
+from benchmarks.timing.runtime import DelegateInterpreter, invocation, model_costs, open_runtime
 from core.audio import SAMPLE_RATE_HZ
-from core.clips import CLIP_S, CLIP_SAMPLES
-from core.errors import InterpreterError
-from core.interpreter import ModelShape
+from core.bundle import load_bundle
+from core.clips import CLIP_S
+from core.errors import InterpreterError, SettingsError
+from core.interpreter import LiteRtInterpreter, ModelShape
 from quantize.operators import list_operators, read_model
 from quantize.synthesized_clips import synthesized_clips
 
-YAMNET_SAMPLES = 15_600
-N_CALIBRATION_CLIPS = 8
-_DETECTOR_BODY = "Sequential_body|Linear_events"
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model's name for tables, and the content of its file."""
+
+    name: str
+    content: bytes
+
+
+def choose_model(bundle: Path | None, model: Path | None) -> ChosenModel:
+    """The bundle's model, the shipped bundle's where both are None, or the file `model`.
+
+    Raises
+    ------
+    BundleError, InterpreterError, SettingsError
+        If the bundle or file is none, lacks the signature ``screen`` or its shapes, or both are given.
+    """
+    if bundle is not None and model is not None:
+        raise SettingsError(f"--bundle is {bundle} and --model is {model}; expected one of them.")
+    if model is None:
+        opened = load_bundle(bundle)
+        return ChosenModel(opened.name, opened.read_model())
+    content = read_model(model)
+    list_operators(content, str(model))
+    LiteRtInterpreter(model)
+    return ChosenModel(model.stem, content)
 
 
 def load_student_model(
@@ -47,36 +70,7 @@ def load_parts(path: Path, threads: int, name: str, delegate: str = XNNPACK) -> 
     """Front end, body and heads of a student's file, each a model of its own; InterpreterError if it cannot be cut."""
     content = read_model(path)
     parts = three_parts(content, str(path)).items()
-    return [load_plain(its, name, threads, None, delegate, stage, CLIP_S, OURS) for stage, its in parts]
-
-
-def load_yamnet(path: Path, threads: int, delegate: str = XNNPACK) -> Contender:
-    """YAMNet as TFLite: one frame of 0.975 s to 521 scores, frames not overlapping; no embedding output."""
-    content = read_model(path)
-    list_operators(content, str(path))
-    return load_plain(content, YAMNET_NAME, threads, YAMNET_SAMPLES, delegate)
-
-
-def load_detectors(threads: int, delegate: str = XNNPACK) -> list[Contender]:
-    """MobileNetV3-Small with PCEN, 2 s to 8 scores: float32, and its body in dynamic and static int8."""
-    return [load_plain(its, name, threads, CLIP_SAMPLES, delegate) for name, its in _build_detectors().items()]
-
-
-@cache
-def _build_detectors() -> dict[str, bytes]:
-    """The three files by name, converted once however often they are loaded."""
-    import torch
-
-    from benchmarks.timing.conversions import to_float, to_int8
-    from benchmarks.timing.pcen_detector import MobileNetV3Detector
-
-    torch.manual_seed(0)
-    float_model = to_float(MobileNetV3Detector(), (1, CLIP_SAMPLES))
-    return {
-        f"{DETECTOR_NAME}, float32": float_model,
-        f"{DETECTOR_NAME}, dynamic int8": to_int8(float_model, None, _DETECTOR_BODY),
-        f"{DETECTOR_NAME}, static int8": to_int8(float_model, synthesized_clips(N_CALIBRATION_CLIPS), _DETECTOR_BODY),
-    }
+    return [load_plain(part, name, threads, None, delegate, stage, CLIP_S, OURS) for stage, part in parts]
 
 
 def load_plain(
@@ -95,24 +89,16 @@ def load_plain(
     sample at 16 kHz.
     """
     opened = open_runtime(content, threads, delegate, name)
-    runtime, details = opened.runtime, opened.runtime.get_input_details()
-    its_input, outputs = details[0], [its["index"] for its in opened.runtime.get_output_details()]
-    n_values = int(np.prod(its_input["shape"]))
-    if len(details) != 1 or n_samples not in (None, n_values):
-        shapes = " and ".join(str(its["shape"].tolist()) for its in details)
+    inputs = opened.runtime.get_input_details()
+    shape, dtype = inputs[0]["shape"], inputs[0]["dtype"]
+    n_values = int(np.prod(shape))
+    if len(inputs) != 1 or n_samples not in (None, n_values):
+        shapes = " and ".join(str(tensor["shape"].tolist()) for tensor in inputs)
         raise InterpreterError(f"{name} takes {shapes} values; expected one input of {n_samples or 'any number'}.")
-    scale = 127 if its_input["dtype"] == np.int8 else 1
-    clip = (scale * np.resize(synthesized_clips(2)[1], its_input["shape"])).astype(its_input["dtype"])
-
-    def run() -> None:
-        runtime.set_tensor(its_input["index"], clip)
-        runtime.invoke()
-        for output in outputs:
-            runtime.get_tensor(output)
-
+    scale = 127 if dtype == np.int8 else 1
     return Contender(
         name=name,
-        run=run,
+        run=invocation(opened, (scale * np.resize(synthesized_clips(2)[1], shape)).astype(dtype)),
         audio_s=n_values / SAMPLE_RATE_HZ if audio_s is None else audio_s,
         load_s=opened.load_s,
         facts={"role": role, **model_costs(content, delegate, name)},

@@ -1,24 +1,30 @@
-"""The only place that loads others' models by file, .tflite or .onnx, to stand beside ours on the same audio."""
+"""Loads models of others to stand beside ours: by file, YAMNet, and a MobileNetV3-Small that is built here."""
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.results.names import PEER, XNNPACK
+from benchmarks.results.names import DETECTOR_NAME, PEER, XNNPACK, YAMNET_NAME
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.model_costs import model_costs
-from benchmarks.timing.runtime import Opened, open_runtime
+from benchmarks.timing.models import load_plain
+from benchmarks.timing.runtime import Opened, invocation, model_costs, open_runtime
 from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from core.errors import InterpreterError
 from core.interpreter import one_line
 from quantize.operators import list_operators, read_model
 from quantize.synthesized_clips import synthesized_clips
 
+YAMNET_SAMPLES = 15_600
+N_CALIBRATION_CLIPS = 8
+_DETECTOR_BODY = "Sequential_body|Linear_events"
 MIN_WAVEFORM_SAMPLES = 400  # 25 ms; a shorter row of numbers is no waveform
 ONNX_DELEGATE = "onnxruntime CPU"
 
@@ -65,8 +71,8 @@ def load_peer(path: Path, threads: int, seconds: float | None = None, delegate: 
 def resolve_shape(inputs: list[PeerInput], seconds: float | None, source: str) -> tuple[tuple[int, ...], float]:
     """Shape to feed, and the seconds of audio that it stands for; InterpreterError where that cannot be known."""
     if len(inputs) != 1 or not inputs[0].is_float32:
-        words = " and ".join(its.words for its in inputs) or "nothing"
-        raise InterpreterError(f"{source} takes {words}; expected one float32 input.")
+        taken = " and ".join(peer_input.words for peer_input in inputs) or "nothing"
+        raise InterpreterError(f"{source} takes {taken}; expected one float32 input.")
     shape = inputs[0].shape
     n_open = sum(size is None for size in shape[1:]) if len(shape) > 1 else sum(size is None for size in shape)
     if seconds is None:
@@ -93,7 +99,8 @@ def _load_tflite(path: Path, threads: int, seconds: float | None, delegate: str)
     opened = open_runtime(content, threads, delegate, str(path))
     details = opened.runtime.get_input_details()
     inputs = [
-        PeerInput(_open_sizes(its["shape_signature"], its["shape"]), its["dtype"] == np.float32) for its in details
+        PeerInput(_open_sizes(tensor["shape_signature"], tensor["shape"]), tensor["dtype"] == np.float32)
+        for tensor in details
     ]
     shape, audio_s = resolve_shape(inputs, seconds, str(path))
     return Contender(
@@ -113,23 +120,13 @@ def _open_sizes(signature: np.ndarray, shape: np.ndarray) -> tuple[int | None, .
     return tuple(None if size < 0 else int(size) for size in sizes)
 
 
-def _tflite_run(opened: Opened, shape: tuple[int, ...], path: Path) -> Any:
-    """What one run does: input copied, model invoked, all its outputs read; tried once."""
+def _tflite_run(opened: Opened, shape: tuple[int, ...], path: Path) -> Callable[[], None]:
+    """A run with an input of `shape`, which the runtime is asked to take."""
     runtime = opened.runtime
-    index = runtime.get_input_details()[0]["index"]
-    outputs = [its["index"] for its in runtime.get_output_details()]
-    sound = np.resize(synthesized_clips(2)[1], shape)
-
-    def run() -> None:
-        runtime.set_tensor(index, sound)
-        runtime.invoke()
-        for output in outputs:
-            runtime.get_tensor(output)
-
     try:
-        runtime.resize_tensor_input(index, shape)
+        runtime.resize_tensor_input(runtime.get_input_details()[0]["index"], shape)
         runtime.allocate_tensors()
-        return run
+        return invocation(opened, np.resize(synthesized_clips(2)[1], shape))
     except (ValueError, RuntimeError) as reason:
         raise InterpreterError(f"{path} cannot take an input of {list(shape)} ({one_line(reason)}).") from reason
 
@@ -139,7 +136,7 @@ def _load_onnx(path: Path, threads: int, seconds: float | None) -> Contender:
     start_s = time.perf_counter()
     session = _open_onnx(content, threads, path)
     load_s = time.perf_counter() - start_s
-    inputs = [PeerInput(_onnx_sizes(its.shape), its.type == "tensor(float)") for its in session.get_inputs()]
+    inputs = [PeerInput(_onnx_sizes(node.shape), node.type == "tensor(float)") for node in session.get_inputs()]
     shape, audio_s = resolve_shape(inputs, seconds, str(path))
     feed = {session.get_inputs()[0].name: np.resize(synthesized_clips(2)[1], shape)}
     try:
@@ -174,3 +171,31 @@ def _open_onnx(content: bytes, threads: int, path: Path) -> Any:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # as above
         raise InterpreterError(f"{path} is not an ONNX model that runs here ({one_line(reason)}).") from reason
+
+
+def load_yamnet(path: Path, threads: int, delegate: str = XNNPACK) -> Contender:
+    """YAMNet as TFLite: one frame of 0.975 s to 521 scores, frames not overlapping; no embedding output."""
+    content = read_model(path)
+    list_operators(content, str(path))
+    return load_plain(content, YAMNET_NAME, threads, YAMNET_SAMPLES, delegate)
+
+
+def load_detectors(threads: int, delegate: str = XNNPACK) -> list[Contender]:
+    """MobileNetV3-Small with PCEN, 2 s to 8 scores: float32, and its body in dynamic and static int8."""
+    return [load_plain(content, name, threads, CLIP_SAMPLES, delegate) for name, content in _build_detectors().items()]
+
+
+@cache
+def _build_detectors() -> dict[str, bytes]:
+    """The three files by name, converted once however often they are loaded."""
+    import torch
+
+    from benchmarks.timing.pcen_detector import MobileNetV3Detector, to_float, to_int8
+
+    torch.manual_seed(0)
+    float_model = to_float(MobileNetV3Detector(), (1, CLIP_SAMPLES))
+    return {
+        f"{DETECTOR_NAME}, float32": float_model,
+        f"{DETECTOR_NAME}, dynamic int8": to_int8(float_model, None, _DETECTOR_BODY),
+        f"{DETECTOR_NAME}, static int8": to_int8(float_model, synthesized_clips(N_CALIBRATION_CLIPS), _DETECTOR_BODY),
+    }

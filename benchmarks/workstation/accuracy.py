@@ -10,10 +10,9 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import PEER, XNNPACK, YAMNET_NAME
 from benchmarks.results.result import Kind, Result, Row
 from benchmarks.results.runner import Run
-from benchmarks.timing.interleaved import Contender, Timing, check_runs, time_interleaved
-from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.interleaved import Contender, Timing, check_runs, time_interleaved, timed_row
 from benchmarks.timing.models import load_student_model
-from benchmarks.timing.timed_rows import timed_row
+from benchmarks.timing.runtime import model_costs
 from core.audio import read_waveform
 from core.bundle import COUGH, Bundle, load_bundle
 from core.clips import CLIP_S

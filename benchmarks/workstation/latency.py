@@ -12,12 +12,19 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import DETECTOR_NAME, MODEL, PEER, XNNPACK, YAMNET_NAME, YARDSTICK
 from benchmarks.results.result import Kind, Result, Row
 from benchmarks.results.runner import Run
-from benchmarks.timing.interleaved import WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
-from benchmarks.timing.models import load_detectors, load_parts, load_student_model, load_yamnet
-from benchmarks.timing.peers import load_peer
+from benchmarks.timing.interleaved import (
+    WARM_UP_RUNS,
+    Contender,
+    Timing,
+    check_runs,
+    time_interleaved,
+    timed_ratio,
+    timed_row,
+)
+from benchmarks.timing.models import load_parts, load_student_model
+from benchmarks.timing.peers import load_detectors, load_peer, load_yamnet
 from benchmarks.timing.runtime import check_delegate
 from benchmarks.timing.screening import ScreeningContender, load_screening, write_recording
-from benchmarks.timing.timed_rows import timed_ratio, timed_row
 from core.bundle import Bundle, load_bundle
 from core.errors import InterpreterError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.results.device import fastest_clock_mhz, temperature_c
 from benchmarks.results.names import XNNPACK
-from benchmarks.timing.models import YAMNET_SAMPLES
+from benchmarks.timing.peers import YAMNET_SAMPLES
 from benchmarks.timing.runtime import open_runtime
 from benchmarks.workstation.started_process import process_memory
 from core.audio import SAMPLE_RATE_HZ

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import FLOAT, INT8
-from benchmarks.timing.conversions import to_float, to_int8
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.models import load_plain
+from benchmarks.timing.pcen_detector import to_float, to_int8
 from quantize.tflite_graph import read_operators
 
 N_LAYERS = 4

@@ -13,7 +13,7 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import XNNPACK
 from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel, choose_model
+from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
 from benchmarks.workstation.operators import find_constants
 from core.audio import write_wav

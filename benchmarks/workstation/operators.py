@@ -14,9 +14,8 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import BODY, BUILTIN, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8, WHOLE, XNNPACK
 from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel
 from benchmarks.timing.interleaved import Contender, check_runs, time_interleaved
-from benchmarks.timing.models import load_plain
+from benchmarks.timing.models import ChosenModel, load_plain
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError
 from core.interpreter import one_line

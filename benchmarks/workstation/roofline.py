@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.results.names import BODY, FLOAT, INT8, WHOLE, XNNPACK
 from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel
 from benchmarks.timing.interleaved import check_runs, time_interleaved
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation.machine_peaks import Bandwidth, PeakModel, load_peak_models, measure_bandwidth
 from benchmarks.workstation.operators import ModelTimes, OperatorTime, time_operators
 from core.clips import CLIP_S

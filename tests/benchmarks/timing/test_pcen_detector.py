@@ -5,8 +5,8 @@ import torch
 
 from benchmarks.results.names import DETECTOR_NAME, OURS, PEER
 from benchmarks.timing.interleaved import Contender, Timing
-from benchmarks.timing.models import load_detectors
 from benchmarks.timing.pcen_detector import MobileNetV3Detector, PcenFrontEnd
+from benchmarks.timing.peers import load_detectors
 from benchmarks.workstation.latency import ratios_to_peers
 from distill.models.hear_front_end import PCEN_ALPHA, PCEN_DELTA, PCEN_FLOOR, PCEN_ROOT, PCEN_SMOOTHING
 from quantize.synthesized_clips import synthesized_clips

@@ -14,7 +14,7 @@ from benchmarks.results.result import describe_run, make_result, make_row, read_
 from benchmarks.results.runner import Run
 from benchmarks.results.tables import result_tables
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.models import load_yamnet
+from benchmarks.timing.peers import load_yamnet
 from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import ACCURACY, Judged, front_of, load_judged, measure_accuracy
 from core.audio import read_waveform, write_wav

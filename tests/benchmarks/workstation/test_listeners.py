@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.timing.models import YAMNET_SAMPLES
+from benchmarks.timing.peers import YAMNET_SAMPLES
 from benchmarks.workstation.listeners import Listening, MonitorListening, YamnetStream, hear_in_turns, paced
 from benchmarks.workstation.long_sound import one_minute
 from core.bundle import load_bundle

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from benchmarks import command
 from benchmarks.results.result import check_result
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation import fresh_process
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, parse_imports, start_process
 from benchmarks.workstation.memory import MEMORY, Footprint, memory_result, planned_bytes
@@ -86,7 +86,7 @@ def tiny_chain():
     """Three layers of 100, 400, 40 and 8 floats: the middle two live at once at most."""
     import torch
 
-    from benchmarks.timing.conversions import to_float
+    from benchmarks.timing.pcen_detector import to_float
 
     layers = [torch.nn.Linear(100, 400), torch.nn.Linear(400, 40), torch.nn.Linear(40, 8)]
     content = to_float(torch.nn.Sequential(*layers), (1, 100))

@@ -10,7 +10,7 @@ from benchmarks import command
 from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
 from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation.operators import (
     AT_LOAD,
     INTO_NEIGHBOUR,

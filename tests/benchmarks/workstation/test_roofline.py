@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from benchmarks import command
 from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, INT8
-from benchmarks.results.result import check_result, make_result, read_result
-from benchmarks.results.roofline_plot import roofline_svg
+from benchmarks.results.plots import draw_plot
+from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
-from benchmarks.timing.chosen_model import ChosenModel
+from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation import machine_peaks
 from benchmarks.workstation.machine_peaks import Bandwidth, PeakShape
 from benchmarks.workstation.operators import INTO_NEIGHBOUR, ModelTimes, OperatorTime, Traffic
@@ -29,7 +29,6 @@ from benchmarks.workstation.roofline import (
     roofline_result,
     working_set_bytes,
 )
-from core.errors import DataError
 from quantize.tflite_graph import Operator
 
 IN_CACHE = Bandwidth(
@@ -109,8 +108,8 @@ def test_no_layer_is_faster_than_the_peak():
 
 def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
     result = result_with(ROOFS)
-    svg = roofline_svg(result)
-    assert svg == roofline_svg(json.loads(json.dumps(result)))
+    svg = draw_plot(result)
+    assert svg == draw_plot(json.loads(json.dumps(result)))
     words = "".join(ElementTree.fromstring(svg).itertext())
     for expected in (
         "float32 peak 50",
@@ -124,12 +123,7 @@ def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
     assert "http" not in svg.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
-    assert svg != roofline_svg(result_with(Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE)))
-
-
-def test_a_plot_of_another_kind_of_result_is_refused():
-    with pytest.raises(DataError, match="of the kind roofline; this one is 'latency'"):
-        roofline_svg(make_result("latency", "a protocol", []))
+    assert svg != draw_plot(result_with(Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE)))
 
 
 @pytest.mark.slow

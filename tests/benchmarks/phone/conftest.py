@@ -1,4 +1,4 @@
-"""What the tests of the phone benchmark share: a telephone to plug in, and a peer of the shipped model."""
+"""Provides the tests of the phone benchmark with a phone to plug in, and a peer of the shipped model."""
 
 import os
 
@@ -10,7 +10,7 @@ from tests.benchmarks.phone.fake_phone_programs import make_phone_and_tool
 
 @pytest.fixture
 def plug(tmp_path, monkeypatch):
-    """Put a fake adb with one telephone first on PATH; returns the telephone's folder and the tool to push to it."""
+    """Put a fake adb with one phone first on PATH; returns the phone's folder and the tool to push to it."""
 
     def make(**settings):
         monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
