@@ -15,7 +15,7 @@ from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
 from distill.checkpoints import source_commit
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 # Each emulated processor, with what it has of benchmarks.results.device.TELLING_FLAGS: only the A76 has 8-bit dot
 # products.

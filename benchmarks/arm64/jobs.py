@@ -13,9 +13,9 @@ from benchmarks.results.names import WHOLE, YAMNET_NAME
 from benchmarks.timing.peers import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
 from core.errors import DataError
-from quantize.synthesized_clips import synthesized_clips
-from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
+from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16
 N_COUNTED = 4
@@ -86,7 +86,7 @@ def _add_student(job: Job, name: str, model: bytes, clips: np.ndarray) -> None:
     job.add(name, SCREEN, model, clips)
     job.add(f"{name} {WHOLE}", PART, model, counted)
     job.add(f"{name} {FRONT_END}", PART, parts[FRONT_END], clips)
-    job.add(f"{name} {BODY}", PART, parts[BODY], job.first_output(f"{name} {FRONT_END}", counted))
+    job.add(f"{name} {BODY_AND_HEADS}", PART, parts[BODY_AND_HEADS], job.first_output(f"{name} {FRONT_END}", counted))
     if INTEGER_BODY in parts:
         job.add(f"{name} {TO_CODES}", PART, parts[TO_CODES], clips)
         codes = job.first_output(f"{name} {TO_CODES}", clips)

@@ -1,4 +1,4 @@
-"""The only place that writes the clips of a mined pack as a corpus of shards, with a list of where each came from."""
+"""Writes the clips of a mined pack as a corpus of shards, with a list of where each came from."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The only place for an image's patches: cutting, putting together, positions and random masking."""
+"""The patches of an image: cutting, putting together, positions and random masking."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The only place that runs the whole pretraining on one GPU machine, in the time it is given (make gpu-pretrain)."""
+"""Runs the whole pretraining on one GPU machine, in the time it is given (make gpu-pretrain)."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The only place that lends a Python without a network the libraries that it may lack, from wheels packed for it."""
+"""Lends a Python without a network the libraries that it may lack, from wheels packed for it."""
 
 import importlib
 import json

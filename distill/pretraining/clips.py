@@ -1,4 +1,4 @@
-"""The only place that draws pretraining clips from a waveform store: which recording, crop, background and channel."""
+"""Draws pretraining clips from a waveform store: which recording, crop, background and channel."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The only place that knows that a run may be spread over several processes, one per GPU, which torchrun started."""
+"""Spreads a training run over several processes, one per GPU, which torchrun started."""
 
 import os
 from collections.abc import Iterator

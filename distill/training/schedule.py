@@ -1,4 +1,4 @@
-"""The only place for a run's length, pace and cost: the settings of the training loop and its schedules."""
+"""The settings of the training loop, and its schedules."""
 
 import math
 from typing import Literal
