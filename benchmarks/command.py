@@ -62,11 +62,11 @@ def latency(
     Example: tussis-benchmark latency --threads 1 --threads 2 --json latency.json
     """
     from benchmarks.results.runner import run_benchmark
-    from benchmarks.workstation.latency import LATENCY, make_plan, measure_latency
+    from benchmarks.workstation.latency import LATENCY, Lineup, make_plan, measure_latency
 
-    subjects = bundle, model or [], yamnet, detector, peer or [], peer_seconds, recording
+    lineup = Lineup(bundle, tuple(model or []), yamnet, detector, tuple(peer or []), peer_seconds, recording)
     run_benchmark(
-        LATENCY, json_path, lambda run: measure_latency(*subjects, make_plan(threads, delegate, runs, seconds), run)
+        LATENCY, json_path, lambda run: measure_latency(lineup, make_plan(threads, delegate, runs, seconds), run)
     )
 
 
@@ -139,9 +139,11 @@ def accuracy(
 
     Example: tussis-benchmark accuracy --model float.tflite --model int8.tflite --json accuracy.json
     """
-    from benchmarks.workstation.accuracy import accuracy as measure_accuracy
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.accuracy import ACCURACY, measure_accuracy
 
-    measure_accuracy(bundle, model, yamnet, data, pack, runs, json_path)
+    models = tuple(model or [])
+    run_benchmark(ACCURACY, json_path, lambda run: measure_accuracy(bundle, models, yamnet, data, pack, runs, run))
 
 
 @app.command()
