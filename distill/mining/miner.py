@@ -61,8 +61,8 @@ class Candidate:
 class LocalMaxima:
     """Of candidates that come in order of time, keeps those that no better one overlaps, and of the rest the same.
 
-    What is kept never overlaps. A run of overlapping candidates that goes on for more than `MAX_RUN_WINDOWS` is
-    judged in pieces of that length, so that memory is bounded however long the recording.
+    What is kept never overlaps. A run of more than `MAX_RUN_WINDOWS` overlapping candidates is judged in pieces of that
+    length, so that memory is bounded however long the recording.
     """
 
     def __init__(self) -> None:
@@ -104,8 +104,8 @@ class Heard:
 class Miner:
     """Mines one recording after the other with one model.
 
-    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there;
-    ``frame_step_s`` the length of the model's activity frames, on whose grid clips start.
+    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there.
+    ``frame_step_s`` is the length of the model's activity frames, on whose grid clips start.
     """
 
     interpreter: Interpreter

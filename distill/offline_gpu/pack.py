@@ -87,19 +87,19 @@ def size_of(folder: Path) -> int:
 
 def needed_libraries() -> list[str]:
     """List ``name==version`` of what `LIBRARIES` need, themselves included, as installed here."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     waiting = list(LIBRARIES)
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
-        if name in found or name in EXPECTED_THERE:
+        if name in versions or name in EXPECTED_THERE:
             continue
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError as error:
             raise DataError(f"the library {name} is not installed here: run make dev") from error
         needs = [Requirement(text) for text in requires(name) or []]
         waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return [f"{name}=={number}" for name, number in sorted(found.items())]
+    return [f"{name}=={number}" for name, number in sorted(versions.items())]
 
 
 def fetch_libraries(folder: Path, python: str) -> None:

@@ -62,8 +62,8 @@ def unpack(pack: Path, run: Path) -> None:
 def pretrain_until(run: Path, size: str, until: float, seconds: float, overrides: Sequence[str]) -> None:
     """Pretrain ``run/SIZE`` until about the time `until`, as of `time.time`; goes on where it stopped.
 
-    The first call measures a step, compilation apart, and plans as many as `seconds`, the time of all calls, allow, so
-    that the learning rate has come down when the time is over.
+    The first call measures a step, compilation apart, and plans as many as `seconds`, the time of all calls, allow. So
+    the learning rate has come down when the time is over.
     """
     folder = run / size
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ UNPACKED_MARK = "complete.json"
 def lend_libraries(packed: Path, unpacked: Path) -> list[str]:
     """Unpack the wheels in `packed` below `unpacked`, once, and let this Python import them before its own.
 
-    All of them, also where Python has some itself: they were tested with one another, and half of a pair such as
-    pydantic and pydantic-core would not fit another half.
+    All of them, also where Python has some itself: they were tested with one another. Half of a pair such as pydantic
+    and pydantic-core would not fit another half.
 
     Returns
     -------

@@ -66,8 +66,8 @@ def pretrain(
     """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt.
 
     Within `processes.joined` each process draws its share of a batch: the same clips as one process would in all.
-    With `shards`, the recordings of that corpus are trained on instead; then the store, where there is one, is what
-    validation, rooms and backgrounds come from, and the clips depend on the number of processes.
+    With `shards`, the recordings of that corpus are trained on instead. Validation, rooms and backgrounds then come
+    from the store, where there is one. The clips depend on the number of processes.
     """
     training = settings.training
     check_shares(training.batch_size, training.accumulate_steps)
