@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from core.bundle import load_bundle
-from core.errors import OutputError, ProbeError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.errors import ProbeError, exit_on_error
+from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
@@ -190,7 +190,7 @@ def fit_demonstration_probes(
         The hop of the bundle that will hold the probes.
     """
     model = EmbeddingModel(interpreter, hop_s, ACTIVITY_FRAME_STEP_S, EVENT_LABELS, model_sha256)
-    _check_folder(out)
+    make_folder(out)
     written = []
     for description in DEMONSTRATIONS:
         with tempfile.TemporaryDirectory() as folder:
@@ -234,7 +234,7 @@ def fit(
         selection = ClipSelection(None if event == "none" else event, min_probability, min_clips, "mean")
         description = ProbeDescription(name, title or name, status, kind, intended_use, selection, data)
         check_description(description)
-        _check_folder(out)
+        make_folder(out)
         model = model_of_bundle(load_bundle(bundle))
         _check_event(event, model)
         cohort = load_cohort(recordings, kind, selection, model, embeddings)
@@ -255,7 +255,7 @@ def demonstration(
     Example: tussis-probe demonstration --model model.tflite --out probes
     """
     with exit_on_error("tussis-probe"):
-        _check_folder(out)
+        make_folder(out)
         interpreter = LiteRtInterpreter(model)
         for path in fit_demonstration_probes(interpreter, sha256_of_file(model), out, seed=seed):
             Console().print(f"{path}: demonstration only, fitted on synthetic sound")
@@ -286,14 +286,6 @@ def encoder(
 def main() -> None:
     """Entry point of ``tussis-probe``."""
     app()
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    check_writable(folder)
 
 
 def _check_event(event: str, model: EmbeddingModel) -> None:

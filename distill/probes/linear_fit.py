@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from core.probes import sigmoid
 
 REGULARIZERS = np.logspace(-5, 5, 50)
 N_FOLDS = 5
@@ -188,11 +189,6 @@ def fit_temperature(scores: Array, targets: Array) -> float:
         slope = np.sum(item_weights * scores * (sigmoid(middle * scores) - targets))
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(2 / (low + high))
-
-
-def sigmoid(scores: Array) -> Array:
-    """Logistic function, without overflow for large scores."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(scores, dtype=np.float64)))
 
 
 def _participants(targets: Array, subjects: Sequence[str]) -> tuple[NDArray[np.int64], Array, list[str]]:

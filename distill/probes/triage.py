@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.probes import sigmoid
 from distill.evaluation.metrics import (
     auroc_with_interval,
     average_precision,
@@ -21,7 +22,6 @@ from distill.probes.linear_fit import (
     logistic_path,
     out_of_fold_scores,
     participant_means,
-    sigmoid,
 )
 
 # Minimum targets of a community-based triage test: WHO 2014, high-priority target product profiles for TB diagnostics.
