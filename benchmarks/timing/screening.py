@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import MODEL, OURS, SCREENING
-from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import RUNS_PER_ROUND, Contender, Timing
-from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.runtime import DelegateInterpreter, model_costs, open_runtime
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.resample import Resampler
 from core.screener import Screener
 from core.stopwatch import STAGES
 from core.wav import write_wav
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 RECORDING_S = 10.0
 RECORDING_RATE_HZ = 44_100

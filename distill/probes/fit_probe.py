@@ -16,6 +16,7 @@ from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
+from distill.distillation.targets_command import TEACHER_HELP
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
@@ -251,13 +252,35 @@ def demonstration(
 ) -> None:
     """Fit the two demonstration probes on synthetic sound; their status is demonstration, and core never scores them.
 
-    Example: python -m distill.probes.fit_probe demonstration --model model.tflite --out probes
+    Example: tussis-probe demonstration --model model.tflite --out probes
     """
     with exit_on_error("tussis-probe"):
         make_folder(out)
         interpreter = LiteRtInterpreter(model)
         for path in fit_demonstration_probes(interpreter, sha256_of_file(model), out, seed=seed):
             Console().print(f"{path}: demonstration only, fitted on synthetic sound")
+
+
+@app.command()
+def encoder(
+    store: Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")],
+    teacher: Annotated[list[str], typer.Option(help=f"May be repeated, to compare. {TEACHER_HELP}")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
+) -> None:
+    """Probe encoders for cough, breathing, speech, sneeze and noise, beside log-mel statistics: AUROC by subject.
+
+    Example: tussis-probe encoder --store cache/store --teacher mae:runs/pretrain/final.pt
+    """
+    with exit_on_error("tussis-probe"):
+        from distill.corpus.waveform_store import WaveformStore
+        from distill.distillation.teachers import load_teacher
+        from distill.probes.encoder_probes import measure_encoders, show
+
+        teachers = [load_teacher(spec) for spec in teacher]
+        result = measure_encoders(WaveformStore.open(store), teachers)
+        if out is not None:
+            write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        show(result, Console(soft_wrap=True))
 
 
 def main() -> None:

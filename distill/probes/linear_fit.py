@@ -1,4 +1,4 @@
-"""The only place for the linear algebra of probes: standardize, fit with an L2 penalty, choose it across subjects."""
+"""Fits linear probes: standardizes, fits with an L2 penalty, and chooses the penalty across subjects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class FittedProbe:
     metrics: dict[str, Any]
 
 
-def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLDS, seed: int = 0) -> NDArray[np.int64]:
-    """Fold 0 to n_folds - 1 of each item, (n,): every subject in exactly one fold, targets spread over the folds.
+def subject_folds(subjects: Sequence[str], targets: Array, seed: int = 0) -> NDArray[np.int64]:
+    """Fold 0 to `N_FOLDS` - 1 of each item, (n,): every subject in exactly one fold, targets spread over the folds.
 
     Subjects are shuffled, sorted by their mean target and dealt out in rounds, each round in a random order.
     """
@@ -56,8 +56,8 @@ def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLD
     mean_target = np.bincount(index, weights=targets) / np.bincount(index)
     shuffled = generator.permutation(len(names))
     ordered = shuffled[np.argsort(mean_target[shuffled], kind="stable")]
-    n_rounds = -(-len(names) // n_folds)
-    dealt = np.concatenate([generator.permutation(n_folds) for _ in range(n_rounds)])[: len(names)]
+    n_rounds = -(-len(names) // N_FOLDS)
+    dealt = np.concatenate([generator.permutation(N_FOLDS) for _ in range(n_rounds)])[: len(names)]
     fold_of_subject = np.empty(len(names), dtype=np.int64)
     fold_of_subject[ordered] = dealt
     return fold_of_subject[index]
