@@ -36,9 +36,9 @@ class LoadedScreener(Protocol):
 class Controller:
     """Owns the session; every method is for the main thread, and returns at once.
 
-    Slow work (loading the model, screening) runs on one thread of its own, in order, so that the model is loaded once
-    and never used by two at a time. That thread touches nothing here: it hands its outcome to `schedule`, which runs
-    it on the main thread.
+    Slow work (loading the model, screening) runs on one thread of its own, in order. So the model is loaded once and
+    never used by two at a time. That thread touches nothing here: it hands its outcome to `schedule`, which runs it on
+    the main thread.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ def open_recording(path: str | Path) -> RecordingReader:
     """Open a recording, whatever its file name ends in, and check all that can be known before decoding it.
 
     WAV is read without any other package; FLAC, Ogg (Vorbis, Opus) and MP3 need `soundfile`. A WAV or FLAC that ends
-    early is refused; an Ogg that was cut off reads as a shorter one, because its header does not tell its length.
+    early is refused. An Ogg that was cut off reads as a shorter one, because its header does not tell its length.
 
     Raises
     ------

@@ -86,9 +86,9 @@ class Bundle:
 def load_bundle(path: Path | None = None, trust: TrustPolicy = ANYBODY) -> Bundle:
     """Open a bundle and check all of it: first the signature where there is one, then every file's SHA-256.
 
-    Every file listed in bundle.json must be there. A .tussis file may hold nothing else; in a folder, ``probes`` may
-    hold nothing but listed ``NAME.json`` files (an unlisted probe is one that nobody vouched for), and other unlisted
-    files are never read.
+    Every file listed in bundle.json must be there. A .tussis file may hold nothing else. In a folder, ``probes`` may
+    hold nothing but listed ``NAME.json`` files: nobody vouched for an unlisted probe. Other unlisted files are never
+    read.
 
     Parameters
     ----------

@@ -254,8 +254,8 @@ def _check_member(info: zipfile.ZipInfo, path: Path) -> None:
 def archive_content(files: Mapping[str, bytes]) -> bytes:
     """A .tussis file of these contents by their paths; the same files always give the same bytes.
 
-    Order, times and permissions are fixed, and nothing is compressed: what zlib makes of it differs from build to
-    build, and it would save less than a fifth of a quantized model.
+    Order, times and permissions are fixed. Nothing is compressed: zlib's output differs from build to build, and it
+    would save less than a fifth of a quantized model.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

@@ -20,9 +20,9 @@ MEASURED_SAMPLES = 2 * SAMPLE_RATE_HZ  # at once, because measuring half seconds
 class HourTotals:
     """What was heard in one hour of a stream, or in the part of it before the stream ended.
 
-    ``event_counts`` (by label; an event counts in the hour in which it ends) is None where the hour's quality is not
-    acceptable: *unscored*, which is not "no cough". A gated clip is one that the model was not run on, because its
-    level was measured and nothing stood out; it counts as heard without an event.
+    ``event_counts`` is by label; an event counts in the hour in which it ends. It is None where the hour's quality is
+    not acceptable: *unscored*, which is not "no cough". The model was not run on a gated clip, because its level was
+    measured and nothing stood out. It counts as heard without an event.
     """
 
     start_s: float
