@@ -24,7 +24,7 @@ OnChange = Callable[[Session], None]
 
 
 class LoadedScreener(Protocol):
-    """What the controller needs of a `core.screener.Screener`."""
+    """The part of a `core.screener.Screener` that the controller uses."""
 
     bundle: Bundle
 
@@ -182,7 +182,7 @@ class Controller:
 
 
 def _sentence(error: Exception) -> str:
-    """What the user reads; where it is not an error raised on purpose, the traceback goes to stderr."""
+    """The sentence for the user; the traceback of an error that nobody raised on purpose goes to stderr."""
     if isinstance(error, TussisError):
         return str(error)
     traceback.print_exception(error)

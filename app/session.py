@@ -12,7 +12,7 @@ from core.bundle import Bundle
 
 
 class State(Enum):
-    """What the window shows: record, working, or one of two ends."""
+    """The states of the window: record, working, or one of two ends."""
 
     IDLE = "idle"
     RECORDING = "recording"
@@ -59,7 +59,7 @@ class Session:
 
 
 def recordings_folder(user_data_dir: Path) -> Path:
-    """Where recordings are kept: under TUSSIS_HOME where that is set, else under the platform's folder for the app."""
+    """The folder of recordings: under TUSSIS_HOME where that is set, else under the platform's folder for the app."""
     home = os.environ.get("TUSSIS_HOME")
     return (Path(home).expanduser() if home else user_data_dir) / "recordings"
 

@@ -20,7 +20,7 @@ from core.json_fields import shorten
 BUNDLE_FILE = "bundle.json"
 SIGNATURE_FILE = "SIGNATURE"
 UNLISTED = frozenset({BUNDLE_FILE, SIGNATURE_FILE})
-"""What a bundle may hold that bundle.json does not list."""
+"""The files that a bundle may hold and bundle.json does not list."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1000
 PIECE_BYTES = 2**20

@@ -22,7 +22,7 @@ class Event:
 
 @dataclass(frozen=True)
 class WindowProbabilities:
-    """What the model says about one clip: where it lies, how much of it is not a repeat, and two arrays in [0, 1].
+    """The model's probabilities for one clip: where it lies, how much of it is not a repeat, and two arrays in [0, 1].
 
     ``events`` has shape (n_events,) and ``activity`` (n_activity_frames,).
     """
@@ -34,7 +34,7 @@ class WindowProbabilities:
 
 
 def count_coughs(events: tuple[Event, ...]) -> int:
-    """How many of the events are coughs."""
+    """The number of coughs among the events."""
     return sum(event.label == COUGH for event in events)
 
 

@@ -16,7 +16,7 @@ MAX_THREADS = 64
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What a model must take and give; a bundle states it and the interpreter checks the file against it."""
+    """The shapes of a model's inputs and outputs; a bundle states it and the interpreter checks the file against it."""
 
     clip_samples: int = CLIP_SAMPLES
     embedding_size: int = EMBEDDING_SIZE
@@ -43,7 +43,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What the model says about one clip: finite float32 arrays (512,), (n_events,) and (n_activity_frames,)."""
+    """The model's outputs for one clip: finite float32 arrays (512,), (n_events,) and (n_activity_frames,)."""
 
     embedding: np.ndarray
     event_logits: np.ndarray

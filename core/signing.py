@@ -33,7 +33,7 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """What people compare: ``SHA256:`` and 43 characters."""
+        """The text that people compare: ``SHA256:`` and 43 characters."""
         return "SHA256:" + base64.b64encode(hashlib.sha256(self._blob).digest()).decode().rstrip("=")
 
     @property

@@ -73,7 +73,7 @@ class ScreeningScreen(BoxLayout):
 
     @property
     def panel(self) -> Widget:
-        """What fills the screen below the heading."""
+        """The panel that fills the screen below the heading."""
         return self.ids.body.children[0]
 
     def show(self, session: Session) -> None:

@@ -18,7 +18,7 @@ MEASURED_SAMPLES = 2 * SAMPLE_RATE_HZ  # at once, because measuring half seconds
 
 @dataclass(frozen=True)
 class HourTotals:
-    """What was heard in one hour of a stream, or in the part of it before the stream ended.
+    """The counts of one hour of a stream, or of the part of it before the stream ended.
 
     ``event_counts`` is by label; an event counts in the hour in which it ends. It is None where the hour's quality is
     not acceptable: *unscored*, which is not "no cough". The model was not run on a gated clip, because its level was

@@ -18,7 +18,7 @@ from core.stopwatch import Stopwatch
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """How a stream is heard.
+    """The settings of a monitor.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What became final since the last call: events in the order in which they did, and whole hours."""
+    """The results that became final since the last call: events in the order in which they did, and whole hours."""
 
     events: tuple[Event, ...]
     hours: tuple[HourTotals, ...]
@@ -140,7 +140,7 @@ class Monitor:
 
     @property
     def duration_s(self) -> float:
-        """How much of the stream was heard."""
+        """Length of the stream so far."""
         return self._n_heard / self._rate_hz
 
     @property

@@ -78,7 +78,7 @@ def monitoring_file(results: Iterable[Monitoring | FailedRecording]) -> str:
 
 
 def describe_start(name: str, sample_rate_hz: int) -> str:
-    """What is printed when a stream begins."""
+    """The line that is printed when a stream begins."""
     return f"{printable(name)} (monitored at {sample_rate_hz} Hz)"
 
 
