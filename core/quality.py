@@ -32,7 +32,7 @@ REASON_SENTENCES = {
 
 @dataclass(frozen=True)
 class Quality:
-    """The gate's verdict and measurements; all levels are of the waveform without its mean, so that an offset is not taken for sound.
+    """The gate's verdict and measurements; levels are of the waveform without its mean, so that an offset is no sound.
 
     Attributes
     ----------
