@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter as Runtime
 from ai_edge_litert.interpreter import OpResolverType
 
 from benchmarks.results.names import BUILTIN, XNNPACK
-from core.errors import InterpreterError
-from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
+from core.errors import InterpreterError, one_line
+from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape
 from quantize.tflite_graph import Operator, count_partitions, list_operators, read_operators
 
 DELEGATES = {
