@@ -21,7 +21,7 @@ def test_front_end_and_body_one_after_the_other_are_the_shipped_model_bit_for_bi
     assert set(parts) == {FRONT_END, BODY_AND_HEADS, TO_CODES, INTEGER_BODY}
     (log_mel,) = run_model(tmp_path, parts[FRONT_END], clips)
     for whole, body in zip(
-        run_model(tmp_path, model, clips), run_model(tmp_path, parts[BODY], log_mel[:, 0]), strict=True
+        run_model(tmp_path, model, clips), run_model(tmp_path, parts[BODY_AND_HEADS], log_mel[:, 0]), strict=True
     ):
         np.testing.assert_array_equal(whole, body)
 
