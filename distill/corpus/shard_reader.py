@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from core.errors import DataError, OutputError, SettingsError
 from core.files import sha256_of_file
 from distill.corpus.manifests import ManifestRow, write_manifest
-from distill.corpus.shard_format import (
+from distill.corpus.shards import (
     INDEX_FILE,
     SHARD_PATTERN,
     WRITE_AGAIN,
