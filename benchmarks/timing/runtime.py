@@ -14,8 +14,7 @@ from benchmarks.results.names import BUILTIN, MODEL, XNNPACK
 from benchmarks.timing.interleaved import Contender
 from core.errors import InterpreterError
 from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
-from quantize.operators import count_partitions, list_operators, read_model
-from quantize.tflite_graph import Operator, read_operators
+from quantize.tflite_graph import Operator, count_partitions, list_operators, read_model, read_operators
 
 DELEGATES = {XNNPACK: OpResolverType.AUTO, BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 

@@ -9,12 +9,11 @@ from benchmarks import command
 from benchmarks.results.names import DETECTOR_NAME, OURS, PEER
 from benchmarks.results.result import read_result
 from benchmarks.timing.interleaved import Contender, Timing
-from benchmarks.timing.model_parts import HEADS, TRUNK
 from benchmarks.timing.runtime import DELEGATES
 from benchmarks.timing.screening import write_recording
 from benchmarks.workstation.latency import ratios_to_peers
 from core.stopwatch import STAGES
-from quantize.tflite_parts import FRONT_END
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 YAMNET = Path(__file__).parents[4] / "shared" / "models" / "yamnet.tflite"
 
@@ -69,7 +68,7 @@ def test_the_shipped_bundle_is_measured_stage_by_stage(default_bundle, tmp_path)
     result = run_latency("--yamnet", tmp_path / "gone", "--threads", 1, "--threads", 2, "--json", out)
     assert result.exit_code == 0, result.stderr
     report = read_result(out)
-    per_block = [*SCREENING_STAGES, "model", FRONT_END, TRUNK, HEADS, "yardstick"]
+    per_block = [*SCREENING_STAGES, "model", FRONT_END, BODY, HEADS, "yardstick"]
     assert [row["stage"] for row in report["rows"]] == 2 * per_block
     assert [row["threads"] for row in report["rows"]] == [1] * len(per_block) + [2] * len(per_block)
 
