@@ -51,7 +51,7 @@ $(APP_READY): $(PHONE_READY)
 $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
-	@$(DEV)/bin/python $(INSTALL) '.[app,train,quantize,bench,dev]'
+	@$(DEV)/bin/python $(INSTALL) '.[dev]'
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
@@ -140,19 +140,19 @@ bundle-default: ## the same with the settings of the shipped bundle (hours), int
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
-	@$(PYSTEP) distill.corpus.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
+	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
 
 $(STORE): $(MANIFEST)
-	@$(PYSTEP) distill.corpus.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
+	@$(STEP)tussis-corpus store --manifest $< --data "$(DATA)" --out $(@D)
 
 $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
 
 $(EVENT_TARGETS): $(STORE)
-	@$(PYSTEP) distill.distillation.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.distillation.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
 $(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
@@ -167,7 +167,7 @@ $(PROBES): $(INT8_MODEL)
 	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
 
 $(THRESHOLDS): $(INT8_MODEL)
-	@$(PYSTEP) quantize.thresholds --model $< --store $(RUN)/store --out $@
+	@$(STEP)tussis-thresholds --model $< --store $(RUN)/store --out $@
 
 # Twice: the model card holds the evaluation, and only a bundle can be evaluated.
 BUILD_BUNDLE = $(STEP)tussis-bundle build --float $(FLOAT_MODEL) --int8 $(INT8_MODEL) --checkpoint $(STUDENT) \

@@ -1,21 +1,114 @@
-"""The only place that shows an agreement report as one HTML page that needs nothing beside itself."""
+"""Shows an agreement report as one HTML page that needs nothing beside itself, plots included."""
 
+import base64
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from quantize.agreement_plots import cough_plot, embedding_plot, layers_plot
-from quantize.outputs import Outputs
-from quantize.page_environment import page_environment
+import jinja2
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from core.bundle import COUGH
+from core.probes import sigmoid
+from distill.corpus.labels import EVENT_LABELS
+from quantize.agreement import Agreement
+from quantize.layer_errors import LayerError
+from quantize.outputs import Outputs, cosines
+from quantize.recipe import Fallback, Limits
 
 TEMPLATES = Path(__file__).parent / "templates"
+INT8_COLOUR, FLOAT_COLOUR, LIMIT_COLOUR = "#b5482a", "#2a6f97", "#555555"
+SMALLEST_ANGLE = 1e-8
+WIDTH_IN = 7.2
 
 
-def render_page(agreement: dict[str, Any], outputs: dict[str, Outputs]) -> str:
+def render_page(agreement: Agreement, outputs: dict[str, Outputs]) -> str:
     """Render a report; `outputs` are torch's, float's and int8's over the validation clips, for the plots."""
-    recipe = agreement["recipe"]
+    recipe = agreement.recipe
     plots = {
-        "embedding": embedding_plot(outputs, recipe["limits"]),
+        "embedding": embedding_plot(outputs, Limits(**recipe["limits"])),
         "cough": cough_plot(outputs),
-        "layers": layers_plot(agreement["layers"], recipe["fallback"]),
+        "layers": layers_plot(agreement.layers, Fallback(**recipe["fallback"])),
     }
-    return page_environment(TEMPLATES).get_template("agreement.html").render(its=agreement, plots=plots)
+    template = page_environment(TEMPLATES).get_template("agreement.html")
+    return template.render(agreement=agreement, recipe=recipe, plots=plots)
+
+
+def page_environment(templates: Path) -> jinja2.Environment:
+    """Make the environment of the templates in a folder: text is escaped, and a name that is missing is an error."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def embedding_plot(outputs: dict[str, Outputs], limits: Limits) -> str:
+    """Share of the clips whose embedding is farther from float's than each distance; one minus cosine, logarithmic."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for name, colour in (("torch", FLOAT_COLOUR), ("int8", INT8_COLOUR)):
+            distance = np.sort(1 - cosines(outputs["float"]["embedding"], outputs[name]["embedding"]))[::-1]
+            share = np.arange(1, len(distance) + 1) / len(distance)
+            axes.plot(np.maximum(distance, SMALLEST_ANGLE), share, color=colour, label=f"{name} against float")
+        kept = {"median": (limits.min_embedding_cosine_median, 0.5), "p1": (limits.min_embedding_cosine_p1, 0.01)}
+        for name, (cosine, share) in kept.items():
+            limit = max(1 - cosine, SMALLEST_ANGLE)
+            axes.plot([limit], [share], "x", color=LIMIT_COLOUR, label=f"limit of the {name}: {limit:.2g}")
+        axes.set(xscale="log", yscale="log", xlabel="1 - cosine", ylabel="share of clips beyond")
+        axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw, 3.2)
+
+
+def cough_plot(outputs: dict[str, Outputs]) -> str:
+    """Cough probability of each clip, int8 over float."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        cough = EVENT_LABELS.index(COUGH)
+        ours, theirs = (sigmoid(outputs[name]["event_logits"][:, cough]) for name in ("float", "int8"))
+        axes.plot([0, 1], [0, 1], color=LIMIT_COLOUR, linewidth=0.7)
+        axes.axvline(0.5, color=LIMIT_COLOUR, linewidth=0.5, linestyle=":")
+        axes.axhline(0.5, color=LIMIT_COLOUR, linewidth=0.5, linestyle=":")
+        axes.plot(ours, theirs, ".", color=INT8_COLOUR, markersize=3, alpha=0.5)
+        axes.set(xlabel="float", ylabel="int8", aspect="equal", title="probability of a cough, each clip")
+
+    return _svg(draw, 3.6)
+
+
+def layers_plot(layers: Sequence[LayerError], limits: Fallback) -> str:
+    """For each layer the error of its output, and what it does to the embedding alone in int8."""
+
+    def draw(figure: Figure) -> None:
+        outputs, alone = figure.subplots(1, 2, sharey=True)
+        names = [layer.layer.removeprefix("body.") + (" +" if layer.operator == "ADD" else "") for layer in layers]
+        places = np.arange(len(names))[::-1]
+        outputs.barh(places, [layer.output.sqnr_db for layer in layers], color=FLOAT_COLOUR)
+        outputs.set(xlabel="signal to quantization noise, dB", yticks=places, yticklabels=names)
+        distances = [max(1 - layer.alone.embedding_cosine_p1, SMALLEST_ANGLE) for layer in layers]
+        alone.barh(places, distances, color=INT8_COLOUR)
+        alone.axvline(1 - limits.min_cosine_p1_alone, color=LIMIT_COLOUR, linestyle=":", label="falls back beyond")
+        alone.set(xscale="log", xlabel="1 - cosine (1st percentile), alone in int8")
+        alone.legend(frameon=False, fontsize=8)
+
+    return _svg(draw, 0.9 + 0.22 * len(layers))
+
+
+def _svg(draw: Callable[[Figure], None], height_in: float) -> str:
+    """Draw a figure; returns a data URI, the same for the same data."""
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    FigureCanvasSVG(figure)
+    draw(figure)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    content = io.BytesIO()
+    with rc_context({"svg.hashsalt": "tussis"}):  # identifiers within the drawing are random without it
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode("ascii")

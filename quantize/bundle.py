@@ -1,4 +1,4 @@
-"""The only place where a bundle is written, whole or not at all, signed and shown (tussis-bundle)."""
+"""Writes a bundle whole or not at all, signs it and shows it (tussis-bundle)."""
 
 import getpass
 import hashlib
@@ -8,30 +8,27 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from core.bundle import Bundle, load_bundle, open_files
-from core.bundle_archive import ARCHIVE_SUFFIX, archive_content
-from core.bundle_files import BUNDLE_FILE, SIGNATURE_FILE
+from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archive_content
 from core.errors import BundleError, OutputError, SigningError, exit_on_error
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.signing import read_trust
-from quantize.bundle_fields import MODEL_FILE, bundle_fields
-from quantize.bundle_parts import BundleParts, PartPaths, read_parts
-from quantize.model_card import render_model_card
-from quantize.operators import PHONE_RUNTIME_OPERATORS, check_operators
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
-from quantize.synthesized_clips import synthesized_clips
+
+if TYPE_CHECKING:
+    from quantize.bundle_parts import BundleParts
 
 CARD_FILE = "model_card.md"
 PASSPHRASE_VARIABLE = "TUSSIS_KEY_PASSPHRASE"
 
 
-def build_bundle(parts: BundleParts, name: str, out: Path) -> Bundle:
+def build_bundle(parts: "BundleParts", name: str, out: Path) -> Bundle:
     """Write a bundle of parts; the same parts give the same bytes.
 
     Parameters
@@ -47,7 +44,10 @@ def build_bundle(parts: BundleParts, name: str, out: Path) -> Bundle:
     OutputError
         If `out` is something else than a bundle, or cannot be written.
     """
-    files = {MODEL_FILE: parts.int8_model, **{f"probes/{name}": its for name, its in parts.probes.items()}}
+    from quantize.bundle_parts import MODEL_FILE, bundle_fields
+    from quantize.model_card import render_model_card
+
+    files = {MODEL_FILE: parts.int8_model, **{f"probes/{file}": content for file, content in parts.probes.items()}}
     fields = bundle_fields(parts, name)
     files[CARD_FILE] = render_model_card(fields, parts).encode()
     fields["files"] = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())}
@@ -88,6 +88,9 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
 
 def check_bundle(bundle: Bundle) -> None:
     """Run an opened bundle's model once and check its operators; raises where a phone could not run it."""
+    from core.demonstration import synthesized_clips
+    from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators
+
     model = bundle.read_model()
     check_operators(model, PHONE_RUNTIME_OPERATORS, str(bundle.model_path))
     LiteRtInterpreter(model, 1, bundle.model_shape).run(synthesized_clips(2)[1])
@@ -116,9 +119,10 @@ def _holds_bundle(out: Path) -> bool:
 
 
 def _write_draft(draft: Path, files: dict[str, bytes]) -> None:
-    contents = (
-        {draft: archive_content(files)} if _is_archive(draft) else {draft / path: its for path, its in files.items()}
-    )
+    if _is_archive(draft):
+        contents = {draft: archive_content(files)}
+    else:
+        contents = {draft / path: content for path, content in files.items()}
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -178,9 +182,11 @@ def build(
     --checkpoint runs/student/final.pt --probes runs/probes --agreement runs/quantize/agreement.json
     --export runs/export/export.json --thresholds runs/quantize/thresholds.json --out runs/bundle
     """
+    from quantize.bundle_parts import PartPaths, read_parts
+
     with exit_on_error("tussis-bundle"):
         paths = PartPaths(float_model, int8, checkpoint, probes, agreement, export, thresholds, evaluation)
-        _say(build_bundle(read_parts(paths), name, out))
+        _show_line(build_bundle(read_parts(paths), name, out))
 
 
 Given = Annotated[Path, typer.Argument(help="Bundle folder or .tussis file.")]
@@ -197,7 +203,7 @@ def pack(
     Example: tussis-bundle pack runs/bundle --out small.tussis
     """
     with exit_on_error("tussis-bundle"):
-        _say(pack_bundle(bundle, out))
+        _show_line(pack_bundle(bundle, out))
 
 
 @app.command(name="sign")
@@ -211,7 +217,7 @@ def sign_command(
     Example: tussis-bundle sign small.tussis --key ~/tussis.key
     """
     with exit_on_error("tussis-bundle"):
-        _say(sign_bundle(bundle, key))
+        _show_line(sign_bundle(bundle, key))
 
 
 @app.command()
@@ -258,13 +264,13 @@ def verify(
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path, read_trust(require_signature, trusted or []))
         check_bundle(bundle)
-        words = f"{bundle.name} is complete and unaltered, {bundle.signature.words}, and its model runs"
-        Console(soft_wrap=True).print(f"{path}: {words}")
+        verdict = f"{bundle.name} is complete and unaltered, {bundle.signature.words}, and its model runs"
+        Console(soft_wrap=True).print(f"{path}: {verdict}")
 
 
-def _say(bundle: Bundle) -> None:
-    words = f"{bundle.path}: {bundle.name}, bundle.json {bundle.sha256[:12]}, {bundle.signature.words}"
-    Console(soft_wrap=True).print(words)
+def _show_line(bundle: Bundle) -> None:
+    line = f"{bundle.path}: {bundle.name}, bundle.json {bundle.sha256[:12]}, {bundle.signature.words}"
+    Console(soft_wrap=True).print(line)
 
 
 def main() -> None:

@@ -1,29 +1,34 @@
-"""The only place that reads what a bundle is built from and checks, by hash, that all of it belongs together."""
+"""Reads what a bundle is built from, checks by hash that it belongs together, and fills bundle.json with it."""
 
 import hashlib
 import json
+import os
+import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from core.audio import SAMPLE_RATE_HZ
+from core.bundle import FORMAT_VERSION
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
+from core.interpreter import EMBEDDING_SIZE, SIGNATURE
 from core.json_fields import Fields, parse_object
 from core.probes import Probe, parse_probe
-from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint
-from distill.corpus.labels import EVENT_LABELS
-from quantize.operators import read_model
+from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint, source_commit
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
+from quantize.agreement import SCHEMA as AGREEMENT_SCHEMA
+from quantize.agreement import Agreement
+from quantize.tflite_graph import read_model
+from quantize.validation import DEFAULT_SCREENING
 
-UNCHOSEN_SCREENING = {
-    "hop_s": 1.0,
-    "event_pooling": "max",
-    "event_thresholds": dict.fromkeys(EVENT_LABELS, 0.5),
-    "cough_on_probability": 0.5,
-    "cough_off_probability": 0.3,
-    "min_event_s": 0.08,
-    "max_event_s": 0.6,
-    "merge_gap_s": 0.0,
-}
 UNCHOSEN_RULE = "not chosen on data: every probability is a default"
+MODEL_FILE = "model.tflite"
+UNKNOWN_TIME = "1970-01-01T00:00:00Z"
+AGREEMENT = ("n_clips", "embedding_cosine", "events", "activity", "composed", "reference", "fallback")
+TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class BundleParts:
     checkpoint_sha256: str
     probes: dict[str, bytes]
     parsed_probes: tuple[Probe, ...]
-    agreement: dict[str, Any]
+    agreement: Agreement
     export: dict[str, Any]
     thresholds: dict[str, Any]
     evaluation: dict[str, Any] | None
@@ -67,14 +72,15 @@ def read_parts(paths: PartPaths) -> BundleParts:
     int8_sha256 = hashlib.sha256(int8_model).hexdigest()
     float_sha256 = hashlib.sha256(read_model(paths.float_model)).hexdigest()
     student_sha256 = checkpoint_sha256(paths.checkpoint)
-    agreement, export = _report(paths.agreement, "tussis.agreement/1"), _report(paths.export, "tussis.export/1")
+    report, export = _report(paths.agreement, AGREEMENT_SCHEMA), _report(paths.export, "tussis.export/1")
     _check_same(paths.export, export, ("checkpoint_sha256",), student_sha256, paths.checkpoint)
     _check_same(paths.export, export, ("float_model", "sha256"), float_sha256, paths.float_model)
-    _check_same(paths.agreement, agreement, ("checkpoint_sha256",), student_sha256, paths.checkpoint)
-    _check_same(paths.agreement, agreement, ("float_model", "sha256"), float_sha256, paths.float_model)
-    _check_same(paths.agreement, agreement, ("int8_model", "sha256"), int8_sha256, paths.int8_model)
-    if agreement.get("beyond_limits") != []:
-        raise DataError(f"{paths.agreement} says that the int8 model drifted: {agreement.get('beyond_limits')}")
+    _check_same(paths.agreement, report, ("checkpoint_sha256",), student_sha256, paths.checkpoint)
+    _check_same(paths.agreement, report, ("float_model", "sha256"), float_sha256, paths.float_model)
+    _check_same(paths.agreement, report, ("int8_model", "sha256"), int8_sha256, paths.int8_model)
+    agreement = Agreement.from_json(report, str(paths.agreement))
+    if agreement.beyond_limits:
+        raise DataError(f"{paths.agreement} says that the int8 model drifted: {agreement.beyond_limits}")
     probes = _read_probes(paths.probes, int8_sha256, paths.int8_model)
     return BundleParts(
         int8_model=int8_model,
@@ -100,12 +106,12 @@ def _report(path: Path, schema: str) -> dict[str, Any]:
 
 
 def _check_same(report: Path, values: dict[str, Any], key: tuple[str, ...], sha256: str, file: Path) -> None:
-    found: Any = values
+    named: Any = values
     for part in key:
-        found = found.get(part) if isinstance(found, dict) else None
-    if found != sha256:
+        named = named.get(part) if isinstance(named, dict) else None
+    if named != sha256:
         raise DataError(
-            f"{report} is about another file than {file}: its {'.'.join(key)} is {str(found)[:12]}..., "
+            f"{report} is about another file than {file}: its {'.'.join(key)} is {str(named)[:12]}..., "
             f"expected {sha256[:12]}..."
         )
 
@@ -124,7 +130,7 @@ def _read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, 
 
 def _thresholds(paths: PartPaths, int8_sha256: str) -> dict[str, Any]:
     if paths.thresholds is None:
-        return {"screening": UNCHOSEN_SCREENING, "rule": UNCHOSEN_RULE, "events": {}}
+        return {"screening": DEFAULT_SCREENING, "rule": UNCHOSEN_RULE, "events": {}}
     thresholds = _report(paths.thresholds, "tussis.thresholds/1")
     _check_same(paths.thresholds, thresholds, ("model_sha256",), int8_sha256, paths.int8_model)
     return thresholds
@@ -136,3 +142,79 @@ def _evaluation(paths: PartPaths, int8_sha256: str) -> dict[str, Any] | None:
     evaluation = _report(paths.evaluation, "tussis.evaluation/1")
     _check_same(paths.evaluation, evaluation, ("model_sha256",), int8_sha256, paths.int8_model)
     return evaluation
+
+
+def bundle_fields(parts: BundleParts, name: str) -> dict[str, Any]:
+    """Everything of bundle.json but the files' hashes."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "created_utc": created_utc(parts.checkpoint),
+        "model": {
+            "file": MODEL_FILE,
+            "sha256": hashlib.sha256(parts.int8_model).hexdigest(),
+            "signature": SIGNATURE,
+            "sample_rate_hz": SAMPLE_RATE_HZ,
+            "clip_samples": CLIP_SAMPLES,
+            "embedding_size": EMBEDDING_SIZE,
+            "event_labels": list(EVENT_LABELS),
+            "n_activity_frames": N_ACTIVITY_FRAMES,
+            "activity_frame_step_s": ACTIVITY_FRAME_STEP_S,
+        },
+        "screening": parts.thresholds["screening"],
+        "files": {},
+        "provenance": provenance(parts),
+    }
+
+
+def provenance(parts: BundleParts) -> dict[str, Any]:
+    """What the bundle was made from: hashes, resolved settings, packs and licences, commits, versions; no names."""
+    trained, agreement = parts.checkpoint.provenance, parts.agreement.to_json()
+    return {
+        "student": {
+            "checkpoint_sha256": parts.checkpoint_sha256,
+            "settings": parts.checkpoint.settings,
+            "training": {key: value for key, value in trained.items() if key != "packs"},
+            "steps": parts.checkpoint.training_state.get("step"),
+        },
+        "packs": trained.get("packs", []),
+        "float_model_sha256": parts.export["float_model"]["sha256"],
+        "quantization": {key: agreement[key] for key in ("recipe", "calibration")},
+        "agreement": {key: agreement[key] for key in AGREEMENT if key in agreement},
+        "thresholds": {key: value for key, value in parts.thresholds.items() if key not in ("schema", "screening")},
+        "commit": source_commit(),
+        "tools": {tool: _version(tool) for tool in TOOLS},
+    }
+
+
+def created_utc(checkpoint: Checkpoint) -> str:
+    """When the model came to be, so that the same checkpoint always gives the same bundle.
+
+    SOURCE_DATE_EPOCH where it is set (reproducible-builds.org); else the time in the checkpoint's provenance; else
+    that of the commit it was trained at; else 1970, as "unknown".
+    """
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        if not epoch.isdecimal():
+            raise DataError(f"SOURCE_DATE_EPOCH is {epoch!r}; expected whole seconds since 1970")
+        return _iso(int(epoch))
+    if recorded := checkpoint.provenance.get("created_utc"):
+        return str(recorded)
+    commit = str(checkpoint.provenance.get("commit", "")).partition("+")[0]
+    root = str(Path(__file__).parents[1])
+    command = ["git", "-C", root, "show", "--no-patch", "--format=%ct", f"{commit or 'none'}^{{commit}}"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return UNKNOWN_TIME
+    return _iso(int(shown))
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _version(tool: str) -> str:
+    try:
+        return version(tool)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,4 +1,4 @@
-"""The only place that chooses and reads the calibration set: the clips that the quantizer sees, from training only."""
+"""Chooses and reads the calibration set: the training clips that the quantizer sees (tussis-calibration)."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ def read_calibration_set(ids_csv: Path, data_root: Path) -> CalibrationSet:
     ids = read_ids(ids_csv)
     console = Console(stderr=True)
     shown = track(ids, "calibration clips", console=console, disable=not console.is_terminal)
-    return CalibrationSet(np.stack([_read_clip(its, data_root) for its in shown]), sha256_of_file(ids_csv))
+    return CalibrationSet(np.stack([_read_clip(clip_id, data_root) for clip_id in shown]), sha256_of_file(ids_csv))
 
 
 def read_ids(ids_csv: Path) -> list[CalibrationId]:
@@ -70,16 +70,18 @@ def read_ids(ids_csv: Path) -> list[CalibrationId]:
     return ids
 
 
-def _read_clip(its: CalibrationId, data_root: Path) -> np.ndarray:
+def _read_clip(clip_id: CalibrationId, data_root: Path) -> np.ndarray:
     try:
-        waveform = read_waveform(data_root / its.path)
+        waveform = read_waveform(data_root / clip_id.path)
     except AudioError as error:
-        raise DataError(f"the calibration clip {its.path} cannot be read: {error}") from error
-    if not 0 <= its.offset_samples < len(waveform):
-        raise DataError(f"{its.path} has {len(waveform)} samples; its calibration clip starts at {its.offset_samples}")
-    clip = cut_clip(waveform, its.offset_samples)
+        raise DataError(f"the calibration clip {clip_id.path} cannot be read: {error}") from error
+    if not 0 <= clip_id.offset_samples < len(waveform):
+        raise DataError(
+            f"{clip_id.path} has {len(waveform)} samples; its calibration clip starts at {clip_id.offset_samples}"
+        )
+    clip = cut_clip(waveform, clip_id.offset_samples)
     if is_silent(clip):
-        raise DataError(f"the calibration clip {its.path} at sample {its.offset_samples} is silent")
+        raise DataError(f"the calibration clip {clip_id.path} at sample {clip_id.offset_samples} is silent")
     return clip
 
 
@@ -109,11 +111,11 @@ def choose_calibration_ids(
     chosen: list[CalibrationId] = []
     while len(chosen) < n_clips and any(queues.values()):
         for label, queue in queues.items():
-            if queue and len(chosen) < n_clips and (its := _draw_clip(queue.pop(), label, data_root, generator)):
-                chosen.append(its)
+            if queue and len(chosen) < n_clips and (drawn := _draw_clip(queue.pop(), label, data_root, generator)):
+                chosen.append(drawn)
     if len(chosen) < n_clips:
         raise DataError(f"the training recordings give {len(chosen)} calibration clips; {n_clips} were asked for")
-    return sorted(chosen, key=lambda its: (its.path, its.offset_samples))
+    return sorted(chosen, key=lambda clip_id: (clip_id.path, clip_id.offset_samples))
 
 
 def _strata(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
@@ -148,7 +150,7 @@ def write_ids(ids: list[CalibrationId], path: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((its.path, its.offset_samples, its.label) for its in ids)
+    writer.writerows((clip_id.path, clip_id.offset_samples, clip_id.label) for clip_id in ids)
     write_atomically(path, text.getvalue())
 
 
@@ -157,7 +159,7 @@ app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.
 
 @app.command()
 def choose(
-    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.corpus.manifests.")],
+    manifest: Annotated[Path, typer.Option(help="CSV written by tussis-corpus manifest.")],
     data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")] = CALIBRATION_IDS,
     clips: Annotated[
@@ -167,13 +169,13 @@ def choose(
 ) -> None:
     """Choose the calibration clips from the manifest's training recordings, evenly over the labels.
 
-    Example: python -m quantize.calibration_set choose --manifest cache/manifest.csv --data ../shared/data
+    Example: tussis-calibration choose --manifest cache/manifest.csv --data ../shared/data
     """
-    with exit_on_error("calibration_set"):
+    with exit_on_error("tussis-calibration"):
         check_writable(out)
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({its.label for its in ids})} labels")
+        Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
 
 
 @app.command()
@@ -182,12 +184,12 @@ def check(
     ids: Annotated[Path, typer.Option(help="The list.")] = CALIBRATION_IDS,
 ) -> None:
     """Read every clip of the list and say how many there are."""
-    with exit_on_error("calibration_set"):
+    with exit_on_error("tussis-calibration"):
         Console(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
 
 
 def main() -> None:
-    """Entry point of ``python -m quantize.calibration_set``."""
+    """Entry point of ``tussis-calibration``."""
     app()
 
 

@@ -1,7 +1,14 @@
-"""The only place where a torch module becomes a TFLite or an ONNX file that takes one clip's waveform."""
+"""Converts a torch module that takes one clip's waveform, a student above all, to TFLite and ONNX files."""
 
 import contextlib
+import json
+import logging
+import os
+import tempfile
+import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +16,20 @@ import torch
 from torch import nn
 
 from core.clips import CLIP_SAMPLES
+from core.demonstration import synthesized_clips
 from core.errors import OutputError
-from core.files import sha256_of_file
-from quantize.operators import check_operators
-from quantize.quiet import quiet
+from core.files import make_folder, sha256_of_file, write_atomically
+from core.interpreter import SIGNATURE
+from distill.checkpoints import checkpoint_sha256
+from distill.models.student import Student, load_student
+from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
+from quantize.signature import OUTPUTS, PositionalSignature, ScreenSignature
+from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
 
+SCHEMA = "tussis.export/1"
+FLOAT_FILE = "student_float.tflite"
+ONNX_FILE = "student.onnx"
+N_PARITY_CLIPS = 32
 INPUT = "waveform"
 ONNX_OPSET = 17
 
@@ -24,6 +40,59 @@ EXPORTED_AS = {
     "distill.models.phone_front_end": "distill.phone_front_end",
 }
 TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "onnx", "onnxruntime")
+
+
+def export_student(checkpoint: Path, out: Path, report_file: str) -> dict[str, Any]:
+    """Write float TFLite, ONNX and a report into the folder `out`; returns what the report holds.
+
+    They are made and checked in a folder beside and moved when all of them are right, the report last.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint holds no student, or a file's outputs differ from torch's.
+    """
+    student = load_student(checkpoint)
+    make_folder(out)
+    (out / report_file).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:
+        report = {"schema": SCHEMA, "checkpoint_sha256": checkpoint_sha256(checkpoint)}
+        report |= {"student": student.settings.model_dump(mode="json")} | _export_checked(student, Path(folder))
+        for name in (FLOAT_FILE, ONNX_FILE):
+            (Path(folder) / name).replace(out / name)
+    write_atomically(out / report_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    return report
+
+
+def _export_checked(student: Student, folder: Path) -> dict[str, Any]:
+    clips = synthesized_clips(N_PARITY_CLIPS)
+    expected = torch_outputs(student, clips)
+    float_model = export_float_tflite(student, folder / FLOAT_FILE)
+    onnx_model = export_onnx(student, folder / ONNX_FILE)
+    return {
+        "float_model": {"file": FLOAT_FILE, **asdict(model_facts(float_model.read_bytes(), FLOAT_FILE))},
+        "onnx": file_facts(onnx_model),
+        "parity": {
+            "clips": f"{N_PARITY_CLIPS} synthesized",
+            "torch_to_tflite": check_parity(expected, tflite_outputs(float_model, clips), FLOAT_FILE),
+            "torch_to_onnx": check_parity(expected, onnx_outputs(onnx_model, clips), ONNX_FILE),
+        },
+        "tools": {tool: version(tool) for tool in TOOLS},
+    }
+
+
+def export_float_tflite(student: Student, out: Path) -> Path:
+    """Write the student as a float32 TFLite file with the signature ``screen``.
+
+    The same weights give the same bytes. Raises InterpreterError where the graph needs an operator that a phone's
+    runtime may lack.
+    """
+    return write_tflite(ScreenSignature(student), SIGNATURE, PHONE_RUNTIME_OPERATORS, out)
+
+
+def export_onnx(student: Student, out: Path) -> Path:
+    """Write the student as float32 ONNX with the same names; an extra for engineers, no step of the pipeline."""
+    return write_onnx(PositionalSignature(student), OUTPUTS, out)
 
 
 def write_tflite(module: nn.Module, signature: str, operators: frozenset[str], out: Path) -> Path:
@@ -91,3 +160,21 @@ def unfinished(out: Path) -> Iterator[Path]:
 def file_facts(path: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of a file, for reports."""
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the converters' output, warnings and logging; errors are raised as ever."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123  (a device, not a path of ours)
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,8 +1,9 @@
-"""The only place where a full encoder, HeAR's or our own, becomes files that take raw samples and embed them."""
+"""Exports a full encoder, HeAR's or our own, to files that take raw samples and give an embedding."""
 
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.files import write_atomically
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.distillation.teachers import EncoderTeacher, TfliteTeacher, load_mae_encoder
 from distill.models.encoder import Encoder
 from distill.models.hear_checkpoint import find_vit_folder, load_vit_folder, save_vit_folder, vit_folder_sha256
-from quantize.conversion import INPUT, TOOLS, file_facts, write_onnx, write_tflite
-from quantize.encoder_recipe import ENCODER_OPERATORS, RECIPE_NAMES, Format, encoder_recipe, write_stored_smaller
-from quantize.operators import check_operators, model_facts
-from quantize.outputs import check_parity
+from quantize.conversion import INPUT, TOOLS, file_facts, quiet, unfinished, write_onnx, write_tflite
+from quantize.outputs import check_parity, cosines, onnx_outputs
+from quantize.recipe import ENCODER_RECIPES, EncoderRecipe, Format, quantizer_entries, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS, EMBED_SIGNATURE, EmbedSignature, EncoderWithFrontEnd
-from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
 
 SCHEMA = "tussis.encoder_export/1"
 FILES = {
@@ -32,6 +33,11 @@ FILES = {
     Format.VIT: "vit",
 }
 HUB_PREFIX = "hear:"
+
+# What a Vision Transformer behind HeAR's front end needs beside what the student does; XNNPACK runs all of them.
+ENCODER_OPERATORS = PHONE_RUNTIME_OPERATORS | {
+    *("BATCH_MATMUL", "EXP", "GELU", "REDUCE_MAX", "REDUCE_MIN", "RSQRT", "SOFTMAX", "SQRT", "SQUARED_DIFFERENCE"),
+}
 N_PARITY_CLIPS = 8  # a ViT-L takes a second a clip
 MAX_WEIGHT_BYTES = 2**31 - 2**24  # what a protobuf, and so an ONNX file without a second one beside it, can hold
 
@@ -62,7 +68,7 @@ def load_encoder(place: str) -> EncoderTeacher:
 
 def n_parameters(encoder: Encoder) -> int:
     """Count the weights, the positions among them."""
-    return sum(its.numel() for its in encoder.state_dict().values())
+    return sum(weight.numel() for weight in encoder.state_dict().values())
 
 
 def export_encoder(place: str, formats: Sequence[Format], out: Path, report_file: str) -> dict[str, Any]:
@@ -87,8 +93,8 @@ def export_encoder(place: str, formats: Sequence[Format], out: Path, report_file
             "files": _write_checked(teacher, set(formats), Path(folder)),
             "tools": {tool: version(tool) for tool in (*TOOLS, "ai-edge-quantizer")},
         }
-        for its in formats:
-            _move(Path(folder) / FILES[its], out / FILES[its])
+        for form in formats:
+            _move(Path(folder) / FILES[form], out / FILES[form])
     write_atomically(out / report_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
     return report
 
@@ -108,46 +114,63 @@ def _write_checked(teacher: EncoderTeacher, formats: set[Format], folder: Path) 
     if not np.isfinite(expected).all():
         raise DataError(f"{teacher.name} gives embeddings that are not finite")
     facts = {}
-    for its in _in_order(formats):
-        path = folder / FILES[its]
-        _write(its, teacher.encoder, path)
-        facts[its] = _folder_facts(path) if its == Format.VIT else _checked_facts(its, path, clips, expected)
+    for form in _in_order(formats):
+        path = folder / FILES[form]
+        _write(form, teacher.encoder, path)
+        facts[form] = _folder_facts(path) if form == Format.VIT else _checked_facts(form, path, clips, expected)
     return facts
 
 
 def _in_order(formats: set[Format]) -> list[Format]:
     """Order formats so that the float32 TFLite, from which the smaller ones are made, comes before them."""
-    needed = formats | ({Format.FLOAT32} if formats & RECIPE_NAMES.keys() else set())
-    return [its for its in (Format.VIT, Format.ONNX, Format.FLOAT32, *RECIPE_NAMES) if its in needed]
+    needed = formats | ({Format.FLOAT32} if formats & ENCODER_RECIPES.keys() else set())
+    return [form for form in (Format.VIT, Format.ONNX, Format.FLOAT32, *ENCODER_RECIPES) if form in needed]
 
 
-def _write(its: Format, encoder: Encoder, path: Path) -> None:
-    if its == Format.VIT:
+def _write(form: Format, encoder: Encoder, path: Path) -> None:
+    if form == Format.VIT:
         save_vit_folder(encoder, path)
-    elif its == Format.ONNX:
+    elif form == Format.ONNX:
         write_onnx(EncoderWithFrontEnd(encoder), EMBED_OUTPUTS, path)
-    elif its == Format.FLOAT32:
+    elif form == Format.FLOAT32:
         write_tflite(EmbedSignature(encoder), EMBED_SIGNATURE, ENCODER_OPERATORS, path)
     else:
-        write_stored_smaller(path.with_name(FILES[Format.FLOAT32]), encoder_recipe(its), path)
+        write_stored_smaller(path.with_name(FILES[Format.FLOAT32]), read_encoder_recipe(form), path)
+
+
+def write_stored_smaller(float_model: Path, recipe: EncoderRecipe, out: Path) -> Path:
+    """Write a float32 TFLite model with its weights as the recipe says; no calibration is needed.
+
+    Raises DataError where the quantizer cannot do it.
+    """
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    with unfinished(out) as path, quiet():
+        try:  # by path, since the quantizer then maps the file into memory: a ViT-L is 1.2 GB
+            result = Quantizer(str(float_model), quantizer_entries(recipe)).quantize()
+        except (ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{float_model} cannot be stored by the recipe {recipe.name}: {reason}") from error
+        path.write_bytes(result.quantized_model)
+    return out
 
 
 def _folder_facts(folder: Path) -> dict[str, Any]:
-    return {"folder": folder.name, "files": [file_facts(its) for its in sorted(folder.iterdir())]}
+    return {"folder": folder.name, "files": [file_facts(file) for file in sorted(folder.iterdir())]}
 
 
-def _checked_facts(its: Format, path: Path, clips: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def _checked_facts(form: Format, path: Path, clips: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
     """Facts of a file and how far its embeddings are from torch's; DataError where that is too far."""
-    if its == Format.ONNX:
-        facts, found = file_facts(path), onnx_embeddings(path, clips)
+    if form == Format.ONNX:
+        facts, embeddings = file_facts(path), onnx_outputs(path, clips, EMBED_OUTPUTS)["embedding"]
     else:
         content = path.read_bytes()
         check_operators(content, ENCODER_OPERATORS, path.name)
-        facts = {"file": path.name, **model_facts(content, path.name)}
-        found = TfliteTeacher(path).embed(torch.from_numpy(clips)).numpy()
-    parity = drift(expected, found)
-    if its in RECIPE_NAMES:
-        recipe = encoder_recipe(its)
+        facts = {"file": path.name, **asdict(model_facts(content, path.name))}
+        embeddings = TfliteTeacher(path).embed(torch.from_numpy(clips)).numpy()
+    parity = drift(expected, embeddings)
+    if form in ENCODER_RECIPES:
+        recipe = read_encoder_recipe(form)
         if not parity["cosine_min"] >= recipe.min_embedding_cosine:
             raise DataError(
                 f"{path.name} drifted from torch and is refused: the lowest embedding cosine is "
@@ -155,38 +178,18 @@ def _checked_facts(its: Format, path: Path, clips: np.ndarray, expected: np.ndar
             )
         facts["recipe"] = recipe.model_dump(mode="json", exclude_none=True)
     else:
-        parity |= check_parity({"embedding": expected}, {"embedding": found}, path.name)["embedding"]
+        parity |= check_parity({"embedding": expected}, {"embedding": embeddings}, path.name)["embedding"]
     return facts | {"parity": parity}
 
 
-def drift(expected: np.ndarray, found: np.ndarray) -> dict[str, float]:
+def drift(expected: np.ndarray, embeddings: np.ndarray) -> dict[str, float]:
     """Lowest and median cosine of embeddings (n, size) to the expected ones, as they are and less the expected mean.
 
     Without the mean, because what all embeddings share makes two that differ look alike.
     """
     mean = expected.mean(axis=0)
-    plain, centred = _cosines(expected, found), _cosines(expected - mean, found - mean)
+    plain, centred = cosines(expected, embeddings), cosines(expected - mean, embeddings - mean)
     return {
         **{"cosine_min": float(plain.min()), "cosine_median": float(np.median(plain))},
         **{"centred_cosine_min": float(centred.min()), "centred_cosine_median": float(np.median(centred))},
     }
-
-
-def _cosines(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
-    return (expected * found).sum(axis=1) / np.maximum(norms, 1e-12)
-
-
-def open_onnx(path: Path) -> Any:
-    """Open an ONNX file in onnxruntime on one thread of the processor."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def onnx_embeddings(path: Path, clips: np.ndarray) -> np.ndarray:
-    """Run an encoder's ONNX file on clips (n, 32000); shape (n, embedding_size)."""
-    session = open_onnx(path)
-    return np.concatenate([session.run(list(EMBED_OUTPUTS), {INPUT: clip[None]})[0] for clip in clips])

@@ -1,13 +1,9 @@
-"""The only place that decides which layers are left in float, by what they do to the model in int8 and without it."""
+"""Decides which layers are left in float, by the model's outputs with them in int8 and in float."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from quantize.activation_ranges import Ranges
-from quantize.apply_recipe import apply_recipe, with_layers_in_float
-from quantize.layer_errors import Effect, LayerError, Shown, layer_errors, measure_effect
-from quantize.outputs import tflite_outputs
+from quantize.apply_recipe import Ranges, apply_recipe, with_layers_in_float
+from quantize.layer_errors import Effect, FloatRun, LayerError, Shown, layer_errors
 from quantize.recipe import Fallback, Recipe
 from quantize.tflite_graph import quantized_layers, read_operators
 
@@ -24,52 +20,56 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class FallbackReport:
+    """The layers left in float though the recipe would quantize them, the effect of int8, and each block's trial."""
+
+    layers: list[str]
+    effect: Effect
+    trials: list[Trial]
+
+
+@dataclass(frozen=True)
 class Int8Model:
-    """An int8 model, the resolved recipe that makes it, each layer's error, the effect of int8, and the trials."""
+    """An int8 model, the resolved recipe that makes it, each layer's error, and what fell back."""
 
     content: bytes
     recipe: Recipe
     errors: list[LayerError]
-    effect: Effect
-    trials: list[Trial]
-
-    @property
-    def fallback(self) -> list[str]:
-        """The layers that are left in float, though the recipe would quantize them."""
-        return [layer for trial in self.trials if trial.is_kept for layer in trial.layers]
+    fallback: FallbackReport
 
 
-def quantize_with_fallback(
-    float_model: bytes, recipe: Recipe, ranges: Ranges, clips: np.ndarray, shown: Shown = iter
-) -> Int8Model:
-    """Quantize, measure each layer on clips (n, 32000), and put back to float what is too bad, if that helps.
+def quantize_with_fallback(float_run: FloatRun, recipe: Recipe, ranges: Ranges, shown: Shown = iter) -> Int8Model:
+    """Quantize, measure each layer, and put back to float what is too bad, if that helps.
 
     A block is tried as a whole: with a single layer in float its neighbours still round what it reads and writes.
     """
-    content = apply_recipe(float_model, recipe, ranges)
+    content = apply_recipe(float_run.model, recipe, ranges)
     operators = quantized_layers(read_operators(content))
-    errors = layer_errors(float_model, content, recipe, ranges, clips, shown)
-    expected = tflite_outputs(float_model, clips)
-    made = Int8Model(content, recipe, errors, measure_effect(expected, tflite_outputs(content, clips)), [])
+    errors = layer_errors(float_run, content, recipe, ranges, shown)
+    int8 = Int8Model(content, recipe, errors, FallbackReport([], float_run.effect_of(content), []))
     for block in bad_blocks(errors, recipe.fallback):
-        layers = [*made.fallback, *(its.layer for its in block)]
+        names, before = [error.layer for error in block], int8.fallback
+        layers = [*before.layers, *names]
         if not _is_affordable(layers, errors, recipe.fallback):
             continue
-        resolved = with_layers_in_float(recipe, [its for its in operators if its.layer in layers], REASON)
-        content = apply_recipe(float_model, resolved, ranges)
-        effect = measure_effect(expected, tflite_outputs(content, clips))
-        is_better = effect.embedding_cosine_p1 > made.effect.embedding_cosine_p1
-        trials = [*made.trials, Trial(tuple(its.layer for its in block), effect, is_better)]
-        kept = (content, resolved, effect) if is_better else (made.content, made.recipe, made.effect)
-        made = Int8Model(kept[0], kept[1], errors, kept[2], trials)
-    return made
+        spared = [operator for operator in operators if operator.layer in layers]
+        resolved = with_layers_in_float(recipe, spared, REASON)
+        content = apply_recipe(float_run.model, resolved, ranges)
+        effect = float_run.effect_of(content)
+        is_better = effect.embedding_cosine_p1 > before.effect.embedding_cosine_p1
+        trials = [*before.trials, Trial(tuple(names), effect, is_better)]
+        if is_better:
+            int8 = Int8Model(content, resolved, errors, FallbackReport(layers, effect, trials))
+        else:
+            int8 = replace(int8, fallback=replace(before, trials=trials))
+    return int8
 
 
 def bad_blocks(errors: list[LayerError], limits: Fallback) -> list[list[LayerError]]:
     """The blocks with a layer past a limit, all of their layers, the block with the worst layer first."""
-    worst_first = sorted((its for its in errors if _is_too_bad(its, limits)), key=_badness)
-    names = dict.fromkeys(block_of(its.layer) for its in worst_first)
-    return [[its for its in errors if block_of(its.layer) == name] for name in names]
+    worst_first = sorted((error for error in errors if _is_too_bad(error, limits)), key=_badness)
+    names = dict.fromkeys(block_of(error.layer) for error in worst_first)
+    return [[error for error in errors if block_of(error.layer) == name] for name in names]
 
 
 def block_of(layer: str) -> str:
@@ -79,7 +79,7 @@ def block_of(layer: str) -> str:
 
 
 def _is_affordable(layers: list[str], errors: list[LayerError], limits: Fallback) -> bool:
-    share = sum(its.mac_share for its in errors if its.layer in layers)
+    share = sum(error.mac_share for error in errors if error.layer in layers)
     return len(layers) <= limits.max_layers and share <= limits.max_mac_share
 
 

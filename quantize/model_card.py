@@ -1,9 +1,10 @@
-"""The only place that writes the model card: what a bundle is, what it learnt from, what it measured and cannot do."""
+"""Writes the model card: what a bundle is, what it learnt from, what was measured and what it cannot do."""
 
 from typing import Any
 
 from core.probes import Probe
 from distill.corpus.labels import EVENT_LABELS
+from quantize.agreement import Agreement
 from quantize.bundle_parts import BundleParts
 
 TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"
@@ -16,14 +17,14 @@ Some packs are licensed for non-commercial use only: whoever uses these weights 
 reaches weights trained on them."""
 INTENDED_USE = """## Intended use
 
-Detecting and counting coughs, and hearing the other events above, in recordings of a telephone's or computer's
+Detecting and counting coughs, and hearing the other events above, in recordings of a phone's or computer's
 microphone; computing an embedding for research probes; measuring latency.
 
 **Out of scope.** This is not a medical device and was not evaluated as one. An event score is not a risk of any
 disease. No decision about a person's care may rest on it. It was not made to monitor people without their consent.
 """
 NOT_EVALUATED = (
-    "any telephone's microphone, processor or operating system",
+    "any phone's microphone, processor or operating system",
     "any clinical use; how scores differ by disease, age, sex or language",
     "days of wear: everything above is from recordings of seconds, and false coughs per hour from composed ones",
     "how much of the score is due to band, codec and microphone, which are tied to class in several packs",
@@ -98,7 +99,8 @@ def _events(parts: BundleParts) -> str:
         lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
     lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
     if EMBEDDING_TARGETS in targets:
-        whose = f"the teacher `{its}`" if (its := parts.checkpoint.provenance.get("teacher")) else "a teacher"
+        teacher = parts.checkpoint.provenance.get("teacher")
+        whose = f"the teacher `{teacher}`" if teacher else "a teacher"
         lines.append(f"Embedding: that of {whose}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
     return "\n".join(lines)
 
@@ -153,16 +155,18 @@ def _evaluation(evaluation: dict[str, Any] | None) -> str:
         "| event | positives | AUROC, unscored ranked lowest | AUROC, scored only |",
         "|---|---|---|---|",
     ]
-    for event, its in evaluation["labels"].items():
-        aurocs = [_estimate(its[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
-        lines.append(f"| {event} | {its['n_positive']} of {its['n']} | {aurocs[0]} | {aurocs[1]} |")
+    for event, scores in evaluation["labels"].items():
+        aurocs = [_estimate(scores[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
+        lines.append(f"| {event} | {scores['n_positive']} of {scores['n']} | {aurocs[0]} | {aurocs[1]} |")
     rates = [_rate(evaluation[key]) for key in ("cough_sensitivity", "cough_false_alarm_rate")]
     lines += ["", f"Cough at the shipped threshold: sensitivity {rates[0]}, false alarms {rates[1]}."]
-    if alarms := {
-        name: its for name, its in evaluation.get("false_alarms_by_class", {}).items() if its["n_false_alarms"]
-    }:
-        words = (f"{name} {its['n_false_alarms']} of {its['n']}" for name, its in alarms.items())
-        lines.append(f"False alarms by what it was instead: {', '.join(words)}.")
+    classes = evaluation.get("false_alarms_by_class", {})
+    if alarms := [
+        f"{name} {counts['n_false_alarms']} of {counts['n']}"
+        for name, counts in classes.items()
+        if counts["n_false_alarms"]
+    ]:
+        lines.append(f"False alarms by what it was instead: {', '.join(alarms)}.")
     beside = evaluation.get("float_model")
     if beside and beside["cough_auroc_loss"] is not None:
         lines.append(
@@ -185,61 +189,61 @@ def _rate(estimate: dict[str, Any] | None) -> str:
     return "-" if estimate is None else f"{_estimate(estimate)} of {estimate['n']} recordings"
 
 
-def _agreement(agreement: dict[str, Any]) -> str:
-    cosine, recipe = agreement["embedding_cosine"], agreement["recipe"]
+def _agreement(agreement: Agreement) -> str:
+    cosine, recipe = agreement.embedding_cosine, agreement.recipe
     limits = recipe["limits"]["min_embedding_cosine_median"], recipe["limits"]["min_embedding_cosine_p1"]
     lines = [
         "## Int8 against float",
         "",
-        f"On {agreement['n_clips']} clips of {agreement['n_recordings']} validation recordings; recipe "
-        f"`{recipe['name']}`, calibrated on {agreement['calibration']['n_clips']} training clips.",
+        f"On {agreement.n_clips} clips of {agreement.n_recordings} validation recordings; recipe "
+        f"`{recipe['name']}`, calibrated on {agreement.calibration.n_clips} training clips.",
         "",
-        f"Embedding cosine: median {cosine['median']:.5f}, 1st percentile {cosine['p1']:.5f}, "
-        f"lowest {cosine['min']:.5f} (limits {limits[0]:g} and {limits[1]:g}). "
-        f"Activity frames whose decision at 0.5 flips: {100 * agreement['activity']['decision_flips']:.2f} %.",
+        f"Embedding cosine: median {cosine.median:.5f}, 1st percentile {cosine.p1:.5f}, "
+        f"lowest {cosine.min:.5f} (limits {limits[0]:g} and {limits[1]:g}). "
+        f"Activity frames whose decision at 0.5 flips: {100 * agreement.activity.decision_flips:.2f} %.",
         "",
         "| event | recordings with it | AUROC torch | AUROC float | AUROC int8 | decisions at 0.5 that flip |",
         "|---|---|---|---|---|---|",
     ]
-    for event, its in agreement["events"].items():
-        aurocs = [f"{its['auroc'][name]:.4f}" if its["auroc"] else "-" for name in ("torch", "float", "int8")]
-        known = f"{its['auroc']['n_positive']} of {_n_known(its['auroc'])}" if its["auroc"] else "too few"
-        lines.append(f"| {event} | {known} | {' | '.join(aurocs)} | {100 * its['decision_flips']:.2f} % |")
+    for event, drift in agreement.events.items():
+        aurocs = [f"{drift.auroc[name]:.4f}" if drift.auroc else "-" for name in ("torch", "float", "int8")]
+        known = f"{drift.auroc['n_positive']} of {_n_known(drift.auroc)}" if drift.auroc else "too few"
+        lines.append(f"| {event} | {known} | {' | '.join(aurocs)} | {100 * drift.decision_flips:.2f} % |")
     lines += ["", *_further_agreement(agreement)]
-    sizes = [agreement[model]["bytes"] / 1e6 for model in ("float_model", "int8_model")]
+    sizes = [model.bytes / 1e6 for model in (agreement.float_model, agreement.int8_model)]
     return "\n".join([*lines, f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
 
 
-def _further_agreement(agreement: dict[str, Any]) -> list[str]:
-    """What a report may hold besides: coughs at known times, layers left in float, the student before it was tuned."""
-    lines = []
-    if counted := agreement.get("composed"):
-        pairs = [f"{counted[key]['float']:.3f} and {counted[key]['int8']:.3f}" for key in ("frame_f1", "event_f1")]
-        where = f"{counted['n_coughs']} coughs in {counted['n_recordings']} composed recordings"
-        lines.append(f"F1, float and int8, on {where}: of frames {pairs[0]}, of counted coughs {pairs[1]}.")
-    if layers := agreement.get("fallback", {}).get("layers"):
+def _further_agreement(agreement: Agreement) -> list[str]:
+    """Coughs at known times; layers left in float and the student before it was tuned, where there are any."""
+    composed = agreement.composed
+    pairs = [f"{f1['float']:.3f} and {f1['int8']:.3f}" for f1 in (composed.frame_f1, composed.event_f1)]
+    where = f"{composed.n_coughs} coughs in {composed.n_recordings} composed recordings"
+    lines = [f"F1, float and int8, on {where}: of frames {pairs[0]}, of counted coughs {pairs[1]}."]
+    if layers := agreement.fallback.layers:
         lines.append(f"Layers left in float: {', '.join(layers)}.")
-    if before := agreement.get("reference"):
-        cosine = before["embedding_cosine"]["median"]
+    if before := agreement.reference:
+        cosine = before.embedding_cosine.median
         lines.append(f"To the student before it was tuned for int8: median embedding cosine {cosine:.5f}.")
     return lines
 
 
-def _n_known(auroc: dict[str, Any]) -> int:
+def _n_known(auroc: dict[str, float | int]) -> float | int:
     return auroc["n_positive"] + auroc["n_negative"]
 
 
 def _cough_events(thresholds: dict[str, Any]) -> str:
-    its = thresholds.get("cough_events")
-    if its is None:
+    reached = thresholds.get("cough_events")
+    if reached is None:
         return ""
     on, off = (thresholds["screening"][f"cough_{end}_probability"] for end in ("on", "off"))
-    f1, sensitivity = ("-" if its[key] is None else f"{its[key]:.3f}" for key in ("f1", "sensitivity"))
+    false_alarms = reached["false_positives_per_hour"]
+    f1, sensitivity = ("-" if reached[key] is None else f"{reached[key]:.3f}" for key in ("f1", "sensitivity"))
     return f"""## Counting coughs
 
-A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {its["n_coughs"]} coughs in
-{its["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
-and {its["false_positives_per_hour"]:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
+A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {reached["n_coughs"]} coughs in
+{reached["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
+and {false_alarms:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
 the same recordings, these numbers are optimistic; they have no interval.
 """
 
@@ -264,7 +268,7 @@ def _probes(probes: tuple[Probe, ...]) -> str:
 
 def _not_evaluated(fields: dict[str, Any], parts: BundleParts) -> str:
     measured = set() if parts.evaluation is None else set(parts.evaluation["labels"])
-    compared = {event for event, its in parts.agreement["events"].items() if its["auroc"]}
+    compared = {event for event, drift in parts.agreement.events.items() if drift.auroc}
     unmeasured = [event for event in fields["model"]["event_labels"] if event not in measured]
     uncompared = [event for event in fields["model"]["event_labels"] if event not in compared]
     lines = ["## Not evaluated", ""]
@@ -278,13 +282,13 @@ def _not_evaluated(fields: dict[str, Any], parts: BundleParts) -> str:
 
 def _limits(packs: list[dict[str, Any]]) -> str:
     names = [pack["name"] for pack in packs]
-    known = [(name, words) for name in names for key, words in PACK_LIMITS.items() if name.startswith(key)]
-    return LIMITS + "".join(f"- {name}: {words}\n" for name, words in known)
+    known = [(name, limit) for name in names for key, limit in PACK_LIMITS.items() if name.startswith(key)]
+    return LIMITS + "".join(f"- {name}: {limit}\n" for name, limit in known)
 
 
 def _origin(fields: dict[str, Any]) -> str:
     origin = fields["provenance"]
-    tools = ", ".join(f"{tool} {its}" for tool, its in origin["tools"].items())
+    tools = ", ".join(f"{tool} {version}" for tool, version in origin["tools"].items())
     return f"""## Origin
 
 | | |

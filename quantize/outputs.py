@@ -1,5 +1,7 @@
-"""The only place that runs one set of clips through torch, TFLite or ONNX and says how far the outputs differ."""
+"""Runs one set of clips through torch, TFLite or ONNX, and measures how far the outputs differ."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,25 @@ from distill.models.student import Student
 from quantize.signature import OUTPUTS
 
 MAX_RELATIVE_DIFFERENCE = 1e-3
+BATCH_SIZE = 64
 
 Outputs = dict[str, np.ndarray]
 """One array a name of the signature, each (n_clips, size), float32."""
 
 
-def torch_outputs(student: Student, clips: np.ndarray, batch_size: int = 64) -> Outputs:
+@dataclass(frozen=True)
+class CosineSummary:
+    """Smallest, 1st percentile and median of a cosine over clips."""
+
+    min: float
+    p1: float
+    median: float
+
+
+def torch_outputs(student: Student, clips: np.ndarray) -> Outputs:
     """Run the student in torch on clips (n, 32000)."""
     with torch.inference_mode():
-        batches = [student(torch.from_numpy(clips[at : at + batch_size])) for at in range(0, len(clips), batch_size)]
+        batches = [student(torch.from_numpy(clips[at : at + BATCH_SIZE])) for at in range(0, len(clips), BATCH_SIZE)]
     return {name: torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in OUTPUTS}
 
 
@@ -32,7 +44,8 @@ class TorchInterpreter:
 
     def run(self, waveform: np.ndarray) -> ModelOutputs:
         """Run one clip (32000,)."""
-        return ModelOutputs(**{name: its[0] for name, its in torch_outputs(self._student, waveform[None]).items()})
+        outputs = torch_outputs(self._student, waveform[None])
+        return ModelOutputs(**{name: values[0] for name, values in outputs.items()})
 
 
 def tflite_outputs(model: Path | bytes, clips: np.ndarray) -> Outputs:
@@ -42,18 +55,31 @@ def tflite_outputs(model: Path | bytes, clips: np.ndarray) -> Outputs:
     return {name: np.stack([getattr(output, name) for output in outputs]) for name in OUTPUTS}
 
 
-def onnx_outputs(model: Path, clips: np.ndarray) -> Outputs:
-    """Run an ONNX file on clips (n, 32000) in onnxruntime."""
+def onnx_outputs(model: Path, clips: np.ndarray, names: Sequence[str] = OUTPUTS) -> Outputs:
+    """Run an ONNX file with the outputs `names` on clips (n, 32000) in onnxruntime, on one thread of the processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    outputs = [session.run(list(OUTPUTS), {"waveform": clip[np.newaxis]}) for clip in clips]
-    return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
+    outputs = [session.run(list(names), {"waveform": clip[np.newaxis]}) for clip in clips]
+    return {name: np.concatenate(column) for name, column in zip(names, zip(*outputs, strict=True), strict=True)}
 
 
-def check_parity(expected: Outputs, found: Outputs, source: str) -> dict[str, Any]:
+def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Cosine between the rows of two arrays (n, size); shape (n,), float64."""
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return (ours * theirs).sum(axis=1) / np.maximum(norms, 1e-12)
+
+
+def cosine_summary(ours: np.ndarray, theirs: np.ndarray) -> CosineSummary:
+    """Summarize the cosines between the rows of two arrays (n, size)."""
+    cosine = cosines(ours, theirs)
+    return CosineSummary(float(cosine.min()), float(np.percentile(cosine, 1)), float(np.median(cosine)))
+
+
+def check_parity(expected: Outputs, outputs: Outputs, source: str) -> dict[str, Any]:
     """Largest difference of each output, absolute and relative to the largest expected value.
 
     Raises
@@ -63,7 +89,7 @@ def check_parity(expected: Outputs, found: Outputs, source: str) -> dict[str, An
     """
     report = {}
     for name, values in expected.items():
-        difference = float(np.abs(found[name].astype(np.float64) - values).max())
+        difference = float(np.abs(outputs[name].astype(np.float64) - values).max())
         relative = difference / max(float(np.abs(values).max()), 1e-9)
         if not relative <= MAX_RELATIVE_DIFFERENCE:
             raise DataError(

@@ -1,6 +1,7 @@
-"""The only place that says what a quantization recipe may hold: the quantizer's entries and the limits of drift."""
+"""Reads quantization recipes: the quantizer's entries, the operators that may result, and the limits of drift."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +79,8 @@ class Recipe(Settings):
     """A named way of quantizing, with the operators that the result may hold and the limits it must keep.
 
     ``range_percentile``: an activation's upper bound is this percentile, over the calibration clips, of each clip's
-    largest value, its lower bound likewise; 100 is the largest of all.
+    largest value, its lower bound likewise; 100 is the largest of all. ``n_error_clips``: how many clips each layer is
+    measured on, 128 if omitted.
     """
 
     name: str
@@ -88,10 +90,40 @@ class Recipe(Settings):
     operators: tuple[str, ...] = Field(min_length=1)
     limits: Limits
     fallback: Fallback
+    n_error_clips: int | None = Field(default=None, ge=2)
 
-    def quantizer_entries(self) -> list[dict[str, Any]]:
-        """The entries as ai-edge-quantizer reads them."""
-        return [entry.model_dump(exclude={"comment"}, exclude_none=True) for entry in self.quantizer]
+
+class Format(StrEnum):
+    """What an encoder can be written as."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    ONNX = "onnx"
+    VIT = "vit"
+
+
+ENCODER_RECIPES = {Format.INT8: "encoder_dynamic_int8", Format.FLOAT16: "encoder_float16"}
+
+
+class EncoderRecipe(Settings):
+    """How the quantizer stores an encoder's weights, and the lowest cosine to float32 that an embedding may have."""
+
+    name: str
+    description: str
+    quantizer: tuple[QuantizerEntry, ...] = Field(min_length=1)
+    min_embedding_cosine: float = Field(ge=-1, le=1)
+
+
+def quantizer_entries(recipe: Recipe | EncoderRecipe) -> list[dict[str, Any]]:
+    """The entries of a recipe as ai-edge-quantizer reads them."""
+    return [entry.model_dump(exclude={"comment"}, exclude_none=True) for entry in recipe.quantizer]
+
+
+def read_encoder_recipe(form: Format) -> EncoderRecipe:
+    """Read the recipe of one of the formats in `ENCODER_RECIPES`."""
+    file = RECIPES / f"{ENCODER_RECIPES[form]}.json"
+    return EncoderRecipe.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""The only place that gives student and encoder the names of their signatures: waveform in, outputs by name."""
+"""Gives student and encoder their signatures: a waveform in, outputs by name."""
 
 from torch import Tensor, nn
 

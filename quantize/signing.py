@@ -1,4 +1,4 @@
-"""The only place where Ed25519 keys are made and bundles are signed with them."""
+"""Makes Ed25519 keys and signs bundles with them."""
 
 import base64
 import json

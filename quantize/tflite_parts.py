@@ -1,4 +1,4 @@
-"""The only place that cuts parts out of a .tflite file: the operators between two tensors, every weight as it is."""
+"""Cuts parts such as front end, body and heads out of a student's .tflite file, with every weight as it is."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from core.errors import InterpreterError
-from quantize.operators import FILE_IDENTIFIER, list_operators
+from quantize.tflite_graph import FILE_IDENTIFIER, list_operators
 
-FRONT_END = "front end"
-BODY = "body and heads"
+FRONT_END, BODY, HEADS = "front end", "body", "heads"
+BODY_AND_HEADS = "body and heads"
 TO_CODES = "front end and stem"
 INTEGER_BODY = "integer body"
 
@@ -29,7 +29,7 @@ def student_parts(model: bytes, source: str) -> dict[str, bytes]:
     Returns
     -------
     dict
-        `FRONT_END` (waveform to log-mel) and `BODY` (log-mel to the three outputs); of an int8 student also
+        `FRONT_END` (waveform to log-mel) and `BODY_AND_HEADS` (log-mel to the three outputs); of an int8 student also
         `TO_CODES` (waveform to int8 codes) and `INTEGER_BODY` (int8 codes to int8 codes).
 
     Raises
@@ -39,8 +39,8 @@ def student_parts(model: bytes, source: str) -> dict[str, bytes]:
     """
     kinds = list_operators(model, source)
     graph = _unpack(model).subgraphs[0]
-    log_mel = graph.operators[_only(kinds, "LOG", source)].outputs[0]
-    parts = {FRONT_END: cut(model, graph.inputs, [log_mel]), BODY: cut(model, [log_mel], graph.outputs)}
+    log_mel = _log_mel(graph, kinds, source)
+    parts = {FRONT_END: cut(model, graph.inputs, [log_mel]), BODY_AND_HEADS: cut(model, [log_mel], graph.outputs)}
     if "QUANTIZE" in kinds:
         first_codes = graph.operators[_only(kinds, "QUANTIZE", source)].outputs[0]
         computed = {tensor for operator in graph.operators for tensor in operator.outputs}
@@ -52,6 +52,22 @@ def student_parts(model: bytes, source: str) -> dict[str, bytes]:
         parts[TO_CODES] = cut(model, graph.inputs, [first_codes])
         parts[INTEGER_BODY] = cut(model, [first_codes], last_codes)
     return parts
+
+
+def three_parts(model: bytes, source: str) -> dict[str, bytes]:
+    """Models that together are a student: `FRONT_END`, `BODY` (log-mel to the maps that all heads read) and `HEADS`.
+
+    Raises InterpreterError where the file is not a student that can be cut at the logarithm of its front end.
+    """
+    kinds = list_operators(model, source)
+    graph = _unpack(model).subgraphs[0]
+    log_mel = _log_mel(graph, kinds, source)
+    last_shared = _last_shared(graph, log_mel)
+    return {
+        FRONT_END: cut(model, graph.inputs, [log_mel]),
+        BODY: cut(model, [log_mel], [last_shared]),
+        HEADS: cut(model, [last_shared], graph.outputs),
+    }
 
 
 def cut(model: bytes, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
@@ -83,9 +99,29 @@ def _unpack(model: bytes) -> schema.ModelT:
     return unpacked
 
 
+def _log_mel(graph: schema.SubGraphT, kinds: Sequence[str], source: str) -> int:
+    return graph.operators[_only(kinds, "LOG", source)].outputs[0]
+
+
 def _only(kinds: Sequence[str], kind: str, source: str) -> int:
     if kinds.count(kind) != 1:
         raise InterpreterError(
             f"{source} has {kinds.count(kind)} operators {kind}; expected 1, to cut the model there."
         )
     return kinds.index(kind)
+
+
+def _last_shared(graph: schema.SubGraphT, start: int) -> int:
+    """The last tensor that everything from `start` to any output passes through.
+
+    Of each tensor the set of those that every way to it passes (its dominators); what all outputs have in common, and
+    of that the one that is passed last, which has the most dominators itself.
+    """
+    passed: dict[int, set[int]] = {int(start): {int(start)}}
+    for operator in graph.operators:
+        ways = [passed[int(index)] for index in operator.inputs if int(index) in passed]
+        if ways and int(start) not in operator.outputs:
+            for output in operator.outputs:
+                passed[int(output)] = {int(output), *set.intersection(*ways)}
+    shared = set.intersection(*(passed[int(output)] for output in graph.outputs))
+    return max(shared, key=lambda index: len(passed[index]))

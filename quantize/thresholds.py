@@ -1,47 +1,45 @@
-"""The only place that chooses the thresholds of a bundle, on validation recordings and with the int8 model itself."""
+"""Chooses the thresholds of a bundle on validation recordings, with the int8 model itself (tussis-thresholds)."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 
-from core.audio import SAMPLE_RATE_HZ
-from core.bundle import COUGH, ScreeningSettings
+from core.bundle import COUGH
 from core.errors import exit_on_error
-from core.events import EventFinder, WindowProbabilities
 from core.files import check_writable, sha256_of_file, write_atomically
-from core.interpreter import Interpreter, LiteRtInterpreter
-from core.listening import listen
-from core.pooling import probabilities
-from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of
-from distill.corpus.waveform_store import WaveformStore
-from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording, compose_recordings
-from distill.evaluation.event_scoring import EventScore, score_events
-from quantize.outputs import tflite_outputs
-from quantize.validation import ValidationClips, read_validation_clips
+from core.interpreter import LiteRtInterpreter
+from core.probes import sigmoid
+from distill.corpus.labels import EVENT_LABELS, event_labels_of
+from quantize.validation import (
+    DEFAULT_SCREENING,
+    HeardRecording,
+    ValidationClips,
+    hear,
+    read_validation_clips,
+    score_coughs,
+)
+
+if TYPE_CHECKING:
+    from distill.corpus.waveform_store import WaveformStore
 
 SCHEMA = "tussis.thresholds/1"
 DEFAULT_THRESHOLD = 0.5
 MIN_SPECIFICITY = 0.95
 CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
 GATES = tuple(round(0.1 * n, 1) for n in range(1, 10))
-FIRST_HYSTERESIS = (0.5, 0.3)
 RULE = (
     f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; of the coughs' thresholds"
     " with that specificity the one that finds the coughs of composed recordings best"
 )
 ON_PROBABILITIES = tuple(round(0.2 + 0.1 * n, 1) for n in range(8))
 OFF_PROBABILITIES = tuple(round(0.1 + 0.1 * n, 1) for n in range(7))
-HOP_S = 1.0
-EVENT_SHAPE = {"min_event_s": 0.08, "max_event_s": 0.6, "merge_gap_s": 0.0}
 N_COMPOSED = 120
-
-Windows = list[WindowProbabilities]
 
 
 def choose_event_thresholds(probabilities: np.ndarray, validation: ValidationClips) -> dict[str, dict[str, Any]]:
@@ -63,55 +61,26 @@ def choose_event_thresholds(probabilities: np.ndarray, validation: ValidationCli
 def _best_threshold(probabilities: np.ndarray, holds: np.ndarray) -> dict[str, Any]:
     points = [_operating_point(threshold, probabilities, holds) for threshold in CANDIDATES]
     merit = [(min(point["specificity"], MIN_SPECIFICITY), point["f1"]) for point in points]
-    best = [point for point, its in zip(points, merit, strict=True) if its == max(merit)]
+    best = [point for point, of_point in zip(points, merit, strict=True) if of_point == max(merit)]
     return best[len(best) // 2]
 
 
 def _operating_point(threshold: float, probabilities: np.ndarray, holds: np.ndarray) -> dict[str, Any]:
-    found = probabilities >= threshold
-    n_true, n_found, n_holds = int((found & holds).sum()), int(found.sum()), int(holds.sum())
+    is_found = probabilities >= threshold
+    n_true, n_found, n_holds = int((is_found & holds).sum()), int(is_found.sum()), int(holds.sum())
     return {
         "threshold": threshold,
         "sensitivity": n_true / n_holds,
-        "specificity": float((~found & ~holds).sum() / (~holds).sum()),
+        "specificity": float((~is_found & ~holds).sum() / (~holds).sum()),
         "f1": 2 * n_true / (n_found + n_holds),
         "n_positive": n_holds,
         "n_negative": int((~holds).sum()),
     }
 
 
-def windows_of(interpreter: Interpreter, waveform: np.ndarray) -> Windows:
-    """The model's probabilities for each clip of a recording (n,) at 16 kHz."""
-    clips = listen([waveform], SAMPLE_RATE_HZ, interpreter, HOP_S, ACTIVITY_FRAME_STEP_S)
-    return [clip.window for clip in clips]
-
-
-def score_hysteresis(
-    heard: Iterable[tuple[Windows, ComposedRecording]], thresholds: dict[str, float], on: float, off: float
-) -> EventScore:
-    """Count coughs found right and wrong with these probabilities, over all recordings together."""
-    settings = ScreeningSettings(
-        hop_s=HOP_S,
-        event_pooling="max",
-        event_thresholds=thresholds,
-        cough_on_probability=on,
-        cough_off_probability=off,
-        activity_frame_step_s=ACTIVITY_FRAME_STEP_S,
-        **EVENT_SHAPE,
-    )
-    total = EventScore(0, 0, 0, 0.0)
-    for windows, recording in heard:
-        finder = EventFinder(EVENT_LABELS, settings)
-        for window in windows:
-            finder.push(window)
-        found = [(its.start_s, its.end_s) for its in finder.finish(DURATION_S) if its.label == COUGH]
-        total = total + score_events(recording.coughs, found, DURATION_S)
-    return total
-
-
 def choose_cough_gate(
-    heard: list[tuple[Windows, ComposedRecording]],
-    thresholds: dict[str, float],
+    heard: Sequence[HeardRecording],
+    thresholds: Mapping[str, float],
     recording_probabilities: np.ndarray,
     validation: ValidationClips,
 ) -> dict[str, Any]:
@@ -126,27 +95,27 @@ def choose_cough_gate(
     specific = [point for point in points if point["specificity"] >= MIN_SPECIFICITY] or points[-1:]
 
     def event_f1(point: dict[str, Any]) -> float:
-        return score_hysteresis(heard, {**thresholds, COUGH: point["threshold"]}, *FIRST_HYSTERESIS).f1 or 0.0
+        return score_coughs(heard, event_thresholds={**thresholds, COUGH: point["threshold"]}).f1 or 0.0
 
     return max(specific, key=lambda point: (event_f1(point), point["threshold"]))
 
 
 def choose_hysteresis(
-    heard: list[tuple[Windows, ComposedRecording]], thresholds: dict[str, float]
+    heard: Sequence[HeardRecording], thresholds: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Choose the probabilities at which a cough begins and ends: highest event F1; of equals the highest ones.
 
     Returns the two settings, and what they reach.
     """
     scores = {
-        (on, off): score_hysteresis(heard, thresholds, on, off)
+        (on, off): score_coughs(heard, event_thresholds=thresholds, cough_on_probability=on, cough_off_probability=off)
         for on in ON_PROBABILITIES
         for off in OFF_PROBABILITIES
         if off <= on
     }
     (on, off), best = max(scores.items(), key=lambda item: (item[1].f1 or 0.0, item[0]))
     return {"cough_on_probability": on, "cough_off_probability": off}, {
-        "recordings": f"{len(heard)} recordings of {DURATION_S:g} s, composed from validation recordings",
+        "recordings": f"{len(heard)} recordings of {heard[0].duration_s:g} s, composed from validation recordings",
         "n_coughs": best.n_reference,
         "f1": best.f1,
         "sensitivity": best.sensitivity,
@@ -154,20 +123,24 @@ def choose_hysteresis(
     }
 
 
-def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COMPOSED, seed: int = 0) -> dict[str, Any]:
+def choose_thresholds(
+    model: Path, store: "WaveformStore", n_composed: int = N_COMPOSED, seed: int = 0
+) -> dict[str, Any]:
     """Choose everything that the bundle's ``screening`` needs; returns what thresholds.json holds."""
+    from distill.evaluation.composed_recordings import compose_recordings
+    from quantize.outputs import tflite_outputs
+
     validation = read_validation_clips(store)
     logits = tflite_outputs(model, validation.clips)["event_logits"]
-    of_recordings = validation.per_recording(probabilities(logits))
+    of_recordings = validation.per_recording(sigmoid(logits))
     events = choose_event_thresholds(of_recordings, validation)
-    thresholds = {event: its["threshold"] for event, its in events.items()}
+    thresholds = {event: point["threshold"] for event, point in events.items()}
     interpreter = LiteRtInterpreter(model)
-    composed = compose_recordings(store, n_composed, seed)
-    heard = [(windows_of(interpreter, recording.waveform), recording) for recording in composed]
+    heard = [hear(interpreter, recording) for recording in compose_recordings(store, n_composed, seed)]
     events[COUGH] = choose_cough_gate(heard, thresholds, of_recordings, validation)
     thresholds[COUGH] = events[COUGH]["threshold"]
     hysteresis, cough_events = choose_hysteresis(heard, thresholds)
-    screening = {"hop_s": HOP_S, "event_pooling": "max", "event_thresholds": thresholds, **hysteresis, **EVENT_SHAPE}
+    screening = {**DEFAULT_SCREENING, "event_thresholds": thresholds, **hysteresis}
     return {
         "schema": SCHEMA,
         "model_sha256": sha256_of_file(model),
@@ -179,7 +152,7 @@ def choose_thresholds(model: Path, store: WaveformStore, n_composed: int = N_COM
     }
 
 
-def count_training_recordings(store: WaveformStore) -> dict[str, int]:
+def count_training_recordings(store: "WaveformStore") -> dict[str, int]:
     """How many training recordings people labelled with each event; 0 where only the event teacher taught it."""
     named = Counter(event for row in store.rows if row.role == "train" for event in event_labels_of(row.labels))
     return {event: named[event] for event in EVENT_LABELS}
@@ -193,14 +166,16 @@ def choose(
     model: Annotated[Path, typer.Option(help="The int8 model that will be shipped.")],
     store: Annotated[Path, typer.Option(help="Waveform store; only its validation recordings are used.")],
     out: Annotated[Path, typer.Option(help="thresholds.json to write.")],
-    n_composed: Annotated[int, typer.Option(min=1, help=f"Composed recordings of {DURATION_S:g} s.")] = N_COMPOSED,
+    n_composed: Annotated[int, typer.Option(min=1, help="Recordings to compose, each of 10 s.")] = N_COMPOSED,
     seed: Annotated[int, typer.Option(help="Of the composed recordings.")] = 0,
 ) -> None:
     """Choose the event thresholds and the probabilities at which a cough begins and ends.
 
-    Example: python -m quantize.thresholds --model student_int8.tflite --store cache/store --out thresholds.json
+    Example: tussis-thresholds --model student_int8.tflite --store cache/store --out thresholds.json
     """
-    with exit_on_error("thresholds"):
+    from distill.corpus.waveform_store import WaveformStore
+
+    with exit_on_error("tussis-thresholds"):
         check_writable(out)
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
@@ -208,7 +183,7 @@ def choose(
 
 
 def main() -> None:
-    """Entry point of ``python -m quantize.thresholds``."""
+    """Entry point of ``tussis-thresholds``."""
     app()
 
 

@@ -1,16 +1,36 @@
-"""The only place that cuts the validation recordings into clips, for comparing models and for choosing thresholds."""
+"""Reads validation clips and counts coughs in composed recordings, for comparing models and choosing thresholds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.audio import SAMPLE_RATE_HZ
+from core.bundle import COUGH, ScreeningSettings
 from core.errors import DataError
-from distill.corpus.labels import EVENT_LABELS, event_labels_of, is_cough_free
-from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.targets import crop_offsets, cut_crop
+from core.events import EventFinder, WindowProbabilities
+from core.interpreter import Interpreter
+from core.listening import listen
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of, is_cough_free
+from distill.evaluation.event_scoring import EventScore, score_events
+
+if TYPE_CHECKING:
+    from distill.corpus.waveform_store import WaveformStore
+    from distill.evaluation.composed_recordings import ComposedRecording
 
 MAX_CLIPS_PER_RECORDING = 4
 MIN_PER_CLASS = 5
+DEFAULT_SCREENING: dict[str, Any] = {
+    "hop_s": 1.0,
+    "event_pooling": "max",
+    "event_thresholds": dict.fromkeys(EVENT_LABELS, 0.5),
+    "cough_on_probability": 0.5,
+    "cough_off_probability": 0.3,
+    "min_event_s": 0.08,
+    "max_event_s": 0.6,
+    "merge_gap_s": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +55,7 @@ class ValidationClips:
         A pack that does not name a cough excludes it only where `distill.corpus.labels` says so.
         """
         holds = np.array([event in event_labels_of(labels) for labels in self.labels])
-        if event != "cough":
+        if event != COUGH:
             return holds, np.ones(len(holds), dtype=bool)
         return holds, holds | np.array([is_cough_free(labels) for labels in self.labels])
 
@@ -49,8 +69,10 @@ class ValidationClips:
         ]
 
 
-def read_validation_clips(store: WaveformStore) -> ValidationClips:
+def read_validation_clips(store: "WaveformStore") -> ValidationClips:
     """Cut up to 4 clips, evenly spread, from each labelled validation recording; DataError where there is none."""
+    from distill.distillation.targets import crop_offsets, cut_crop
+
     clips, recording, labels = [], [], []
     for index in store.indices("validation"):
         row, waveform = store.rows[index], store.waveform(index)
@@ -64,3 +86,36 @@ def read_validation_clips(store: WaveformStore) -> ValidationClips:
     if not clips:
         raise DataError("the store holds no labelled validation recording")
     return ValidationClips(np.stack(clips), np.array(recording), labels)
+
+
+@dataclass(frozen=True)
+class HeardRecording:
+    """A model's probabilities for each clip of a recording, and the coughs in it, (start_s, end_s) in order of time."""
+
+    windows: list[WindowProbabilities]
+    coughs: list[tuple[float, float]]
+    duration_s: float
+
+
+def hear(interpreter: Interpreter, recording: "ComposedRecording") -> HeardRecording:
+    """Run a model over a composed recording as a screening with `DEFAULT_SCREENING` does."""
+    hop_s, waveform = DEFAULT_SCREENING["hop_s"], recording.waveform
+    clips = listen([waveform], SAMPLE_RATE_HZ, interpreter, hop_s, ACTIVITY_FRAME_STEP_S)
+    return HeardRecording([clip.window for clip in clips], recording.coughs, len(waveform) / SAMPLE_RATE_HZ)
+
+
+def score_coughs(heard: Iterable[HeardRecording], **chosen: Any) -> EventScore:
+    """Score the coughs that a screening counts in all recordings together.
+
+    `chosen` are fields of `ScreeningSettings` that take the place of `DEFAULT_SCREENING`'s.
+    """
+    settings = ScreeningSettings(**{**DEFAULT_SCREENING, **chosen}, activity_frame_step_s=ACTIVITY_FRAME_STEP_S)
+    total = EventScore(0, 0, 0, 0.0)
+    for recording in heard:
+        finder = EventFinder(EVENT_LABELS, settings)
+        for window in recording.windows:
+            finder.push(window)
+        events = finder.finish(recording.duration_s)
+        spans = [(event.start_s, event.end_s) for event in events if event.label == COUGH]
+        total = total + score_events(recording.coughs, spans, recording.duration_s)
+    return total

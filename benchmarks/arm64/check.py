@@ -4,11 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm64.comparison import (
-    agreement_entries,
-    beyond_limits,
-    compare_processors,
-)
+from benchmarks.arm64.comparison import agreement_entries, beyond_limits, compare_processors
 from benchmarks.arm64.debian import WHEELS, Arm64Root, EmulationError, prepare
 from benchmarks.arm64.jobs import N_CLIPS, Counts, Job, audio_s, plan
 from benchmarks.results.device import describe_device
@@ -19,7 +15,7 @@ from core.bundle import Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file
 from distill.checkpoints import source_commit
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 # Each emulated processor, with what it has of benchmarks.results.device.TELLING_FLAGS: only the A76 has 8-bit dot
 # products.
@@ -76,7 +72,6 @@ def run_everywhere(bundle: Bundle, job: Job, root: Arm64Root, run: Run) -> Resul
         "beyond_limits": beyond,
         "reference": {**describe_device(), "runtime": litert_runtime()},
         "guest": list(WHEELS),
-        "preparation": root.report(),
     }
     return run.result(rows, facts=facts)
 

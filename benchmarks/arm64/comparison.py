@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.arm64.jobs import FLOAT, INT8, Counts, Results
 from core.bundle import Bundle
 from core.errors import DataError
-from core.pooling import probabilities
+from core.probes import sigmoid
 from quantize.tflite_parts import FRONT_END, INTEGER_BODY, TO_CODES
 
 # Sums in float32 are added up in another order on another processor, so a value on the edge of two 8-bit codes may
@@ -97,8 +97,8 @@ def count_flips(bundle: Bundle, reference: Outputs, other: Outputs) -> dict[str,
     """Decisions by the bundle's thresholds that differ: events, one per label and clip, and frames of activity."""
     thresholds = np.array([bundle.screening.event_thresholds[label] for label in bundle.event_labels])
     on = bundle.screening.cough_on_probability
-    events = [probabilities(outputs["event_logits"]) >= thresholds for outputs in (reference, other)]
-    frames = [probabilities(outputs["activity_logits"]) >= on for outputs in (reference, other)]
+    events = [sigmoid(outputs["event_logits"]) >= thresholds for outputs in (reference, other)]
+    frames = [sigmoid(outputs["activity_logits"]) >= on for outputs in (reference, other)]
     return {
         "n_event_decisions": int(events[0].size),
         "event_flips": int((events[0] != events[1]).sum()),

@@ -14,7 +14,7 @@ from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
 from core.clips import CLIP_S
 from core.errors import SettingsError
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 GPU, NNAPI = "gpu", "nnapi"
 DELEGATES = (XNNPACK, BUILTIN, GPU, NNAPI)

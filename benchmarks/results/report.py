@@ -18,7 +18,7 @@ from benchmarks.results.tables import (
 )
 from core.errors import OutputError
 from core.files import check_writable, write_atomically
-from quantize.page_environment import page_environment
+from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"

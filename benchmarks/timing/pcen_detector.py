@@ -22,7 +22,7 @@ from distill.models.hear_front_end import (
     smoothing_matrix,
 )
 from distill.models.phone_front_end import dft_weights, hann_window, mel_weights
-from quantize.quiet import quiet
+from quantize.conversion import quiet
 from quantize.recipe import OperatorConfig, QuantizerEntry, TensorConfig
 
 N_MELS = 48

@@ -17,10 +17,10 @@ from benchmarks.timing.models import load_plain
 from benchmarks.timing.runtime import Opened, invocation, model_costs, open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
+from core.demonstration import synthesized_clips
 from core.errors import InterpreterError
 from core.interpreter import one_line
-from quantize.operators import list_operators, read_model
-from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import list_operators, read_model
 
 YAMNET_SAMPLES = 15_600
 N_CALIBRATION_CLIPS = 8

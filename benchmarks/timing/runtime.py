@@ -12,8 +12,7 @@ from ai_edge_litert.interpreter import OpResolverType
 from benchmarks.results.names import BUILTIN, XNNPACK
 from core.errors import InterpreterError
 from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
-from quantize.operators import count_partitions, list_operators
-from quantize.tflite_graph import Operator, read_operators
+from quantize.tflite_graph import Operator, count_partitions, list_operators, read_operators
 
 DELEGATES = {
     XNNPACK: OpResolverType.AUTO,

@@ -15,7 +15,7 @@ from core.resample import Resampler
 from core.screener import Screener
 from core.stopwatch import STAGES
 from core.wav import write_wav
-from quantize.operators import list_operators, read_model
+from quantize.tflite_graph import list_operators, read_model
 
 RECORDING_S = 10.0
 RECORDING_RATE_HZ = 44_100

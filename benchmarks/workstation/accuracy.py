@@ -16,6 +16,7 @@ from benchmarks.timing.runtime import model_costs
 from core.audio import read_waveform
 from core.bundle import COUGH, Bundle, load_bundle
 from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
@@ -24,8 +25,7 @@ from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import UNSCORED_RULE, ScoredRecording, measure_label, pack_rows, screen_rows
 from distill.evaluation.metrics import auroc_difference_with_interval
-from quantize.operators import read_model
-from quantize.synthesized_clips import synthesized_clips
+from quantize.tflite_graph import read_model
 
 ACCURACY = Kind(
     "accuracy",

@@ -11,13 +11,18 @@ import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
-from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, DEMONSTRATION_S, synthesize_demonstration
+from core.demonstration import (
+    COUGH_LENGTH_S,
+    COUGH_TIMES_S,
+    DEMONSTRATION_S,
+    synthesize_demonstration,
+    synthesized_clips,
+)
 from core.errors import OutputError
 from distill.corpus.manifests import build_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording
 from distill.evaluation.event_scoring import Span
-from quantize.synthesized_clips import synthesized_clips
 
 CHUNK_S = 10.0
 CHUNK_SAMPLES = round(CHUNK_S * SAMPLE_RATE_HZ)

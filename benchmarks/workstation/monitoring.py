@@ -40,7 +40,7 @@ from core.monitoring.monitor import MonitorSettings
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import compose_recordings
 from distill.evaluation.event_scoring import EventScore, Span, score_events
-from quantize.operators import read_model
+from quantize.tflite_graph import read_model
 
 GATED, UNGATED = "monitor, gate on", "monitor, gate off"
 YAMNET_STAGE = f"a frame every {YAMNET_HOP_S:g} s"

@@ -17,11 +17,10 @@ from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import Contender, check_runs, time_interleaved
 from benchmarks.timing.models import ChosenModel, load_plain
 from core.clips import CLIP_S, CLIP_SAMPLES
+from core.demonstration import synthesized_clips
 from core.errors import InterpreterError
 from core.interpreter import one_line
-from quantize.operators import FILE_IDENTIFIER
-from quantize.synthesized_clips import synthesized_clips
-from quantize.tflite_graph import Operator, read_operators
+from quantize.tflite_graph import FILE_IDENTIFIER, Operator, read_operators
 from quantize.tflite_parts import cut
 
 PART_METRICS = {FRONT_END: "front_end_us", BODY: "body_us", HEADS: "heads_us"}

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE
-from distill.checkpoints import load_checkpoint
+from distill.checkpoints import Checkpoint, load_checkpoint
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.models.phone_front_end import N_FRAMES, N_MELS, PhoneFrontEnd
 from distill.settings import Settings
@@ -125,21 +125,23 @@ class Student(nn.Module):
         return self.body(self.front_end(waveform))
 
 
-def load_student(checkpoint: Path) -> Student:
-    """Build the student that a distillation checkpoint holds, in evaluation mode; otherwise `DataError`."""
-    loaded = load_checkpoint(checkpoint)
+def load_student(path: Path) -> Student:
+    """Read the student that a distillation checkpoint holds; see `build_student`."""
+    return build_student(load_checkpoint(path), path)
+
+
+def build_student(checkpoint: Checkpoint, path: Path) -> Student:
+    """Build the student of a checkpoint that was read from `path`, in evaluation mode; otherwise `DataError`."""
     try:
-        student = Student(StudentSettings(**loaded.settings["student"]))
+        student = Student(StudentSettings(**checkpoint.settings["student"]))
         state = {
             name.removeprefix("student."): value
-            for name, value in loaded.model_state.items()
+            for name, value in checkpoint.model_state.items()
             if name.startswith("student.")
         }
         student.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{checkpoint} does not hold a student of this architecture: {str(error).splitlines()[0]}"
-        ) from error
+        raise DataError(f"{path} does not hold a student of this architecture: {str(error).splitlines()[0]}") from error
     if not all(torch.isfinite(value).all() for value in state.values()):
-        raise DataError(f"{checkpoint} holds weights that are not finite")
+        raise DataError(f"{path} holds weights that are not finite")
     return student.eval()

@@ -1,4 +1,4 @@
-"""The only place that draws pretraining clips from a corpus of shards, in the order of its epochs."""
+"""Draws pretraining clips from a corpus of shards, in the order of its epochs."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ _TRAINING_ROLES = ("train",)
 class ShardSampler(ClipMaker):
     """Batches of 2-s clips of a corpus of shards: one clip of each recording in an epoch, epoch after epoch.
 
-    A clip is a function of the seed, step and position, as with `ClipSampler`, but each process has its own stretch of
-    an epoch: another number of processes gives other clips. Batches may be made in several threads; they are read once
-    where steps come roughly in order, and found again where not.
+    A clip is a function of the seed, step and position, as with `ClipSampler`. But each process has its own stretch of
+    an epoch, so another number of processes gives other clips. Batches may be made in several threads; they are read
+    once where steps come roughly in order, and found again where not.
 
     Parameters
     ----------
-    folder : written by ``python -m distill.corpus.shard_writer write``, of training recordings only
+    folder : written by ``tussis-corpus shards write``, of training recordings only
     settings : as for `ClipSampler`; ``pack_exponent`` says nothing here, for every recording comes once in an epoch
     batch_size : of this process's share
     process, n_processes : which of how many this is
@@ -60,7 +60,7 @@ class ShardSampler(ClipMaker):
             roles = ", ".join(self._corpus.index.roles)
             raise DataError(
                 f"{folder / INDEX_FILE} says that the corpus holds the roles {roles}; expected train alone, or others "
-                "would be trained on: write it with python -m distill.corpus.shard_writer write --role train."
+                "would be trained on: write it with tussis-corpus shards write --role train."
             )
         positions = slice(process * batch_size, (process + 1) * batch_size)
         super().__init__(settings, rooms_of(store) if store else [], seed, positions)

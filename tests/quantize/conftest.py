@@ -14,16 +14,17 @@ from torch import nn
 from typer.testing import CliRunner
 
 from core.audio import write_wav
-from core.demonstration import synthesize_demonstration
+from core.demonstration import synthesize_demonstration, synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.models.student import Student, StudentSettings
-from quantize import export, quantize_model, thresholds
+from quantize import export, quantize_command, quantize_model, thresholds
 from quantize.bundle import app as bundle_app
 from quantize.calibration_set import CalibrationId, write_ids
+from quantize.conversion import FLOAT_FILE
+from quantize.quantize_model import Quantized
 from quantize.recipe import RECIPES
-from quantize.synthesized_clips import synthesized_clips
 
 SMALL = StudentSettings(channels=(8, 8, 8, 16, 16), expanded_channels=(16, 16, 16, 24, 24), pooled_channels=32)
 PACK = [{"name": "synthetic", "recordings": 16, "hours": 0.01, "licences": ["CC BY-NC 3.0"]}]
@@ -42,8 +43,9 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """Paths of what the commands made of the world."""
+    """Paths of what the commands made of the world, and what tussis-quantize wrote from."""
 
+    quantized: Quantized
     export: Path
     int8: Path
     agreement: Path
@@ -106,8 +108,8 @@ def _recording(label: str, number: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def rows() -> list[ManifestRow]:
     """Eight coughs and eight of noise in validation, and training recordings of three strata."""
-    labels = {"validation": ("cough", "noise"), "train": ("cough", "noise", "")}
-    return [manifest_row(n, label, role) for role, its in labels.items() for label in its for n in range(8)]
+    labels = [("validation", "cough"), ("validation", "noise"), ("train", "cough"), ("train", "noise"), ("train", "")]
+    return [manifest_row(n, label, role) for role, label in labels for n in range(8)]
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +127,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, rows: list[ManifestRow]) -> 
     for name in recipe["limits"]:  # a random student is no trained one; the limits have tests of their own
         recipe["limits"][name] = 10**9 if name == "max_model_bytes" else 1 if name.startswith("max_") else 0
     recipe["fallback"] |= {"max_layers": 0}
+    recipe["n_error_clips"] = 8
     (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     checkpoint = save_student(random_student(), folder / "final.pt")
     return World(folder / "data", folder / "store", folder / "ids.csv", checkpoint, folder / "recipe.json")
@@ -136,23 +139,35 @@ def float_model(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export")
     result = run_command(export.app, world.checkpoint, "--out", out)
     assert result.exit_code == 0, result.stderr
-    return out / export.FLOAT_FILE
+    return out / FLOAT_FILE
 
 
 def run_quantize(world: World, float_model: Path, out: Path, **changes: object) -> Result:
     """Run tussis-quantize on the world, some of its options changed."""
     options = {"checkpoint": world.checkpoint, "data": world.data, "store": world.store, "out": out}
     options |= {"recipe": world.recipe, "calibration-ids": world.calibration_ids, **changes}
-    return run_command(
-        quantize_model.app, float_model, *(part for key, its in options.items() for part in (f"--{key}", its))
-    )
+    return run_command(quantize_command.app, float_model, *as_arguments(options))
+
+
+def as_arguments(options: dict[str, object]) -> list[object]:
+    """The options as a command line has them."""
+    return [part for key, value in options.items() for part in (f"--{key}", value)]
 
 
 @pytest.fixture(scope="session")
 def made(world: World, float_model: Path, tmp_path_factory: pytest.TempPathFactory, probe_file: bytes) -> Made:
     """What the commands make: float and int8 model, reports, thresholds, and a folder with one probe."""
     out = tmp_path_factory.mktemp("made")
-    result = run_quantize(world, float_model, out / "int8.tflite")
+    quantized: list[Quantized] = []
+
+    def kept(settings: quantize_model.QuantizeSettings) -> Quantized:
+        quantized.append(quantize(settings))
+        return quantized[-1]
+
+    quantize = quantize_model.quantize_model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantize_model, "quantize_model", kept)
+        result = run_quantize(world, float_model, out / "int8.tflite", reference=world.checkpoint)
     assert result.exit_code == 0, result.stderr
     arguments = ("--model", out / "int8.tflite", "--store", world.store, "--out", out / "thresholds.json")
     result = run_command(thresholds.app, *arguments, "--n-composed", 6)
@@ -160,7 +175,12 @@ def made(world: World, float_model: Path, tmp_path_factory: pytest.TempPathFacto
     (out / "probes").mkdir()
     (out / "probes" / "tb.json").write_bytes(probe_file)
     return Made(
-        float_model.parent, out / "int8.tflite", out / "agreement.json", out / "thresholds.json", out / "probes"
+        quantized[0],
+        float_model.parent,
+        out / "int8.tflite",
+        out / "agreement.json",
+        out / "thresholds.json",
+        out / "probes",
     )
 
 
@@ -180,11 +200,10 @@ def probe_file() -> bytes:
 
 def run_build(world: World, made: Made, out: Path, **changes: object) -> Result:
     """Run tussis-bundle build on what was made, some of its options changed."""
-    options = {"float": made.export / export.FLOAT_FILE, "int8": made.int8, "checkpoint": world.checkpoint}
+    options = {"float": made.export / FLOAT_FILE, "int8": made.int8, "checkpoint": world.checkpoint}
     options |= {"probes": made.probes, "agreement": made.agreement, "export": made.export / export.REPORT_FILE}
     options |= {"thresholds": made.thresholds, "out": out, **changes}
-    arguments = (part for key, its in options.items() for part in (f"--{key}", its))
-    return run_command(bundle_app, "build", *arguments)
+    return run_command(bundle_app, "build", *as_arguments(options))
 
 
 @pytest.fixture(scope="session")

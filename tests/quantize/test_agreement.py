@@ -1,12 +1,17 @@
 import copy
+import json
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from core.errors import DataError
 from distill.corpus.labels import EVENT_LABELS
-from quantize.agreement import beyond_limits, compare, compare_with_reference, judge
+from quantize.agreement import Agreement, CalibrationFacts, ComposedComparison, compare, compare_with_reference
+from quantize.fallback import FallbackReport
+from quantize.layer_errors import Effect
 from quantize.recipe import Limits
+from quantize.tflite_graph import DelegateShare, ModelFacts
 from quantize.validation import ValidationClips
 
 LIMITS = Limits(
@@ -44,35 +49,42 @@ def outputs() -> dict[str, np.ndarray]:
     }
 
 
-def agreement_of(float_model, int8_model, validation) -> dict:
-    agreement = compare(float_model, float_model, int8_model, validation)
-    agreement["composed"] = {"frame_f1": {"loss": 0.0}, "event_f1": {"loss": -0.01}}
-    return agreement | {"int8_model": {"bytes": 1000, "n_partitions": 1, "delegated": {"macs": 1.0}}}
-
-
-def past(agreement) -> list[str]:
-    return beyond_limits(judge(agreement, LIMITS))
+def agreement_of(float_model, int8_model, validation) -> Agreement:
+    facts = ModelFacts(1000, "", [], 1, DelegateShare(1.0, 1.0))
+    return Agreement(
+        **vars(compare(float_model, float_model, int8_model, validation)),
+        composed=ComposedComparison(1, 1, {"loss": 0.0}, {"loss": -0.01}),
+        reference=None,
+        layers=[],
+        fallback=FallbackReport([], Effect(1.0, 0.0), []),
+        checkpoint_sha256="",
+        float_model=facts,
+        int8_model=facts,
+        recipe={"limits": LIMITS.model_dump()},
+        calibration=CalibrationFacts(1, "", []),
+        tools={},
+    )
 
 
 def test_equal_outputs_agree_fully_and_are_within_the_limits(outputs, validation):
     agreement = agreement_of(outputs, outputs, validation)
-    assert agreement["embedding_cosine"] == pytest.approx({"min": 1, "p1": 1, "median": 1})
-    assert agreement["events"]["cough"]["auroc"]["int8"] == 1.0
-    assert agreement["events"]["cough"]["auroc"]["n_positive"] == 10
-    assert agreement["events"]["snore"]["auroc"] is None
-    assert agreement["activity"]["decision_flips"] == 0
-    assert past(agreement) == []
+    assert astuple(agreement.embedding_cosine) == pytest.approx((1, 1, 1))
+    assert agreement.events["cough"].auroc["int8"] == 1.0
+    assert agreement.events["cough"].auroc["n_positive"] == 10
+    assert agreement.events["snore"].auroc is None
+    assert agreement.activity.decision_flips == 0
+    assert agreement.beyond_limits == []
 
 
 def test_a_recording_counts_by_its_best_clip_and_a_decision_by_its_clip(outputs, validation):
     int8 = copy.deepcopy(outputs)
     int8["event_logits"][0, 0] = -1.5
     agreement = agreement_of(outputs, int8, validation)
-    cough = agreement["events"]["cough"]
-    assert cough["decision_flips"] == pytest.approx(1 / 40)
-    assert cough["auroc"]["float"] == 1.0
-    assert cough["auroc"]["int8"] == pytest.approx(0.9)
-    assert past(agreement) == [
+    cough = agreement.events["cough"]
+    assert cough.decision_flips == pytest.approx(1 / 40)
+    assert cough.auroc["float"] == 1.0
+    assert cough.auroc["int8"] == pytest.approx(0.9)
+    assert agreement.beyond_limits == [
         "the difference of cough AUROC is 0.1 (at most 0.002)",
         "the share of flipped cough decisions is 0.025 (at most 0.02)",
     ]
@@ -81,48 +93,82 @@ def test_a_recording_counts_by_its_best_clip_and_a_decision_by_its_clip(outputs,
 def test_the_cosine_ignores_length_and_sees_direction(outputs, validation):
     longer = copy.deepcopy(outputs)
     longer["embedding"] *= 3
-    assert agreement_of(outputs, longer, validation)["embedding_cosine"]["min"] == pytest.approx(1)
+    assert agreement_of(outputs, longer, validation).embedding_cosine.min == pytest.approx(1)
     turned = copy.deepcopy(outputs)
     turned["embedding"][0] *= -1
     agreement = agreement_of(outputs, turned, validation)
-    assert agreement["embedding_cosine"]["min"] == pytest.approx(-1)
-    assert past(agreement)[0].startswith("the 1st percentile of the embedding cosine")
+    assert agreement.embedding_cosine.min == pytest.approx(-1)
+    assert agreement.beyond_limits[0].startswith("the 1st percentile of the embedding cosine")
+
+
+def with_part(agreement: Agreement, part: str, **changes: object) -> Agreement:
+    return replace(agreement, **{part: replace(getattr(agreement, part), **changes)})
+
+
+def with_laughs_that_flip(agreement: Agreement) -> Agreement:
+    laugh = replace(agreement.events["laugh"], decision_flips=0.05)
+    return replace(agreement, events={**agreement.events, "laugh": laugh})
 
 
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda a: a["embedding_cosine"].update(median=0.99), "median embedding cosine is 0.99 (at least 0.995)"),
-        (lambda a: a["embedding_cosine"].update(p1=float("nan")), "1st percentile of the embedding cosine is nan"),
-        (lambda a: a["events"]["laugh"].update(decision_flips=0.05), "flipped laugh decisions is 0.05"),
-        (lambda a: a["activity"].update(decision_flips=0.03), "flipped activity frames is 0.03"),
-        (lambda a: a["int8_model"].update(bytes=1001), "size in bytes is 1001 (at most 1000)"),
-        (lambda a: a["int8_model"].update(n_partitions=2), "number of XNNPACK partitions is 2 (at most 1)"),
         (
-            lambda a: a["int8_model"].update(delegated={"macs": 0.9}),
+            lambda a: with_part(a, "embedding_cosine", median=0.99),
+            "median embedding cosine is 0.99 (at least 0.995)",
+        ),
+        (
+            lambda a: with_part(a, "embedding_cosine", p1=float("nan")),
+            "1st percentile of the embedding cosine is nan",
+        ),
+        (with_laughs_that_flip, "flipped laugh decisions is 0.05"),
+        (lambda a: with_part(a, "activity", decision_flips=0.03), "flipped activity frames is 0.03"),
+        (lambda a: with_part(a, "int8_model", bytes=1001), "size in bytes is 1001 (at most 1000)"),
+        (lambda a: with_part(a, "int8_model", n_partitions=2), "number of XNNPACK partitions is 2 (at most 1)"),
+        (
+            lambda a: with_part(a, "int8_model", delegated=DelegateShare(1.0, 0.9)),
             "multiply-adds that XNNPACK runs is 0.9 (at least 1)",
         ),
-        (lambda a: a["composed"]["frame_f1"].update(loss=0.02), "loss of activity frame F1 is 0.02 (at most 0.01)"),
-        (lambda a: a["composed"]["event_f1"].update(loss=0.03), "loss of cough event F1 is 0.03 (at most 0.02)"),
+        (
+            lambda a: with_part(a, "composed", frame_f1={"loss": 0.02}),
+            "loss of activity frame F1 is 0.02 (at most 0.01)",
+        ),
+        (lambda a: with_part(a, "composed", event_f1={"loss": 0.03}), "loss of cough event F1 is 0.03 (at most 0.02)"),
     ],
 )
 def test_each_limit_is_kept(outputs, validation, edit, words):
-    agreement = agreement_of(outputs, outputs, validation)
-    edit(agreement)
-    (sentence,) = past(agreement)
+    agreement = edit(agreement_of(outputs, outputs, validation))
+    (sentence,) = agreement.beyond_limits
     assert words in sentence
+    (past,) = [row for row in agreement.to_json()["judged"] if not row["is_kept"]]
+    assert past["what"] in sentence and ("at_least" in past) != ("at_most" in past)
+
+
+def test_a_report_is_read_as_it_was_written(made):
+    report = json.loads(made.agreement.read_text(encoding="utf-8"))
+    agreement = Agreement.from_json(report, "agreement.json")
+    assert json.loads(json.dumps(agreement.to_json())) == report
+    assert agreement.composed == made.quantized.agreement.composed
+
+
+def test_a_report_that_lacks_a_part_is_refused_by_name(made):
+    report = json.loads(made.agreement.read_text(encoding="utf-8"))
+    del report["int8_model"]["bytes"]
+    with pytest.raises(DataError, match=r"old.json is not a whole agreement report: see int8_model.bytes"):
+        Agreement.from_json(report, "old.json")
 
 
 def test_the_student_before_tuning_is_compared_by_itself(outputs, validation):
     int8 = copy.deepcopy(outputs)
     int8["embedding"][3] *= -1
     int8["event_logits"][:, 0] *= -1
-    found = compare_with_reference(outputs, int8, validation)
-    assert found["embedding_cosine"]["min"] == pytest.approx(-1)
-    assert found["embedding_cosine"]["median"] == pytest.approx(1)
-    assert (found["cough"]["auroc"]["reference"], found["cough"]["decision_flips"]) == (1.0, 1.0)
-    assert found["cough"]["auroc"]["difference"] >= 0.5
-    assert found["activity"]["decision_flips"] == 0
+    reference = compare_with_reference(outputs, int8, validation, "0123")
+    assert reference.embedding_cosine.min == pytest.approx(-1)
+    assert reference.embedding_cosine.median == pytest.approx(1)
+    assert (reference.cough.auroc["reference"], reference.cough.decision_flips) == (1.0, 1.0)
+    assert reference.cough.auroc["difference"] >= 0.5
+    assert reference.activity.decision_flips == 0
+    assert reference.checkpoint_sha256 == "0123"
 
 
 def test_models_are_not_compared_without_coughs(outputs, validation):

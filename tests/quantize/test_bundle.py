@@ -12,7 +12,7 @@ from core.files import sha256_of_file
 from core.screener import Screener
 from distill.checkpoints import Checkpoint
 from quantize.bundle import app as bundle_app
-from quantize.bundle_fields import UNKNOWN_TIME, created_utc
+from quantize.bundle_parts import UNKNOWN_TIME, created_utc
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +43,10 @@ def test_a_built_bundle_screens_a_recording(bundle, tmp_path):
 
 
 def test_a_bundle_holds_the_int8_model_the_probes_and_the_card(bundle, made, probe_file):
-    found = contents(bundle)
-    assert set(found) == {"bundle.json", "model.tflite", "model_card.md", "probes/tb.json"}
-    assert found["model.tflite"] == made.int8.read_bytes()
-    assert found["probes/tb.json"] == probe_file
+    files = contents(bundle)
+    assert set(files) == {"bundle.json", "model.tflite", "model_card.md", "probes/tb.json"}
+    assert files["model.tflite"] == made.int8.read_bytes()
+    assert files["probes/tb.json"] == probe_file
 
 
 def test_the_same_parts_give_the_same_bytes_and_replace_what_was_there(bundle, world, made, build, tmp_path):
@@ -93,10 +93,12 @@ def test_show_prints_the_origin(bundle, run):
 
 
 def test_an_int8_model_that_was_refused_is_not_packaged(world, made, build, tmp_path):
-    refused = edited(made.agreement, tmp_path / "agreement.json", beyond_limits=["the size in bytes is 9"])
+    recipe = json.loads(made.agreement.read_text(encoding="utf-8"))["recipe"]
+    strict = recipe | {"limits": recipe["limits"] | {"max_model_bytes": 9}}
+    refused = edited(made.agreement, tmp_path / "agreement.json", recipe=strict)
     result = build(world, replace(made, agreement=refused), tmp_path / "bundle")
     assert result.exit_code == 2
-    assert "says that the int8 model drifted: ['the size in bytes is 9']" in result.stderr
+    assert "says that the int8 model drifted: ['the size in bytes is" in result.stderr
     assert not (tmp_path / "bundle").exists()
 
 
@@ -149,7 +151,7 @@ def test_the_time_comes_from_source_date_epoch_then_the_checkpoint_then_its_comm
 def test_without_thresholds_and_evaluation_the_card_says_so(world, made, bundle, build, tmp_path, run):
     options = {"float": made.export / "student_float.tflite", "int8": made.int8, "checkpoint": world.checkpoint}
     options |= {"probes": made.probes, "agreement": made.agreement, "export": made.export / "export.json"}
-    arguments = [part for key, its in options.items() for part in (f"--{key}", its)]
+    arguments = [part for key, path in options.items() for part in (f"--{key}", path)]
     result = run(bundle_app, "build", *arguments, "--out", tmp_path / "bundle")
     assert result.exit_code == 0, result.stderr
     card = (tmp_path / "bundle" / "model_card.md").read_text(encoding="utf-8")

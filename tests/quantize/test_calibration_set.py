@@ -30,9 +30,9 @@ def write_list(path: Path, *ids: CalibrationId) -> Path:
 def test_only_training_recordings_are_chosen_evenly_over_the_labels_and_the_unlabelled(rows, world):
     chosen = choose_calibration_ids(rows, world.data, n_clips=12)
     roles = {row.path: row.role for row in rows}
-    assert {roles[its.path] for its in chosen} == {"train"}
-    assert Counter(its.label for its in chosen) == {"cough": 4, "noise": 4, "unlabelled": 4}
-    assert len({its.path for its in chosen}) == 12
+    assert {roles[clip_id.path] for clip_id in chosen} == {"train"}
+    assert Counter(clip_id.label for clip_id in chosen) == {"cough": 4, "noise": 4, "unlabelled": 4}
+    assert len({clip_id.path for clip_id in chosen}) == 12
     assert chosen == choose_calibration_ids(rows, world.data, n_clips=12)
     assert chosen != choose_calibration_ids(rows, world.data, n_clips=12, seed=1)
 
@@ -46,7 +46,7 @@ def test_a_subject_with_many_recordings_comes_once_before_any_comes_twice(row_of
         write_wav(tmp_path / row.path, sound)
     subjects = {row.path: row.subject_id for row in rows}
     chosen = choose_calibration_ids(rows, tmp_path, n_clips=5)
-    assert Counter(subjects[its.path] for its in chosen).most_common(1)[0][1] == 1
+    assert Counter(subjects[clip_id.path] for clip_id in chosen).most_common(1)[0][1] == 1
 
 
 def test_more_clips_than_there_are_is_refused(rows, world):
@@ -118,7 +118,7 @@ def test_a_clip_beyond_the_end_of_its_recording_is_refused(tmp_path):
 def test_the_committed_list_names_256_clips_and_none_of_the_test_pack():
     ids = read_ids(CALIBRATION_IDS)
     assert len(ids) == 256 == len(set(ids))
-    assert not any(its.path.startswith("esc50_part/") for its in ids)
+    assert not any(clip_id.path.startswith("esc50_part/") for clip_id in ids)
     with CALIBRATION_IDS.open(newline="", encoding="utf-8") as file:
         assert {"cough", "speech", "noise", "unlabelled"} <= {row["label"] for row in csv.DictReader(file)}
 
@@ -127,4 +127,4 @@ def test_the_committed_list_holds_training_recordings_only():
     if not DATA.is_dir():
         pytest.skip("the packs in ../shared/data are not here")
     roles = {row.path: row.role for row in build_manifest(DATA)}
-    assert {roles[its.path] for its in read_ids(CALIBRATION_IDS)} == {"train"}
+    assert {roles[clip_id.path] for clip_id in read_ids(CALIBRATION_IDS)} == {"train"}

@@ -2,21 +2,16 @@ import json
 
 import numpy as np
 import onnx
-import pytest
 import torch
 
-from core.errors import DataError
+from core.demonstration import synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.models.student import Student, StudentSettings, load_student
-from quantize import export
-from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
-from quantize.synthesized_clips import synthesized_clips
+from quantize import conversion, export
+from quantize.conversion import FLOAT_FILE, ONNX_FILE
+from quantize.outputs import onnx_outputs, tflite_outputs, torch_outputs
 
 OUTPUT_SIZES = {"embedding": 512, "event_logits": 8, "activity_logits": 50}
-
-
-def outputs(value: float) -> dict[str, np.ndarray]:
-    return {name: np.full((3, size), value, dtype=np.float32) for name, size in OUTPUT_SIZES.items()}
 
 
 def test_torch_tflite_and_onnx_agree_on_clips_that_the_export_never_saw(world, float_model):
@@ -24,14 +19,14 @@ def test_torch_tflite_and_onnx_agree_on_clips_that_the_export_never_saw(world, f
     expected = torch_outputs(load_student(world.checkpoint), clips)
     assert {name: array.shape for name, array in expected.items()} == {n: (9, s) for n, s in OUTPUT_SIZES.items()}
     assert expected["event_logits"].std(axis=0).min() > 1e-3
-    for found in (tflite_outputs(float_model, clips), onnx_outputs(float_model.with_name(export.ONNX_FILE), clips)):
+    for exported in (tflite_outputs(float_model, clips), onnx_outputs(float_model.with_name(ONNX_FILE), clips)):
         for name, values in expected.items():
-            np.testing.assert_allclose(found[name], values, atol=1e-4 * np.abs(values).max())
+            np.testing.assert_allclose(exported[name], values, atol=1e-4 * np.abs(values).max())
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(world, float_model, run, tmp_path):
     assert run(export.app, world.checkpoint, "--out", tmp_path).exit_code == 0
-    for name in (export.FLOAT_FILE, export.ONNX_FILE, export.REPORT_FILE):
+    for name in (FLOAT_FILE, ONNX_FILE, export.REPORT_FILE):
         assert (tmp_path / name).read_bytes() == float_model.with_name(name).read_bytes()
 
 
@@ -51,7 +46,7 @@ def test_the_report_names_checkpoint_files_and_differences(world, float_model):
 
 
 def test_the_onnx_file_is_valid_and_has_the_names_of_the_signature(float_model):
-    model = onnx.load(str(float_model.with_name(export.ONNX_FILE)))
+    model = onnx.load(str(float_model.with_name(ONNX_FILE)))
     onnx.checker.check_model(model)
     assert [value.name for value in model.graph.input] == ["waveform"]
     assert [value.name for value in model.graph.output] == list(OUTPUT_SIZES)
@@ -85,24 +80,12 @@ def test_a_file_that_says_something_else_than_the_checkpoint_is_not_left_behind(
         out.write_bytes(float_model.read_bytes())
         return out
 
-    monkeypatch.setattr(export, "export_float_tflite", write_another)
+    monkeypatch.setattr(conversion, "export_float_tflite", write_another)
     checkpoint = checkpoint_of(student(seed=5), tmp_path / "final.pt")
     result = run(export.app, checkpoint, "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert f"{export.FLOAT_FILE} does not say what the checkpoint says" in result.stderr
+    assert f"{FLOAT_FILE} does not say what the checkpoint says" in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_parity_is_relative_to_the_largest_value():
-    report = check_parity(outputs(100.0), outputs(100.05), "model")
-    assert report["embedding"] == pytest.approx({"max_abs": 0.05, "max_relative": 0.0005}, rel=1e-3)
-    with pytest.raises(DataError, match=r"embedding differs by 0\.002"):
-        check_parity(outputs(100.0), outputs(100.2), "model")
-
-
-def test_parity_refuses_what_is_not_a_number():
-    with pytest.raises(DataError, match="nan"):
-        check_parity(outputs(1.0), outputs(np.nan), "model")
 
 
 def test_synthesized_clips_are_repeatable_bounded_and_begin_with_silence():

@@ -11,6 +11,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
+from core.demonstration import synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.distillation.teachers import load_mae_encoder, load_teacher
 from distill.models.encoder import SIZES, Encoder, EncoderSettings
@@ -19,15 +20,16 @@ from distill.models.hear_front_end import ConvertibleFrontEnd
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 from quantize import export, export_encoder
 from quantize.conversion import write_tflite
-from quantize.encoder_recipe import ENCODER_OPERATORS, Format, encoder_recipe
-from quantize.export_encoder import FILES
-from quantize.operators import PHONE_RUNTIME_OPERATORS, count_partitions, list_operators
-from quantize.synthesized_clips import synthesized_clips
+from quantize.export_encoder import ENCODER_OPERATORS, FILES
+from quantize.outputs import onnx_outputs
+from quantize.recipe import Format, read_encoder_recipe
+from quantize.signature import EMBED_OUTPUTS
+from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, count_partitions, list_operators
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
 HEAR = EncoderSettings(width=48, depth=2, heads=3, pooler_size=24)
 UNSEEN = synthesized_clips(9, seed=123)[1:]
-ALL_FORMATS = tuple(part for its in Format for part in ("--format", its))
+ALL_FORMATS = tuple(part for form in Format for part in ("--format", form))
 
 
 def random_encoder(settings: EncoderSettings) -> Encoder:
@@ -86,33 +88,33 @@ def test_float_tflite_and_onnx_give_the_teachers_embedding_of_clips_that_the_exp
     assert expected.shape == (8, 24) and expected.std(axis=0).min() > 1e-4
     for found in (
         embeddings(f"tflite:{exported / FILES[Format.FLOAT32]}"),
-        export_encoder.onnx_embeddings(exported / FILES[Format.ONNX], UNSEEN),
+        onnx_outputs(exported / FILES[Format.ONNX], UNSEEN, EMBED_OUTPUTS)["embedding"],
     ):
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("its", "lowest"), [(Format.INT8, 0.999), (Format.FLOAT16, 0.99999)])
-def test_weights_that_are_stored_smaller_hardly_turn_an_embedding(hear, exported, its, lowest):
-    found, expected = embeddings(f"tflite:{exported / FILES[its]}"), embeddings(f"hear:{hear}")
+@pytest.mark.parametrize(("form", "lowest"), [(Format.INT8, 0.999), (Format.FLOAT16, 0.99999)])
+def test_weights_that_are_stored_smaller_hardly_turn_an_embedding(hear, exported, form, lowest):
+    found, expected = embeddings(f"tflite:{exported / FILES[form]}"), embeddings(f"hear:{hear}")
     assert cosines(found, expected).min() > lowest
     assert not np.array_equal(found, embeddings(f"tflite:{exported / FILES[Format.FLOAT32]}"))
 
 
-@pytest.mark.parametrize("its", [Format.INT8, Format.FLOAT16, Format.FLOAT32])
-def test_a_tflite_file_has_one_signature_and_needs_no_operator_beyond_the_builtin_ones(exported, its):
-    content = (exported / FILES[its]).read_bytes()
+@pytest.mark.parametrize("form", [Format.INT8, Format.FLOAT16, Format.FLOAT32])
+def test_a_tflite_file_has_one_signature_and_needs_no_operator_beyond_the_builtin_ones(exported, form):
+    content = (exported / FILES[form]).read_bytes()
     (signature,) = (interpreter := Interpreter(model_content=content)).get_signature_list().items()
     assert signature == ("embed", {"inputs": ["waveform"], "outputs": ["embedding"]})
     runner = interpreter.get_signature_runner("embed")
     assert runner.get_input_details()["waveform"]["shape"].tolist() == [1, 32000]
     assert runner.get_output_details()["embedding"]["shape"].tolist() == [1, 24]
-    assert set(list_operators(content, its)) <= ENCODER_OPERATORS
+    assert set(list_operators(content, form)) <= ENCODER_OPERATORS
     assert count_partitions(content).is_whole
 
 
 def test_int8_weights_take_a_quarter_of_float32_and_float16_half(exported):
-    linear = 4 * sum(its.numel() for name, its in random_encoder(HEAR).named_parameters() if its.ndim == 2)
-    float32, float16, int8 = ((exported / FILES[its]).stat().st_size for its in ("float32", "float16", "int8"))
+    linear = 4 * sum(weight.numel() for weight in random_encoder(HEAR).parameters() if weight.ndim == 2)
+    float32, float16, int8 = ((exported / FILES[form]).stat().st_size for form in ("float32", "float16", "int8"))
     assert float32 - float16 == pytest.approx(linear / 2, rel=0.1)
     assert float32 - int8 == pytest.approx(linear * 3 / 4, rel=0.1)
 
@@ -120,11 +122,11 @@ def test_int8_weights_take_a_quarter_of_float32_and_float16_half(exported):
 def test_the_report_names_source_files_and_drift(hear, exported):
     report = json.loads((exported / export.REPORT_FILE).read_text(encoding="utf-8"))
     assert report["source"] == load_teacher(f"hear:{hear}").fingerprint.replace("hear:", "vit:")
-    assert report["encoder"] == HEAR.model_dump() | {"parameters": sum(its.numel() for its in weights_of(hear))}
+    assert report["encoder"] == HEAR.model_dump() | {"parameters": sum(weight.numel() for weight in weights_of(hear))}
     assert report["signature"]["outputs"] == {"embedding": 24}
-    for its in set(Format) - {Format.VIT}:
-        facts = report["files"][its]
-        assert facts["bytes"] == (exported / FILES[its]).stat().st_size
+    for form in set(Format) - {Format.VIT}:
+        facts = report["files"][form]
+        assert facts["bytes"] == (exported / FILES[form]).stat().st_size
         assert 0.999 < facts["parity"]["cosine_min"] <= 1.0001
         assert 0.98 < facts["parity"]["centred_cosine_min"] <= 1.0001
     assert report["files"]["float32"]["parity"]["max_relative"] < 1e-4
@@ -138,12 +140,12 @@ def test_int8_is_what_is_written_unless_asked_otherwise_and_the_same_weights_giv
     hear, exported, run, tmp_path
 ):
     assert run(export.app, hear, "--out", tmp_path).exit_code == 0
-    assert sorted(its.name for its in tmp_path.iterdir()) == [FILES[Format.INT8], export.REPORT_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FILES[Format.INT8], export.REPORT_FILE]
     assert (tmp_path / FILES[Format.INT8]).read_bytes() == (exported / FILES[Format.INT8]).read_bytes()
 
 
 def test_no_file_names_a_folder_of_this_machine(hear, exported):
-    for path in (its for its in exported.rglob("*") if its.is_file()):
+    for path in (path for path in exported.rglob("*") if path.is_file()):
         assert str(hear.parent).encode() not in path.read_bytes()
         assert b"site-packages" not in path.read_bytes()
 
@@ -151,8 +153,8 @@ def test_no_file_names_a_folder_of_this_machine(hear, exported):
 def test_the_onnx_file_is_valid_and_whole(exported):
     model = onnx.load(str(exported / FILES[Format.ONNX]), load_external_data=False)
     onnx.checker.check_model(model)
-    assert [its.name for its in (*model.graph.input, *model.graph.output)] == ["waveform", "embedding"]
-    assert not any(its.external_data for its in model.graph.initializer)
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["waveform", "embedding"]
+    assert not any(weights.external_data for weights in model.graph.initializer)
 
 
 def test_our_own_encoder_becomes_a_vit_folder_and_is_recognized_as_one_without_a_pooler(mae, run, tmp_path):
@@ -172,7 +174,7 @@ def test_our_own_encoder_is_exported_from_its_checkpoint(mae, run, tmp_path):
     assert result.exit_code == 0, result.stderr
     expected = embeddings(f"mae:{mae}")
     assert cosines(embeddings(f"tflite:{tmp_path / 'out' / FILES[Format.INT8]}"), expected).min() > 0.999
-    found = export_encoder.onnx_embeddings(tmp_path / "out" / FILES[Format.ONNX], UNSEEN)
+    found = onnx_outputs(tmp_path / "out" / FILES[Format.ONNX], UNSEEN, EMBED_OUTPUTS)["embedding"]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
@@ -215,15 +217,15 @@ def test_the_front_end_in_tflite_gives_the_images_of_hear(tmp_path):
 @pytest.fixture
 def as_exported(exported, monkeypatch) -> None:
     """Let the command take the files that it wrote before instead of converting anew."""
-    monkeypatch.setattr(export_encoder, "_write", lambda its, _, path: shutil.copy(exported / FILES[its], path))
+    monkeypatch.setattr(export_encoder, "_write", lambda form, _, path: shutil.copy(exported / FILES[form], path))
 
 
 @pytest.mark.usefixtures("as_exported")
 def test_an_encoder_that_turned_too_far_is_refused_and_nothing_is_left(hear, run, tmp_path, monkeypatch):
-    def no_turn_at_all(its: Format):
-        return encoder_recipe(its).model_copy(update={"min_embedding_cosine": 1.1})
+    def no_turn_at_all(form: Format):
+        return read_encoder_recipe(form).model_copy(update={"min_embedding_cosine": 1.1})
 
-    monkeypatch.setattr(export_encoder, "encoder_recipe", no_turn_at_all)
+    monkeypatch.setattr(export_encoder, "read_encoder_recipe", no_turn_at_all)
     result = run(export.app, hear, "--out", tmp_path)
     assert result.exit_code == 2
     assert "encoder_int8.tflite drifted from torch and is refused: the lowest embedding cosine is 0." in result.stderr
@@ -231,15 +233,15 @@ def test_an_encoder_that_turned_too_far_is_refused_and_nothing_is_left(hear, run
 
 
 @pytest.mark.usefixtures("as_exported")
-@pytest.mark.parametrize("its", [Format.FLOAT32, Format.ONNX])
-def test_a_file_that_says_something_else_than_the_encoder_is_refused_and_nothing_is_left(run, tmp_path, its):
+@pytest.mark.parametrize("form", [Format.FLOAT32, Format.ONNX])
+def test_a_file_that_says_something_else_than_the_encoder_is_refused_and_nothing_is_left(run, tmp_path, form):
     other = random_encoder(HEAR)
     with torch.no_grad():
         other.norm.weight[:24] *= 1.1
     save_vit_folder(other, tmp_path / "other")
-    result = run(export.app, tmp_path / "other", "--format", its, "--out", tmp_path / "out")
+    result = run(export.app, tmp_path / "other", "--format", form, "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert f"{FILES[its]} does not say what the checkpoint says: embedding differs by" in result.stderr
+    assert f"{FILES[form]} does not say what the checkpoint says: embedding differs by" in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 

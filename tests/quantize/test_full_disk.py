@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_no_partial_bundle(full_disk, world, made, tmp_path: 
             assert said == f"tussis-bundle: the bundle {out} cannot be written: No space left on device.\n"
 
 
-def its_sentence(said: str) -> str:
+def last_line(said: str) -> str:
     """What a command says at the end, after notes of the converter and the runtime."""
     assert "Traceback" not in said
     return said.splitlines()[-1]
@@ -132,10 +132,10 @@ def test_a_full_disk_leaves_no_partial_model(full_disk, world, float_model, tmp_
     out = tmp_path / "disk" / "int8.tflite"
     options = ("--checkpoint", world.checkpoint, "--recipe", world.recipe, "--calibration-ids", world.calibration_ids)
     options += ("--data", world.data, "--store", world.store, "--out", out)
-    status, said, left = full_disk("quantize.quantize_model", float_model, *options)
+    status, said, left = full_disk("quantize.quantize_command", float_model, *options)
     assert (status, [path for path in left if path.endswith(".tflite")]) == (2, [])
-    assert its_sentence(said).startswith("tussis-quantize: ") and "No space left on device" in said
+    assert last_line(said).startswith("tussis-quantize: ") and "No space left on device" in said
     folder = tmp_path / "disk" / "export"
     status, said, left = full_disk("quantize.export", world.checkpoint, "--out", folder)
     assert (status, left) == (2, [str(folder)])
-    assert its_sentence(said).startswith("tussis-export: ") and "No space left on device" in said
+    assert last_line(said).startswith("tussis-export: ") and "No space left on device" in said

@@ -8,6 +8,7 @@ import pytest
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
 from distill.checkpoints import Checkpoint
+from quantize.agreement import Agreement, ComposedComparison
 from quantize.bundle_parts import BundleParts
 from quantize.model_card import render_model_card
 
@@ -18,17 +19,18 @@ def fields() -> dict:
 
 
 @pytest.fixture(scope="module")
-def parts(fields: dict) -> BundleParts:
-    """What the shipped bundle was made from, as far as its provenance says."""
+def parts(fields: dict, made) -> BundleParts:
+    """What the shipped bundle was made from, as far as its provenance says; the rest is of another model."""
     origin = fields["provenance"]
-    agreement = {"n_recordings": 714, "float_model": {"bytes": 2_200_000}, "int8_model": {"bytes": 750_000}}
+    report = json.loads(made.agreement.read_text(encoding="utf-8")) | {"n_recordings": 714}
+    report |= origin["agreement"] | origin["quantization"]
     return BundleParts(
         int8_model=load_bundle().read_model(),
         checkpoint=Checkpoint({}, provenance=origin["student"]["training"]),
         checkpoint_sha256=origin["student"]["checkpoint_sha256"],
         probes={},
         parsed_probes=load_bundle().probes,
-        agreement={**agreement, **origin["agreement"], **origin["quantization"]},
+        agreement=Agreement.from_json(report, "agreement.json"),
         export={},
         thresholds={**origin["thresholds"], "screening": fields["screening"]},
         evaluation=None,
@@ -89,19 +91,21 @@ def test_a_demonstration_shows_no_figure_and_a_research_probe_its_own_with_n_and
 
 
 def test_agreement_on_coughs_at_known_times_and_layers_left_in_float_are_shown(fields, parts) -> None:
-    counted = {"n_recordings": 120, "n_coughs": 273}
-    counted |= {key: {"float": 0.85, "int8": 0.84, "loss": 0.01} for key in ("frame_f1", "event_f1")}
-    more = {
-        **parts.agreement,
-        "composed": counted,
-        "fallback": {"layers": ["stem"], "effect": {}, "trials": []},
-        "reference": {"embedding_cosine": {"median": 0.99}},
-    }
+    f1 = {"float": 0.85, "int8": 0.84, "loss": 0.01}
+    before = parts.agreement.reference
+    before = replace(before, embedding_cosine=replace(before.embedding_cosine, median=0.99))
+    more = replace(
+        parts.agreement,
+        composed=ComposedComparison(120, 273, f1, f1),
+        fallback=replace(parts.agreement.fallback, layers=["stem"]),
+        reference=before,
+    )
     card = render_model_card(fields, replace(parts, agreement=more))
     assert (
         "on 273 coughs in 120 composed recordings: of frames 0.850 and 0.840, of counted coughs 0.850 and 0.840."
         in card
     )
     assert "Layers left in float: stem." in card and "median embedding cosine 0.99000" in card
-    none = more | {"fallback": {"layers": [], "effect": {}, "trials": []}}
-    assert "Layers left in float" not in render_model_card(fields, replace(parts, agreement=none))
+    none = replace(more, fallback=replace(more.fallback, layers=[]), reference=None)
+    card = render_model_card(fields, replace(parts, agreement=none))
+    assert "Layers left in float" not in card and "before it was tuned" not in card

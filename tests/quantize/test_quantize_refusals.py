@@ -20,9 +20,9 @@ def refusal(result, out) -> str:
 
 
 def another_architecture(world, tmp_path, student, checkpoint_of):
-    its = student()
-    its.settings = StudentSettings()
-    return {"checkpoint": checkpoint_of(its, tmp_path / "other.pt")}, "of this architecture"
+    other = student()
+    other.settings = StudentSettings()
+    return {"checkpoint": checkpoint_of(other, tmp_path / "other.pt")}, "of this architecture"
 
 
 def another_students_weights(world, tmp_path, student, checkpoint_of):
@@ -32,9 +32,9 @@ def another_students_weights(world, tmp_path, student, checkpoint_of):
 
 
 def weights_that_are_not_finite(world, tmp_path, student, checkpoint_of):
-    its = student()
-    its.body.widen[0].weight.data[0] = float("nan")
-    return {"checkpoint": checkpoint_of(its, tmp_path / "nan.pt")}, "not finite"
+    broken = student()
+    broken.body.widen[0].weight.data[0] = float("nan")
+    return {"checkpoint": checkpoint_of(broken, tmp_path / "nan.pt")}, "not finite"
 
 
 def a_checkpoint_of_something_else(world, tmp_path, student, checkpoint_of):

@@ -27,7 +27,7 @@ def made_again(world, made, tmp_path_factory):
     run("quantize.export", world.checkpoint, "--out", out)
     recipe = ("--recipe", world.recipe, "--calibration-ids", world.calibration_ids, "--data", world.data)
     options = ("--checkpoint", world.checkpoint, *recipe, *store, "--out", out / "int8.tflite")
-    run("quantize.quantize_model", out / "student_float.tflite", *options)
+    run("quantize.quantize_command", out / "student_float.tflite", *options)
     run("quantize.thresholds", "--model", out / "int8.tflite", *store, "--out", out / "t.json", "--n-composed", 6)
     return out
 

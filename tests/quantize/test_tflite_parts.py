@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks.arm64.guest import run_part
+from core.demonstration import synthesized_clips
 from core.errors import InterpreterError
-from quantize.operators import count_partitions, list_operators
-from quantize.synthesized_clips import synthesized_clips
-from quantize.tflite_parts import BODY, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
+from quantize.tflite_graph import count_partitions, list_operators
+from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 
 def run_model(folder: Path, model: bytes, inputs: np.ndarray) -> list[np.ndarray]:
@@ -18,10 +18,10 @@ def run_model(folder: Path, model: bytes, inputs: np.ndarray) -> list[np.ndarray
 def test_front_end_and_body_one_after_the_other_are_the_shipped_model_bit_for_bit(default_bundle, tmp_path):
     model, clips = default_bundle.read_model(), synthesized_clips(3)
     parts = student_parts(model, "the model")
-    assert set(parts) == {FRONT_END, BODY, TO_CODES, INTEGER_BODY}
+    assert set(parts) == {FRONT_END, BODY_AND_HEADS, TO_CODES, INTEGER_BODY}
     (log_mel,) = run_model(tmp_path, parts[FRONT_END], clips)
     for whole, body in zip(
-        run_model(tmp_path, model, clips), run_model(tmp_path, parts[BODY], log_mel[:, 0]), strict=True
+        run_model(tmp_path, model, clips), run_model(tmp_path, parts[BODY_AND_HEADS], log_mel[:, 0]), strict=True
     ):
         np.testing.assert_array_equal(whole, body)
 

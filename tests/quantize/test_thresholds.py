@@ -3,19 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from core.errors import DataError
 from core.interpreter import ModelOutputs
 from distill.corpus.labels import EVENT_LABELS
-from distill.corpus.waveform_store import WaveformStore
-from distill.evaluation.composed_recordings import DURATION_S, MIN_GAP_S, ComposedRecording, compose_recordings
-from quantize.thresholds import (
-    choose_cough_gate,
-    choose_event_thresholds,
-    choose_hysteresis,
-    score_hysteresis,
-    windows_of,
-)
-from quantize.validation import ValidationClips, read_validation_clips
+from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording
+from quantize.thresholds import choose_cough_gate, choose_event_thresholds, choose_hysteresis
+from quantize.validation import ValidationClips, hear, score_coughs
 
 
 class LevelInterpreter:
@@ -64,19 +56,9 @@ def test_a_label_without_validation_recordings_gets_one_half_and_says_so():
     assert chosen["snore"] == {"threshold": 0.5, "reason": "too few validation recordings with this label"}
 
 
-def test_recordings_are_scored_by_their_best_clip():
-    validation = ValidationClips(np.zeros((5, 1)), np.array([0, 0, 1, 2, 2]), [("cough",)] * 3)
-    np.testing.assert_array_equal(validation.per_recording(np.array([1, 5, 2, 4, 3])), [5, 2, 4])
-
-
-def test_a_pack_that_does_not_exclude_a_cough_is_no_negative():
-    holds, known = ValidationClips(np.zeros((3, 1)), np.arange(3), [("cough",), ("noise",), ("vomit",)]).truth("cough")
-    assert holds.tolist() == [True, False, False] and known.tolist() == [True, True, False]
-
-
 def test_a_perfect_activity_track_finds_every_cough_once():
-    heard = [(windows_of(LevelInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(), bursts(4))]
-    score = score_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5), 0.5, 0.3)
+    heard = [hear(LevelInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(), bursts(4))]
+    score = score_coughs(heard)
     assert (score.n_reference, score.n_true_positive, score.n_false_positive) == (4, 4, 0)
     assert score.duration_s == 3 * DURATION_S
 
@@ -88,7 +70,7 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
             activity = np.where(outputs.activity_logits > 0, 1.0, -0.3)
             return ModelOutputs(outputs.embedding, np.full(8, 9.0), activity)
 
-    heard = [(windows_of(MurmurInterpreter(), its.waveform), its) for its in (bursts(1, 2.5, 7.2), bursts(4))]
+    heard = [hear(MurmurInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
     chosen, reached = choose_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5))
     assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}
     assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
@@ -100,7 +82,7 @@ def test_the_cough_gate_lets_faint_coughs_through_as_long_as_it_is_specific():
             outputs = super().run(waveform)
             return ModelOutputs(outputs.embedding, np.full(8, np.log(0.45 / 0.55)), outputs.activity_logits)
 
-    heard = [(windows_of(FaintInterpreter(), its.waveform), its) for its in (bursts(1, 2.5), bursts(4))]
+    heard = [hear(FaintInterpreter(), recording) for recording in (bursts(1, 2.5), bursts(4))]
     thresholds, validation = dict.fromkeys(EVENT_LABELS, 0.8), recordings(10, 20)
     specific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.3] * 20), validation)
     assert (specific["threshold"], specific["specificity"]) == (0.4, 1.0)
@@ -108,33 +90,6 @@ def test_the_cough_gate_lets_faint_coughs_through_as_long_as_it_is_specific():
     assert unspecific["threshold"] > 0.5 and unspecific["specificity"] == 1.0
     none = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.95] * 20), validation)
     assert none["threshold"] == 0.8 and none["specificity"] == 0.0
-
-
-def test_composed_recordings_are_repeatable_with_coughs_apart_and_inside(world):
-    store = WaveformStore.open(world.store)
-    composed = compose_recordings(store, 8)
-    assert sum(len(its.coughs) for its in composed) >= 5
-    for its, again in zip(composed, compose_recordings(store, 8), strict=True):
-        np.testing.assert_array_equal(its.waveform, again.waveform)
-        assert its.waveform.shape == (160000,) and 0 < np.abs(its.waveform).max() <= 1
-        edges = [edge for span in its.coughs for edge in span]
-        assert edges == sorted(edges) and all(0 <= edge <= DURATION_S for edge in edges)
-        assert all(b[0] - a[1] > MIN_GAP_S for a, b in zip(its.coughs, its.coughs[1:], strict=False))
-        assert all(0.08 <= end - start <= 0.6 for start, end in its.coughs)
-
-
-def test_nothing_is_composed_without_coughs(world, rows, tmp_path):
-    noises = [row for row in rows if "cough" not in row.labels]
-    store = WaveformStore.build(noises, world.data, tmp_path / "store")
-    with pytest.raises(DataError, match="no clear single cough"):
-        compose_recordings(store, 1)
-
-
-def test_validation_clips_come_from_labelled_validation_recordings_only(world):
-    validation = read_validation_clips(WaveformStore.open(world.store))
-    assert len(validation.labels) == 16
-    assert validation.clips.shape == (8 * 4 + 8, 32000)  # four clips of each 6 s, one of each 2 s
-    assert validation.measurable_events() == ["cough"]
 
 
 def test_the_file_names_its_model_and_counts_what_people_labelled(made):

@@ -94,6 +94,14 @@ def test_files_go_there_and_back_unchanged(plug, tmp_path):
         phone.pull("/data/local/tmp/none", back)
 
 
+def test_a_file_that_arrives_altered_is_refused(plug, tmp_path):
+    folder, _ = plug()
+    write_program(folder / "system/bin/sha256sum", "#!/bin/sh\necho 00ff it\n")
+    (tmp_path / "model").write_bytes(b"x")
+    with pytest.raises(PhoneError, match="has another file than was sent as model: SHA-256 00ff it"):
+        choose_phone().push(tmp_path / "model", "/data/local/tmp/model")
+
+
 def test_a_full_phone_is_refused_with_what_adb_says(plug, tmp_path):
     plug(full=True)
     (tmp_path / "model").write_bytes(b"x")

@@ -19,12 +19,11 @@ from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import ACCURACY, Judged, front_of, load_judged, measure_accuracy
 from core.audio import read_waveform, write_wav
 from core.bundle import COUGH, load_bundle
-from core.demonstration import synthesize_demonstration
+from core.demonstration import synthesize_demonstration, synthesized_clips
 from core.errors import DataError
 from core.screener import Screener
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, pack_rows
-from quantize.synthesized_clips import synthesized_clips
 
 SHARED = Path(__file__).parents[4] / "shared"
 YAMNET, PACKS = SHARED / "models" / "yamnet.tflite", SHARED / "data"

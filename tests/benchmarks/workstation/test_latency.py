@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from benchmarks import command
 from benchmarks.results.result import read_result
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
-from benchmarks.timing.model_parts import HEADS, TRUNK, three_parts
 from benchmarks.timing.peers import PeerInput, load_peer, resolve_shape
 from benchmarks.timing.runtime import DELEGATES, model_costs
 from benchmarks.timing.screening import load_screening, write_recording
@@ -18,7 +17,7 @@ from core.errors import InterpreterError
 from core.screener import screen_recording
 from core.stopwatch import STAGES
 from core.wav import read_wav_format
-from quantize.tflite_parts import FRONT_END
+from quantize.tflite_parts import BODY, FRONT_END, HEADS, three_parts
 
 YAMNET = Path(__file__).parents[4] / "shared" / "models" / "yamnet.tflite"
 
@@ -123,10 +122,10 @@ def test_the_benchmark_screens_as_the_app_does(default_bundle: Bundle, tmp_path)
 def test_a_student_is_cut_into_front_end_body_and_heads_whose_sums_are_the_whole(default_bundle: Bundle):
     content = default_bundle.read_model()
     parts = three_parts(content, "the shipped model")
-    assert list(parts) == [FRONT_END, TRUNK, HEADS]
+    assert list(parts) == [FRONT_END, BODY, HEADS]
     macs = {name: model_costs(its, "xnnpack", name)["macs"] for name, its in parts.items()}
     assert sum(macs.values()) == model_costs(content, "xnnpack", "the model")["macs"]
-    assert macs[TRUNK] > macs[FRONT_END] > macs[HEADS] > 0
+    assert macs[BODY] > macs[FRONT_END] > macs[HEADS] > 0
 
 
 def test_the_weights_that_a_model_reads_are_within_its_file(default_bundle: Bundle):
@@ -143,7 +142,7 @@ def test_the_shipped_bundle_is_measured_stage_by_stage(default_bundle, tmp_path)
     result = run_latency("--yamnet", tmp_path / "gone", "--threads", 1, "--threads", 2, "--json", out)
     assert result.exit_code == 0, result.stderr
     report = read_result(out)
-    per_block = [*SCREENING_STAGES, "model", FRONT_END, TRUNK, HEADS, "yardstick"]
+    per_block = [*SCREENING_STAGES, "model", FRONT_END, BODY, HEADS, "yardstick"]
     assert [row["stage"] for row in report["rows"]] == 2 * per_block
     assert [row["threads"] for row in report["rows"]] == [1] * len(per_block) + [2] * len(per_block)
 

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
-from quantize.activation_ranges import calibrated_ranges, with_learnt_ranges
-from quantize.apply_recipe import apply_recipe
+from quantize.apply_recipe import apply_recipe, calibrated_ranges, with_learnt_ranges
 from quantize.recipe import read_recipe
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import layer_path, read_operators
 
 
@@ -15,12 +14,12 @@ def clips() -> np.ndarray:
 
 
 def bounds(ranges) -> dict[str, tuple[float, float]]:
-    return {name: (float(its["min"][0]), float(its["max"][0])) for name, its in ranges.items()}
+    return {name: (float(bound["min"][0]), float(bound["max"][0])) for name, bound in ranges.items()}
 
 
 def test_the_order_of_the_clips_does_not_matter(world, float_model, clips):
     recipe, model = read_recipe(world.recipe), float_model.read_bytes()
-    ours, theirs = (bounds(calibrated_ranges(model, recipe, its)) for its in (clips, clips[::-1]))
+    ours, theirs = (bounds(calibrated_ranges(model, recipe, order)) for order in (clips, clips[::-1]))
     assert ours == theirs and len(ours) > 10
 
 
@@ -32,8 +31,8 @@ def test_the_full_percentile_is_the_largest_of_all_and_a_lower_one_is_within(wor
     )
     single = [bounds(calibrated_ranges(model, recipe, clips[n : n + 1])) for n in range(len(clips))]
     for name, (low, high) in whole.items():
-        assert low == min(its[name][0] for its in single)
-        assert high == max(its[name][1] for its in single)
+        assert low == min(ranges[name][0] for ranges in single)
+        assert high == max(ranges[name][1] for ranges in single)
         assert low <= part[name][0] and part[name][1] <= high
     assert any(part[name] != whole[name] for name in whole)
 
@@ -43,10 +42,10 @@ def test_learnt_ranges_take_the_place_of_calibrated_ones_and_reach_the_model(wor
     calibrated = calibrated_ranges(model, recipe, clips)
     learnt = {"blocks.1.project": (-1.5, 2.25), "blocks.2": (-3.0, 1.0), "widen": (0.0, 5.5), "stem": (0.0, 4.5)}
     ranges = bounds(with_learnt_ranges(calibrated, learnt, model))
-    found = {layer_path(name).removeprefix("body."): its for name, its in ranges.items()}
-    assert {layer: found[layer] for layer in learnt} == learnt
+    of_layers = {layer_path(name).removeprefix("body."): bound for name, bound in ranges.items()}
+    assert {layer: of_layers[layer] for layer in learnt} == learnt
     int8_model = apply_recipe(model, recipe, with_learnt_ranges(calibrated, learnt, model))
-    layers = {its.layer.removeprefix("body.") for its in read_operators(int8_model) if its.is_int8}
+    layers = {layer.layer.removeprefix("body.") for layer in read_operators(int8_model) if layer.is_int8}
     assert set(learnt) <= layers
 
 

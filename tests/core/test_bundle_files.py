@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from core.audio import write_wav
 from core.bundle import Bundle, load_bundle
-from core.bundle_archive import MAX_ARCHIVE_BYTES, archive_content
+from core.bundle_files import MAX_ARCHIVE_BYTES, archive_content
 from core.errors import BundleError
 from core.screen_command import main
 
