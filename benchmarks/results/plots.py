@@ -10,9 +10,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8, PEER
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8, PEER
 from benchmarks.results.result import Result, Row
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, SLOWER
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 WIDTH_IN = 7.2
 ROW_IN = 0.22

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8
 from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
 from benchmarks.timing.models import ChosenModel
@@ -30,6 +30,7 @@ from benchmarks.workstation.operators import (
 )
 from core.bundle import load_bundle
 from quantize.tflite_graph import read_operators
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 SHIPPED = load_bundle(None).model_path.read_bytes()
 OPERATORS = read_operators(SHIPPED)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, INT8
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
@@ -30,6 +30,7 @@ from benchmarks.workstation.roofline import (
     working_set_bytes,
 )
 from quantize.tflite_graph import Operator
+from quantize.tflite_parts import BODY, FRONT_END
 
 IN_CACHE = Bandwidth(
     cache_gb_per_s=100.0, memory_gb_per_s=10.0, core_cache_bytes=1 << 20, last_cache_bytes=1 << 25, array_bytes=1 << 25
