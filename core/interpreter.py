@@ -16,11 +16,14 @@ MAX_THREADS = 64
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What a model must take and give; a bundle states it and the interpreter checks the file against it."""
+    """What a model must take and give; a bundle states it and the interpreter checks the file against it.
+
+    ``n_events`` is None where any number of events will do.
+    """
 
     clip_samples: int = CLIP_SAMPLES
     embedding_size: int = EMBEDDING_SIZE
-    n_events: int = 8
+    n_events: int | None = None
     n_activity_frames: int = 50
 
     @property
@@ -32,7 +35,7 @@ class ModelShape:
         """Shape of each input by name."""
         return {"waveform": (1, self.clip_samples)}
 
-    def outputs(self) -> dict[str, tuple[int, ...]]:
+    def outputs(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of each output by name."""
         return {
             "embedding": (1, self.embedding_size),
@@ -108,15 +111,18 @@ class LiteRtInterpreter:
         self._check_tensors("output", runner.get_output_details(), self.shape.outputs())
         return runner
 
-    def _check_tensors(self, side: str, found: dict[str, dict], expected: dict[str, tuple[int, ...]]) -> None:
+    def _check_tensors(self, side: str, found: dict[str, dict], expected: dict[str, tuple[int | None, ...]]) -> None:
         if set(found) != set(expected):
             names = f"{', '.join(sorted(found)) or 'none'}; expected {', '.join(sorted(expected))}"
             raise InterpreterError(f"{self.source} has the {side}s {names}.")
         for name, shape in expected.items():
-            its_shape = tuple(int(size) for size in found[name]["shape"])
-            its_type = np.dtype(found[name]["dtype"]).name
-            if its_shape != shape or its_type != "float32":
-                is_not = f"{its_type} {its_shape}; expected float32 {shape}"
+            own_shape = tuple(int(size) for size in found[name]["shape"])
+            own_type = np.dtype(found[name]["dtype"]).name
+            fits = len(own_shape) == len(shape) and all(
+                size in (None, own) for size, own in zip(shape, own_shape, strict=True)
+            )
+            if not fits or own_type != "float32":
+                is_not = f"{own_type} {own_shape}; expected float32 {shape}"
                 raise InterpreterError(f'{self.source}: {side} "{name}" is {is_not}.')
 
 
