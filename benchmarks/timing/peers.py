@@ -17,8 +17,7 @@ from benchmarks.timing.runtime import open_file
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
 from core.demonstration import synthesized_clips
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.errors import InterpreterError, one_line
 from quantize.tflite_graph import list_operators, read_model
 
 YAMNET_SAMPLES = 15_600

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import OpResolverType
 
 from benchmarks.results.names import BUILTIN, MODEL, XNNPACK
 from benchmarks.timing.interleaved import Contender
-from core.errors import InterpreterError
+from core.errors import InterpreterError, one_line
 from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
 from quantize.tflite_graph import Operator, count_partitions, list_operators, read_model, read_operators
 

@@ -18,8 +18,7 @@ from benchmarks.timing.interleaved import Contender, check_runs, time_interleave
 from benchmarks.timing.models import ChosenModel, load_plain
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.demonstration import synthesized_clips
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.errors import InterpreterError, one_line
 from quantize.tflite_graph import FILE_IDENTIFIER, Operator, read_operators
 from quantize.tflite_parts import BODY, FRONT_END, HEADS, cut
 
