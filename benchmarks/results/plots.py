@@ -99,7 +99,7 @@ def accuracy_plot(result: Result) -> Drawing | None:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         places = {row["name"]: (row["metrics"]["p50_ms"], row["metrics"]["cough_auroc"]) for row in rows}
-        front = [places[name] for name in facts.get("front", [])]
+        front = [places[name] for name in facts.get("front", []) if name in places]
         axes.plot([ms for ms, _ in front], [auroc for _, auroc in front], color=LIMIT_COLOUR, linewidth=0.8, zorder=0)
         for row in rows:
             (ms, auroc), metrics, colour = places[row["name"]], row["metrics"], _colour(row)

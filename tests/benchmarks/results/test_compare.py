@@ -68,7 +68,7 @@ def test_rounds_stand_for_runs_where_a_tool_tells_none_if_there_are_enough():
     found, _ = compare_results(first, second)
     assert (found["verdict"], found["reference"]) == (SLOWER, "YAMNet")
     assert found["low"] <= found["value"] <= found["high"] and found["value"] == pytest.approx(1.5, abs=0.1)
-    few, _ = compare_results(*(result(*map(cut_to_four_rounds, its["rows"])) for its in (first, second)))
+    few, _ = compare_results(*(result(*map(cut_to_four_rounds, one["rows"])) for one in (first, second)))
     assert (few["verdict"], few["low"], few["reference"]) == (CANNOT_TELL, None, None)
 
 
@@ -84,7 +84,7 @@ def test_rows_are_matched_by_name_stage_threads_and_delegate_beside_a_shared_pee
     assert (matched.key.name, matched.key.threads, matched.reference_name) == ("ours", 1, "YAMNet")
     assert (yamnet.key.name, yamnet.reference_name) == ("YAMNet", None)
     other_peer = result(row(ours), row(peers, "YAMNet", PEER, model_sha256="0" * 64))
-    assert [its.reference_name for its in match_rows(first, other_peer)] == [None, None]
+    assert [pair.reference_name for pair in match_rows(first, other_peer)] == [None, None]
     yardsticks = [row(peers, YARDSTICK, YARDSTICK, stage=YARDSTICK, model_sha256=None) for _ in range(2)]
     beside_it, _ = match_rows(result(row(ours), yardsticks[0]), result(row(ours), yardsticks[1]))
     assert beside_it.reference_name == YARDSTICK
@@ -122,7 +122,7 @@ def write_both(folder: Path, first: Result, second: Result) -> tuple[Path, Path]
 
 
 def run_compare(*arguments: object):
-    return CliRunner().invoke(command.app, ["compare", *(str(its) for its in arguments)])
+    return CliRunner().invoke(command.app, ["compare", *(str(argument) for argument in arguments)])
 
 
 def test_the_command_says_what_is_slower_and_fails_above_a_limit(tmp_path):
@@ -149,7 +149,7 @@ def test_a_peer_that_is_slower_fails_nothing(tmp_path):
     ours, slower_peer = row(idle), row(3 * idle[::-1], "YAMNet", PEER)
     paths = write_both(tmp_path, result(ours, row(2 * idle, "YAMNet", PEER)), result(ours, slower_peer))
     said = run_compare(*paths, "--fail-above", 1.05, "--json", tmp_path / "c.json")
-    verdicts = {its["name"]: its["verdict"] for its in read_result(tmp_path / "c.json")["comparisons"]}
+    verdicts = {entry["name"]: entry["verdict"] for entry in read_result(tmp_path / "c.json")["comparisons"]}
     assert verdicts["YAMNet"] == SLOWER and said.exit_code == 0
 
 
@@ -220,12 +220,12 @@ def test_two_latency_results_of_the_shipped_bundle_cannot_be_told_apart_and_a_mo
 
     first, second = measured("a.json"), measured("b.json")
     load = latency.load_student_model
-    monkeypatch.setattr(latency, "load_student_model", lambda *its: slowed_by_a_tenth(load(*its)))
+    monkeypatch.setattr(latency, "load_student_model", lambda *arguments: slowed_by_a_tenth(load(*arguments)))
     slow = measured("slow.json")
-    same, slowed = ({its["stage"]: its for its in compare_results(first, its)} for its in (second, slow))
+    same, slowed = ({entry["stage"]: entry for entry in compare_results(first, one)} for one in (second, slow))
     skip_if_busy(same["model"])
     skip_if_busy(slowed["model"])
-    assert {its["verdict"] for its in same.values()} == {CANNOT_TELL}
+    assert {entry["verdict"] for entry in same.values()} == {CANNOT_TELL}
     assert same["model"]["reference"] == YARDSTICK
     assert slowed["model"]["verdict"] == SLOWER
-    assert {its["verdict"] for stage, its in slowed.items() if stage != "model"} == {CANNOT_TELL}
+    assert {entry["verdict"] for stage, entry in slowed.items() if stage != "model"} == {CANNOT_TELL}

@@ -40,7 +40,7 @@ def new_kind() -> Result:
     return make_result("something_new", "weighed", rows)
 
 
-@pytest.mark.parametrize("result", [latency_result(), comparison_result()], ids=lambda its: its["kind"])
+@pytest.mark.parametrize("result", [latency_result(), comparison_result()], ids=lambda result: result["kind"])
 def test_a_plot_is_an_image_by_itself_and_the_same_each_time(result):
     svg = draw_plot(result)
     assert svg == draw_plot(result)

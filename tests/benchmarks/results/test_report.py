@@ -49,7 +49,7 @@ def new_kind() -> Result:
 
 
 def run_report(*arguments: object):
-    return CliRunner().invoke(command.app, ["report", *(str(its) for its in arguments)])
+    return CliRunner().invoke(command.app, ["report", *(str(argument) for argument in arguments)])
 
 
 class Outside(HTMLParser):

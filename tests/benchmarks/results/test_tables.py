@@ -51,7 +51,7 @@ def test_what_is_printed_is_all_of_it_where_nobody_looks_and_what_fits_on_a_term
 
 
 def test_values_are_in_words_for_people():
-    assert [words(its) for its in (None, [], True, 1234567, 0.123456, 12345.6, ["a", 2])] == [
+    assert [words(value) for value in (None, [], True, 1234567, 0.123456, 12345.6, ["a", 2])] == [
         *("-", "-", "yes", "1,234,567", "0.1235", "12,346", "a, 2")
     ]
     assert words({"before": 1.5, "after": None}) == "before 1.5, after -"

@@ -87,5 +87,5 @@ def test_changing_sides_turns_the_ratio_and_the_verdict_round(first, second):
 @given(runs=times, factor=st.floats(0.1, 10))
 def test_the_unit_of_time_changes_nothing_and_a_result_beside_itself_is_the_same(runs, factor):
     assert compare_samples(runs, runs, None, 0.0).verdict == CANNOT_TELL
-    found, scaled = (compare_samples(its, its * 1.5, None, 0.05) for its in (runs, runs * factor))
+    found, scaled = (compare_samples(times_ms, times_ms * 1.5, None, 0.05) for times_ms in (runs, runs * factor))
     assert found.value == pytest.approx(scaled.value) == pytest.approx(1.5)

@@ -9,6 +9,6 @@ def test_a_student_is_cut_into_front_end_body_and_heads_whose_sums_are_the_whole
     content = default_bundle.read_model()
     parts = three_parts(content, "the shipped model")
     assert list(parts) == [FRONT_END, BODY, HEADS]
-    macs = {name: model_costs(its, "xnnpack", name)["macs"] for name, its in parts.items()}
+    macs = {name: model_costs(part, "xnnpack", name)["macs"] for name, part in parts.items()}
     assert sum(macs.values()) == model_costs(content, "xnnpack", "the model")["macs"]
     assert macs[BODY] > macs[FRONT_END] > macs[HEADS] > 0

@@ -24,7 +24,7 @@ def test_the_peers_front_end_is_pcen_of_librosas_mel_spectrogram():
 
 def test_the_detector_has_the_published_size_and_eight_probabilities():
     detector = MobileNetV3Detector().eval()
-    body = sum(its.numel() for part in (detector.body, detector.events) for its in part.parameters())
+    body = sum(weights.numel() for part in (detector.body, detector.events) for weights in part.parameters())
     assert body == 926_720 + 8 * 577
     probabilities = detector(torch.from_numpy(synthesized_clips(2)[1:]))
     assert probabilities.shape == (1, 8) and ((probabilities > 0) & (probabilities < 1)).all()
@@ -33,9 +33,9 @@ def test_the_detector_has_the_published_size_and_eight_probabilities():
 @pytest.mark.slow
 def test_the_detector_converts_in_three_precisions_without_custom_operators():
     detectors = load_detectors(threads=1)
-    assert [its.name.rpartition(", ")[2] for its in detectors] == ["float32", "dynamic int8", "static int8"]
-    sizes = [its.facts["model_bytes"] for its in detectors]
+    assert [detector.name.rpartition(", ")[2] for detector in detectors] == ["float32", "dynamic int8", "static int8"]
+    sizes = [detector.facts["model_bytes"] for detector in detectors]
     assert max(sizes[1:]) < 0.5 * sizes[0]
-    for its in detectors:
-        its.run()
-        assert its.audio_s == 2.0
+    for detector in detectors:
+        detector.run()
+        assert detector.audio_s == 2.0

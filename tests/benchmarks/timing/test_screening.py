@@ -21,8 +21,8 @@ def test_the_stages_of_a_screening_add_up_to_no_more_than_the_whole(tiny_bundle,
     screening = load_screening(bundle, bundle.model_path, recording, 1, "ours", "xnnpack")
     (timing,) = time_interleaved([screening.contender], min_runs=3)
     stages = screening.stages(3)
-    assert [its.stage for its, _ in stages] == SCREENING_STAGES[1:]
-    assert np.all(sum(its.runs_s for _, its in stages) <= timing.runs_s)
+    assert [stage.stage for stage, _ in stages] == SCREENING_STAGES[1:]
+    assert np.all(sum(part.runs_s for _, part in stages) <= timing.runs_s)
     assert screening.contender.facts["n_clips"] == 9
     assert len(screening.timings_ms) == 1 + 5 + 2 * 3
 

@@ -43,20 +43,20 @@ def test_the_command_measures_a_bundle_and_writes_what_its_times_depend_on(tiny_
     stages = [*SCREENING_STAGES, "model"]
     *rows, yardstick = report["rows"]
     assert yardstick["stage"] == "yardstick" and yardstick["audio_s"] is None and yardstick["n_runs"] == 200
-    assert [(its["name"], its["stage"]) for its in rows] == [
+    assert [(row["name"], row["stage"]) for row in rows] == [
         *(("test bundle", stage) for stage in stages),
         *(("model.tflite", stage) for stage in stages),
     ]
-    for its in rows:
-        metrics = its["metrics"]
-        assert its["n_runs"] == len(its["samples_ms"]) == 200
+    for row in rows:
+        metrics = row["metrics"]
+        assert row["n_runs"] == len(row["samples_ms"]) == 200
         assert (
             0 <= metrics["min_ms"] <= metrics["p50_ms"] <= metrics["p90_ms"] <= metrics["p99_ms"] <= metrics["max_ms"]
         )
-        assert metrics["first_run_ms"] >= 0 and ("load_ms" in metrics) == (": " not in its["stage"])
+        assert metrics["first_run_ms"] >= 0 and ("load_ms" in metrics) == (": " not in row["stage"])
         assert metrics.get("load_ms", 1) > 0 and metrics.get("allocate_ms", 1) > 0
-        assert (its["audio_s"], its["threads"], its["delegate"]) == (2 if its["stage"] == "model" else 10, 1, "xnnpack")
-        assert its["runtime"].startswith("ai-edge-litert 2") and its["cpu"] and its["commit"]
+        assert (row["audio_s"], row["threads"], row["delegate"]) == (2 if row["stage"] == "model" else 10, 1, "xnnpack")
+        assert row["runtime"].startswith("ai-edge-litert 2") and row["cpu"] and row["commit"]
     assert "ratios" not in report and report["facts"]["n_runs"] == 200
     assert report["rows"][7]["model_sha256"][:12] in result.stdout
     assert not out.with_name("latency.json.partial").exists()
@@ -117,7 +117,7 @@ def test_peers_by_file_stand_beside_the_bundle(tiny_bundle, tmp_path, write_onnx
     assert onnx_row["runtime"].startswith("onnxruntime ") and onnx_row["delegate"] == "onnxruntime CPU"
     assert (tflite_row["name"], tflite_row["audio_s"]) == ("peer.tflite", 2.0)
     assert tflite_row["model_sha256"] == ours["model_sha256"] != onnx_row["model_sha256"]
-    assert [its["to"] for its in report["ratios"]] == ["peer.tflite", "peer.onnx"]
+    assert [ratio["to"] for ratio in report["ratios"]] == ["peer.tflite", "peer.onnx"]
 
 
 def test_what_cannot_be_measured_is_refused_with_one_sentence(tiny_bundle, tmp_path):
@@ -168,6 +168,6 @@ def test_a_ratio_is_to_the_fastest_precision_of_a_peer():
 def test_a_ratio_is_to_peers_with_the_same_delegate_or_in_another_runtime():
     pairs = [timed("ours", 0.001, OURS, delegate="builtin"), timed("ours", 0.004, OURS, stage="screening")]
     pairs += [timed("a", 0.002), timed("b", 0.002, delegate="builtin"), timed("c", 0.002, runtime="onnxruntime 1")]
-    assert [(its["name"], its["to"], its["delegate"]) for its in ratios_to_peers(pairs, threads=1)] == [
+    assert [(ratio["name"], ratio["to"], ratio["delegate"]) for ratio in ratios_to_peers(pairs, threads=1)] == [
         *(("ours", "b", "builtin"), ("ours", "c", "builtin"))
     ]
