@@ -13,7 +13,8 @@ from core.files import sha256_of_file
 from core.probes import DEMONSTRATION_REASON, ClipSelection, parse_probe
 from core.screener import Screener
 from distill.probes.cohort import Cohort
-from distill.probes.fit_probe import ProbeDescription, fit_probe, main, probe_json
+from distill.probes.fit_probe import KINDS, Kind, ProbeDescription, fit_probe, main, probe_json
+from distill.probes.linear_fit import FittedProbe, fit_with_best_regularizer, mean_absolute_error, ridge_path
 from distill.probes.synthetic_cohorts import write_cohort
 
 EVERYTHING = ClipSelection(None, 0.0, 1, "mean")
@@ -42,6 +43,19 @@ def test_core_reads_the_probe_and_gives_the_same_score(made_up_cohort):
     assert probe.score(cohort.features[5]) == pytest.approx(1 / (1 + np.exp(-logit / content["temperature"])))
     low, high = probe.abstention_band
     assert low <= probe.operating_point <= high
+
+
+def test_another_kind_of_probe_is_one_entry_of_the_table(made_up_cohort, monkeypatch):
+    def fit_rate(cohort, seed):
+        model = fit_with_best_regularizer(
+            cohort.features, cohort.labels, cohort.subjects, ridge_path, mean_absolute_error, seed
+        )
+        return FittedProbe(model, 1.0, None, None, {"how": "made up"})
+
+    monkeypatch.setitem(KINDS, "breath_rate", Kind("regression", "1/min", fit_rate, lambda *_: {}))
+    content = fit_probe(describe(name="breath_rate", kind="breath_rate"), made_up_cohort(), "0" * 64)
+    probe = parse_probe(probe_json(content), "breath_rate.json")
+    assert (probe.kind, probe.unit, probe.operating_point) == ("regression", "1/min", None)
 
 
 def test_the_same_cohort_gives_the_same_file(made_up_cohort):
