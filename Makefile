@@ -17,10 +17,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 # moved checkout installs anew.
 PHONE := .venv
 DEV := .venv-dev
+PHONE_TESTS := .venv-phone-tests
 KEY := $(shell { cat pyproject.toml constraints.txt; pwd; } | cksum | cut -d ' ' -f 1)
 PHONE_READY := $(PHONE)/ready-phone-$(KEY)
 APP_READY := $(PHONE)/ready-app-$(KEY)
 DEV_READY := $(DEV)/ready-dev-$(KEY)
+PHONE_TESTS_READY := $(PHONE_TESTS)/ready-phone-tests-$(KEY)
 CLUSTER_READY := $(DEV)/ready-cluster-$(KEY)
 NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
 
@@ -52,6 +54,12 @@ $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
 	@$(DEV)/bin/python $(INSTALL) '.[dev]'
+	@touch $@
+
+$(PHONE_TESTS_READY):
+	$(call new_environment,$(PHONE_TESTS),ready-phone-tests)
+	@echo "Setting up $(PHONE_TESTS) (once): what a phone has, and pytest"
+	@$(PHONE_TESTS)/bin/python $(INSTALL) '.[app]' pytest hypothesis
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
@@ -93,6 +101,10 @@ test: debian-packages lint ## set up everything, check style and imports, run th
 
 test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests, which need the network
 	@$(DEV)/bin/python -m pytest -rs -m "slow or not slow"
+
+test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
+	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
+	@$(PHONE_TESTS)/bin/python -m pytest -rs tests/core tests/app
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)
@@ -205,32 +217,19 @@ benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle b
 	@mkdir -p runs
 	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json
 
-# Everything that is known of the shipped bundle's cost on this machine, as one report: half an hour, on a machine with
-# nothing else to do. MODELS: further .tflite files beside it, such as other sizes; runs/arm64.json joins where it is.
+# Everything that is known of the shipped bundle's cost on this machine, as one report. MODELS: further .tflite files.
 REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
-MODELS ?=
-RESULTS := latency monitoring operators roofline memory accuracy mlperf delegates scale
-BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --model ,$(wildcard $(FLOAT_STUDENT)))
-STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
-latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4
-delegates_OPTIONS = --yamnet "$(YAMNET)" --delegate xnnpack --delegate builtin
-mlperf_OPTIONS = --yamnet "$(YAMNET)" --runs 1024 --seconds 60
-monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
-accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) --yamnet "$(YAMNET)" --data "$(DATA)"
+MODELS ?= $(wildcard $(FLOAT_STUDENT))
 
 .PHONY: benchmark-report
-benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
-	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $(wildcard runs/arm64.json) --out $(REPORT)
-
-$(REPORT)/%.json: | $(DEV_READY)
-	@mkdir -p $(@D)
-	@$(STEP)tussis-benchmark $(if $(filter mlperf delegates,$*),latency,$*) $($*_OPTIONS) --json $@
+benchmark-report: $(DEV_READY) ## every benchmark of the shipped bundle, as tables and one page in REPORT (half an hour)
+	@$(STEP)tussis-benchmark all --out $(REPORT) $(addprefix --model ,$(MODELS)) --yamnet "$(YAMNET)" --data "$(DATA)" $(STORE_OPTION)
 
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
-	@mkdir -p runs
-	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
+	@mkdir -p $(REPORT)
+	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json $(REPORT)/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
 # Packed here, run there with nothing but torch and numpy installed, joined here (docs/pipeline.md).

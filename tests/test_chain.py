@@ -12,9 +12,14 @@ import typer
 from typer.testing import CliRunner
 
 import distill.corpus.command
+import distill.corpus.manifests
+import distill.corpus.waveform_store
 import distill.distillation.command
+import distill.distillation.distill_student
+import distill.distillation.targets
 import distill.distillation.targets_command
 import distill.pretraining.command
+import distill.pretraining.pretrain
 import distill.probes.fit_probe
 import quantize.bundle
 import quantize.calibration_set
