@@ -32,17 +32,19 @@ SYNTHETIC_WARNING = "measured on synthetic sound: these numbers say nothing abou
 class Kind(NamedTuple):
     """How probes of one kind are fitted, tested on an external cohort, and in which unit they answer.
 
-    ``fit(cohort, seed)``; ``test(fitted, training_cohort, external_cohort, seed)`` returns metrics.
+    ``output`` is "classification" or "regression", the kind that core reads. ``fit(cohort, seed)``;
+    ``test(fitted, training_cohort, external_cohort, seed)`` returns metrics.
     """
 
+    output: str
     unit: str
     fit: Callable[[Cohort, int], FittedProbe]
     test: Callable[[FittedProbe, Cohort, Cohort, int], dict[str, Any]]
 
 
 KINDS = {
-    "classification": Kind("probability", fit_triage, evaluate_triage),
-    "regression": Kind("L", fit_spirometry, evaluate_spirometry),
+    "classification": Kind("classification", "probability", fit_triage, evaluate_triage),
+    "regression": Kind("regression", "L", fit_spirometry, evaluate_spirometry),
 }
 
 
@@ -179,7 +181,7 @@ def _probe_file(description: ProbeDescription, fitted: FittedProbe, training: di
         "name": description.name,
         "title": description.title,
         "status": description.status,
-        "kind": description.kind,
+        "kind": KINDS[description.kind].output,
         "unit": KINDS[description.kind].unit,
         "intended_use": description.intended_use,
         "clips": asdict(description.selection),
@@ -220,7 +222,7 @@ def fit_demonstration_probes(
     for description in DEMONSTRATIONS:
         with tempfile.TemporaryDirectory() as folder:
             table = write_cohort(description.name, Path(folder), seed=seed)
-            cohort = load_cohort(table, description.kind, description.selection, model)
+            cohort = load_cohort(table, KINDS[description.kind].output, description.selection, model)
         written.append(out / f"{description.name}.json")
         write_atomically(written[-1], probe_json(fit_probe(description, cohort, model_sha256, seed=seed)))
     return written
@@ -265,8 +267,9 @@ def fit(
         make_folder(out)
         model = model_of_bundle(load_bundle(bundle))
         check_event(selection, model)
-        cohort = load_cohort(recordings, kind, selection, model, embeddings)
-        external = load_cohort(external_test, kind, selection, model) if external_test else None
+        output = KINDS[kind].output
+        cohort = load_cohort(recordings, output, selection, model, embeddings)
+        external = load_cohort(external_test, output, selection, model) if external_test else None
         content = fit_probe(description, cohort, model.sha256, external, seed)
         write_atomically(out / f"{name}.json", probe_json(content))
         Console().print_json(data=content["metrics"])
