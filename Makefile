@@ -51,7 +51,7 @@ $(APP_READY): $(PHONE_READY)
 $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
-	@$(DEV)/bin/python $(INSTALL) '.[app,train,quantize,bench,dev]'
+	@$(DEV)/bin/python $(INSTALL) '.[dev]'
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
@@ -140,10 +140,10 @@ bundle-default: ## the same with the settings of the shipped bundle (hours), int
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
-	@$(PYSTEP) distill.corpus.manifests $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
+	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
 
 $(STORE): $(MANIFEST)
-	@$(PYSTEP) distill.corpus.waveform_store --manifest $< --data "$(DATA)" --out $(@D)
+	@$(STEP)tussis-corpus store --manifest $< --data "$(DATA)" --out $(@D)
 
 $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
@@ -210,7 +210,7 @@ benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle b
 REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
 MODELS ?=
-RESULTS := latency stages monitoring operators roofline memory accuracy mlperf delegates scale sustained
+RESULTS := latency monitoring operators roofline memory accuracy mlperf delegates scale
 BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --model ,$(wildcard $(FLOAT_STUDENT)))
 STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
 latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4
@@ -221,8 +221,7 @@ accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) 
 
 .PHONY: benchmark-report
 benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
-	@if [ -e runs/arm64.json ]; then $(STEP)tussis-benchmark arm64 runs/arm64.json --json $(REPORT)/arm64.json; fi
-	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $$(ls $(REPORT)/arm64.json 2>/dev/null) --out $(REPORT)
+	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $(wildcard runs/arm64.json) --out $(REPORT)
 
 $(REPORT)/%.json: | $(DEV_READY)
 	@mkdir -p $(@D)
@@ -231,7 +230,7 @@ $(REPORT)/%.json: | $(DEV_READY)
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
 	@mkdir -p runs
-	@$(PYSTEP) benchmarks.arm64.check --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
+	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
 # Packed here, run there with nothing but torch and numpy installed, joined here (docs/pipeline.md).

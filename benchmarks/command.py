@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
+from core.errors import exit_on_error
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
 ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
@@ -18,6 +19,7 @@ ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each model."
 SeveralThreadsOption = Annotated[
     list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
 ]
+ARM64_ROOT = Path("cache/arm64")
 JsonOption = Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -67,23 +69,6 @@ def latency(
 
 
 @app.command()
-def stages(
-    bundle: BundleOption = None,
-    model: ModelOption = None,
-    runs: RunsOption = MIN_RUNS,
-    threads: ThreadsOption = 1,
-    json_path: JsonOption = None,
-) -> None:
-    """Time front end and body apart, and set the body beside the fastest int8 convolutions of this machine.
-
-    Example: tussis-benchmark stages --json stages.json
-    """
-    from benchmarks.workstation.stages import stages as measure_stages
-
-    measure_stages(bundle, model, runs, threads, json_path)
-
-
-@app.command()
 def operators(
     bundle: BundleOption = None,
     model: ModelOption = None,
@@ -95,9 +80,11 @@ def operators(
 
     Example: tussis-benchmark operators --model student_int8.tflite --json operators.json
     """
-    from benchmarks.workstation.operators import operators as measure_operators
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.timing.models import choose_model
+    from benchmarks.workstation.operators import OPERATORS, measure_operators
 
-    measure_operators(bundle, model, runs, threads, json_path)
+    run_benchmark(OPERATORS, json_path, lambda run: measure_operators(choose_model(bundle, model), threads, runs, run))
 
 
 @app.command()
@@ -106,16 +93,17 @@ def roofline(
     model: ModelOption = None,
     runs: RunsOption = MIN_RUNS,
     threads: ThreadsOption = 1,
-    plot: Annotated[Path | None, typer.Option(help="SVG file to write, whole or not at all.")] = None,
     json_path: JsonOption = None,
 ) -> None:
     """Set each operator beside the most that this machine could do; takes about a minute.
 
     Example: tussis-benchmark roofline --json roofline.json
     """
-    from benchmarks.workstation.roofline import roofline as measure_roofline
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.timing.models import choose_model
+    from benchmarks.workstation.roofline import ROOFLINE, measure_roofline
 
-    measure_roofline(bundle, model, runs, threads, plot, json_path)
+    run_benchmark(ROOFLINE, json_path, lambda run: measure_roofline(choose_model(bundle, model), threads, runs, run))
 
 
 @app.command()
@@ -129,9 +117,10 @@ def memory(
 
     Example: tussis-benchmark memory --json memory.json
     """
-    from benchmarks.workstation.memory import memory as measure_memory
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.memory import MEMORY, measure_memory
 
-    measure_memory(bundle, model, starts, json_path)
+    run_benchmark(MEMORY, json_path, lambda run: measure_memory(bundle, model, starts, run))
 
 
 @app.command()
@@ -161,64 +150,40 @@ def monitoring(
     data: Annotated[
         Path, typer.Option(help="Packs to decode instead; where absent too, synthesized sounds are played.")
     ] = DATA_FOLDER,
-    minutes: Annotated[float, typer.Option(min=1, max=1440, help="How much sound is heard.")] = 60,
+    minutes: Annotated[float, typer.Option(min=2, max=1440, help="How much sound is heard.")] = 60,
     pause_s: Annotated[float, typer.Option(min=0, max=3600, help="Mean pause between two sounds, seconds.")] = 10,
     composed: Annotated[int, typer.Option(min=1, help="Recordings with known coughs to find with and without.")] = 120,
-    json_path: JsonOption = None,
-) -> None:
-    """Monitor an hour with and without the gate beside YAMNet at its usual hop, in turns; coughs that the gate costs.
-
-    Example: tussis-benchmark monitoring --store cache/store --json monitoring.json
-    """
-    from benchmarks.workstation.monitoring import monitoring as measure_monitoring
-
-    measure_monitoring(bundle, yamnet, store, data, minutes, pause_s, composed, json_path)
-
-
-@app.command()
-def sustained(
-    bundle: BundleOption = None,
-    minutes: Annotated[float, typer.Option(max=1440, help="How long, by the clock.")] = 10,
-    gated: Annotated[
-        bool, typer.Option("--gated", help="Let the gate leave clips out; without it every clip is run.")
-    ] = False,
     real_time: Annotated[
         bool, typer.Option("--real-time", help="As a microphone gives it, not as fast as possible.")
     ] = False,
-    threads: ThreadsOption = 1,
     json_path: JsonOption = None,
 ) -> None:
-    """Monitor for ten minutes on end: drift of the latency, memory, heat and clock.
+    """Monitor an hour with and without the gate beside YAMNet, in turns: cost, drift, memory, heat, coughs lost.
 
-    Example: tussis-benchmark sustained --minutes 10 --json sustained.json
+    Example: tussis-benchmark monitoring --store cache/store --json monitoring.json
     """
-    from benchmarks.workstation.sustained import sustained as measure_sustained
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.monitoring import MONITORING, Hearing, measure_monitoring
 
-    measure_sustained(bundle, minutes, gated, real_time, threads, json_path)
+    hearing = Hearing(store, data, minutes, pause_s, real_time)
+    run_benchmark(MONITORING, json_path, lambda run: measure_monitoring(bundle, yamnet, hearing, composed, run))
 
 
 @app.command()
 def scale(
     bundle: BundleOption = None,
     longest: Annotated[float, typer.Option(help="Longest recording, seconds: 60 at least, 14400 is 4 h.")] = 14_400,
-    files: Annotated[list[int] | None, typer.Option(min=1, max=1000, help="Files at once; repeatable.")] = None,
-    workers: Annotated[
-        list[int] | None, typer.Option(min=1, max=256, help="Workers of tussis-mine; repeatable, to all cores if not.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of recordings to mine, not synthesized ones.")] = None,
-    mined_minutes: Annotated[
-        float, typer.Option(min=0, max=6000, help="Synthesized sound to mine; 0 mines nothing.")
-    ] = 240,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often all of it is measured.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each length is measured.")] = 3,
     json_path: JsonOption = None,
 ) -> None:
-    """Screen recordings from 1 s to 4 h and up to 100 files, mine with more and more workers: time and memory.
+    """Screen recordings from 1 s to 4 h: time and memory.
 
     Example: tussis-benchmark scale --longest 3600 --json scale.json
     """
-    from benchmarks.workstation.length import scale as measure_scale
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.length import SCALE, measure_scale
 
-    measure_scale(bundle, longest, files, workers, data, mined_minutes, rounds, json_path)
+    run_benchmark(SCALE, json_path, lambda run: measure_scale(bundle, longest, rounds, run))
 
 
 @app.command()
@@ -245,25 +210,44 @@ def phone(
 
     Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
     """
-    from benchmarks.phone.measure import phone as measure_phone
+    from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
+    from benchmarks.results.runner import run_benchmark
 
-    measure_phone(
-        benchmark_model, serial, bundle, peer, threads, delegate, rounds, runs, big_cores, operators, json_path
+    plan = PhonePlan(
+        serial=serial,
+        bundle=bundle,
+        peers=peer or [],
+        tool=benchmark_model,
+        threads=threads or [1, 2, 4],
+        delegates=delegate or [XNNPACK],
+        rounds=rounds,
+        runs=runs,
+        big_cores=big_cores,
+        operators=operators,
     )
+    refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
 @app.command()
 def arm64(
-    report: Annotated[Path, typer.Argument(help="What make arm64-check wrote: runs/arm64.json.")],
+    bundle: BundleOption = None,
+    float_model: Annotated[Path | None, typer.Option("--float", help="The float student, to stand beside.")] = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    root: Annotated[
+        Path, typer.Option(help="Folder for the ARM64 system; made where absent, about 75 MB.")
+    ] = ARM64_ROOT,
     json_path: JsonOption = None,
 ) -> None:
-    """Make instruction counts on emulated ARM64 processors a part of a report.
+    """Compare the model on x86 and on an emulated Cortex-A76 and A53, and count instructions.
 
-    Example: tussis-benchmark arm64 runs/arm64.json --json arm64_rows.json
+    Tells so and exits with 0 where the emulator or its packages cannot be had; with 2 where the processors disagree.
+    Example: tussis-benchmark arm64 --float runs/shipped/student_float.tflite --json runs/arm64.json
     """
-    from benchmarks.arm64.rows import arm64 as convert_arm64
+    from benchmarks.arm64.check import ARM64, check_processors, refuse_disagreement
+    from benchmarks.results.runner import run_benchmark
 
-    convert_arm64(report, json_path)
+    models = bundle, float_model, yamnet
+    refuse_disagreement(run_benchmark(ARM64, json_path, lambda run: check_processors(*models, root, run)))
 
 
 @app.command()
@@ -283,9 +267,13 @@ def compare(
 
     Example: tussis-benchmark compare main.json branch.json --fail-above 1.05
     """
-    from benchmarks.results.compare import compare as compare_files
+    from benchmarks.results.compare import COMPARISON, compare_files, too_slow
+    from benchmarks.results.runner import run_benchmark
 
-    compare_files(first, second, fail_above, margin, force, json_path)
+    result = run_benchmark(COMPARISON, json_path, lambda run: compare_files(first, second, margin, force, run))
+    if fail_above is not None and (slow := too_slow(result["comparisons"], fail_above)):
+        typer.echo(f"{len(slow)} row(s) are slower by more than {fail_above:g}.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -297,9 +285,11 @@ def report(
 
     Example: tussis-benchmark report latency.json roofline.json --out report
     """
-    from benchmarks.results.report import report as write_report
+    from benchmarks.results.report import write_report
 
-    write_report(results, out)
+    with exit_on_error("tussis-benchmark"):
+        n_results = write_report(results, out)
+        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
 
 
 def main() -> None:

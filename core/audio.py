@@ -137,13 +137,14 @@ class RecordingReader:
         """Weight of each channel, shape (n_channels,), float32, from one pass over the whole recording if stereo."""
         if self.n_channels == 1:
             return np.ones(1, np.float32)
-        sums, powers = np.zeros(3), np.zeros(3)  # left, right, average
+        sums, products = np.zeros(2), np.zeros((2, 2))
         for piece in self._pieces():
-            tracks = np.column_stack([piece, piece.mean(axis=1)]).astype(np.float64)
-            sums += tracks.sum(axis=0)
-            powers += np.square(tracks).sum(axis=0)
-        left, right, average = powers / self.n_frames - np.square(sums / self.n_frames)  # without the mean: no DC
-        if average >= MIN_AVERAGED_POWER * max(left, right):
+            tracks = np.ascontiguousarray(piece.T, np.float64)  # numpy sums along rows ten times as fast as columns
+            sums += tracks.sum(axis=1)
+            products += np.einsum("cn,dn->cd", tracks, tracks)
+        means = sums / self.n_frames
+        (left, crossed), (_, right) = products / self.n_frames - np.outer(means, means)  # without the mean: no DC
+        if (left + 2 * crossed + right) / 4 >= MIN_AVERAGED_POWER * max(left, right):
             return np.full(2, 0.5, np.float32)
         return np.array([1, 0] if left >= right else [0, 1], np.float32)
 
@@ -153,7 +154,8 @@ class RecordingReader:
         for start in range(0, self.n_frames, PIECE_FRAMES):
             expected = min(PIECE_FRAMES, self.n_frames - start)
             frames = self._decoder.read(expected)
-            if not np.abs(frames).max(initial=0.0) <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
+            lowest, highest = frames.min(initial=0.0), frames.max(initial=0.0)
+            if not -MAX_AMPLITUDE <= lowest <= highest <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
                 raise AudioError(_unusable_sample(frames, start, self))
             if len(frames) < expected - self._decoder.slack_frames:
                 there = start + len(frames)
@@ -194,7 +196,7 @@ def read_waveform(path: str | Path) -> np.ndarray:
         As `open_recording` and `RecordingReader.blocks`.
     """
     with open_recording(path) as recording:
-        return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz, SAMPLE_RATE_HZ)))
+        return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz)))
 
 
 class _SoundFileDecoder:

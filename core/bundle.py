@@ -6,8 +6,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.audio import SAMPLE_RATE_HZ
-from core.bundle_archive import ArchiveFiles
-from core.bundle_files import BUNDLE_FILE, MAX_FILES, SIGNATURE_FILE, BundleFiles, FolderFiles, is_safe_path
+from core.bundle_files import (
+    BUNDLE_FILE,
+    MAX_FILES,
+    SIGNATURE_FILE,
+    ArchiveFiles,
+    BundleFiles,
+    FolderFiles,
+    is_safe_path,
+)
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape

@@ -1,14 +1,21 @@
 """The only place where the files of a bundle are read: each a regular one inside the bundle, of bounded size."""
 
 import hashlib
+import io
+import os
 import stat
+import struct
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from core.errors import BundleError
+from core.errors import BundleError, one_line
+from core.json_fields import shorten
 
 BUNDLE_FILE = "bundle.json"
 SIGNATURE_FILE = "SIGNATURE"
@@ -17,6 +24,25 @@ UNLISTED = frozenset({BUNDLE_FILE, SIGNATURE_FILE})
 MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1000
 PIECE_BYTES = 2**20
+
+ARCHIVE_SUFFIX = ".tussis"
+MAX_ARCHIVE_BYTES = 256 * 2**20
+MAX_DIRECTORY_BYTES = 2**20
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+WRITTEN_AT = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can state
+PERMISSIONS = stat.S_IFREG | 0o644
+UNIX = 3
+
+# The end of a zip and what may stand before it, section 4.3 of PKWARE's APPNOTE.
+END, ZIP64_LOCATOR = b"PK\5\6", b"PK\6\7"
+END_BYTES, ZIP64_LOCATOR_BYTES, MAX_COMMENT_BYTES = 22, 20, 65_535
+DIRECTORY_SIZE_AT = 12
+ENCRYPTED = 0x1 | 0x40 | 0x2000
+
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(ValueError, RuntimeError, OverflowError, IndexError),  # from damaged names, times, offsets and methods
+)
 
 
 class BundleFiles(ABC):
@@ -111,6 +137,133 @@ class FolderFiles(BundleFiles):
             raise BundleError(f"{path} is missing.") from reason
         except (OSError, RuntimeError, ValueError) as reason:
             raise BundleError(f"{path} cannot be read: {reason}.") from reason
+
+
+class ArchiveFiles(BundleFiles):
+    """The files of a .tussis file, read without unpacking it; all of it that is not a plain listed file is refused.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file.
+
+    Raises
+    ------
+    BundleError
+        If it is no zip, holds a name twice, a link, an encrypted file or an unsafe path, or is too large.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        try:
+            self._file = path.open("rb")
+        except OSError as reason:
+            raise BundleError(f"{path} cannot be read: {reason.strerror}.") from reason
+        try:
+            _check_directory(self._file, path)
+            self._archive = zipfile.ZipFile(self._file)
+            self._members = _members(self._archive.infolist(), path)
+        except ZIP_ERRORS as reason:
+            self.close()
+            expected = "expected a bundle folder or a .tussis file, which is a zip"
+            raise BundleError(f"{path} is not a folder and not a zip ({one_line(reason)}); {expected}.") from reason
+        except BundleError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def holds(self, relative: str) -> bool:
+        """Whether there is such a file."""
+        return relative in self._members
+
+    def refuse_unlisted(self, listed: Collection[str]) -> None:
+        """Raise where there is any file that is not listed, or a folder without a listed file."""
+        for name in self._members:
+            within = name if name.endswith("/") else None
+            if within and any(its.startswith(within) for its in listed):
+                continue
+            if name not in listed and name not in UNLISTED:
+                raise BundleError(f"{self.path / name} is not listed in {BUNDLE_FILE}.")
+
+    @contextmanager
+    def opened(self, relative: str, at_most_bytes: int) -> Iterator[BinaryIO]:
+        """The file, open; it may give neither more nor fewer bytes than the archive's directory says."""
+        path, info = self.path / relative, self._members.get(relative)
+        if info is None:
+            raise BundleError(f"{path} is missing.")
+        check_size(path, info.file_size, at_most_bytes)
+        try:
+            with self._archive.open(info) as file:
+                yield file
+                if file.tell() != info.file_size:
+                    states = f"the archive's directory says {info.file_size}"
+                    raise BundleError(f"{path} has {file.tell()} bytes and {states}.")
+        except ZIP_ERRORS as reason:
+            raise BundleError(f"{path} cannot be read from the archive ({one_line(reason)}).") from reason
+
+
+def _check_directory(file: BinaryIO, path: Path) -> None:
+    """Bound the directory before zipfile reads all of it into memory."""
+    size_bytes = file.seek(0, os.SEEK_END)
+    check_size(path, size_bytes, MAX_ARCHIVE_BYTES)
+    file.seek(max(0, size_bytes - END_BYTES - MAX_COMMENT_BYTES - ZIP64_LOCATOR_BYTES))
+    tail = file.read()
+    end = tail.rfind(END)
+    if end < 0 or len(tail) - end < END_BYTES:
+        raise zipfile.BadZipFile("it does not end as a zip does")
+    if tail[max(0, end - ZIP64_LOCATOR_BYTES) : end].startswith(ZIP64_LOCATOR):
+        raise zipfile.BadZipFile("it is in the zip64 form, which no bundle needs")
+    (directory_bytes,) = struct.unpack_from("<I", tail, end + DIRECTORY_SIZE_AT)
+    if directory_bytes > MAX_DIRECTORY_BYTES:
+        raise zipfile.BadZipFile(f"its directory has {directory_bytes} bytes; expected at most {MAX_DIRECTORY_BYTES}")
+
+
+def _members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipInfo]:
+    if len(infos) > MAX_FILES + len(UNLISTED):
+        raise BundleError(f"{path} holds {len(infos)} files; expected at most {MAX_FILES + len(UNLISTED)}.")
+    for name, count in Counter(info.orig_filename for info in infos).items():
+        if not is_safe_path(name.removesuffix("/")):
+            inside = "expected a path inside the bundle, such as probes/tb.json"
+            raise BundleError(f"{path} holds the file {shorten(name)}; {inside}.")
+        if count > 1:
+            raise BundleError(f"{path / name} stands {count} times in the archive.")
+    for info in infos:
+        _check_member(info, path / info.orig_filename)
+    total_bytes = sum(info.file_size for info in infos)
+    if total_bytes > MAX_ARCHIVE_BYTES:
+        raise BundleError(f"{path} unpacks to {total_bytes} bytes; expected at most {MAX_ARCHIVE_BYTES}.")
+    return {info.orig_filename: info for info in infos}
+
+
+def _check_member(info: zipfile.ZipInfo, path: Path) -> None:
+    kind, is_folder = stat.S_IFMT(info.external_attr >> 16), info.orig_filename.endswith("/")
+    if kind == stat.S_IFLNK:
+        raise BundleError(f"{path} is a link; expected a regular file.")
+    if kind not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG):
+        raise BundleError(f"{path} is not a regular file.")
+    if info.flag_bits & ENCRYPTED:
+        raise BundleError(f"{path} is encrypted; a bundle's files are not.")
+    if info.compress_type not in METHODS:
+        raise BundleError(f"{path} is compressed by method {info.compress_type}; expected stored or deflated.")
+    check_size(path, info.file_size, 0 if is_folder else MAX_FILE_BYTES)
+
+
+def archive_content(files: Mapping[str, bytes]) -> bytes:
+    """A .tussis file of these contents by their paths; the same files always give the same bytes.
+
+    Order, times and permissions are fixed, and nothing is compressed: what zlib makes of it differs from build to
+    build, and it would save less than a fifth of a quantized model.
+    """
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files, key=lambda name: (name not in UNLISTED, name)):
+            info = zipfile.ZipInfo(name, WRITTEN_AT)
+            info.create_system, info.external_attr = UNIX, PERMISSIONS << 16
+            archive.writestr(info, files[name])
+    return content.getvalue()
 
 
 def check_size(path: Path, size_bytes: int, at_most_bytes: int) -> None:

@@ -41,6 +41,12 @@ class SigningError(TussisError):
     """A key that cannot be read, written or used, or a signature that cannot be made."""
 
 
+def one_line(reason: Exception) -> str:
+    """The message of another library's exception, in one line of at most 120 printable characters."""
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    return text.encode("ascii", "backslashreplace").decode("ascii")[:120]
+
+
 @contextmanager
 def exit_on_error(command: str) -> Iterator[None]:
     """Turn a `TussisError` into one sentence on stderr and exit status 2."""

@@ -54,12 +54,17 @@ def check_writable(path: str | Path) -> None:
         raise OutputError(f"{path} cannot be written: permission denied.")
 
 
+def encodable(text: str) -> str:
+    """The text with escapes for what UTF-8 cannot hold, as a file name may."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def make_folder(folder: Path) -> None:
-    """Make an output folder and check that it can be written to; OutputError otherwise."""
+    """Make a folder, and those above it, where there is none; `OutputError` where a file cannot be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror or error}.") from error
     check_writable(folder)
 
 

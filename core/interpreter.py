@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from core.clips import CLIP_S, CLIP_SAMPLES
-from core.errors import InterpreterError
+from core.errors import InterpreterError, one_line
 
 SIGNATURE = "screen"
 EMBEDDING_SIZE = 512
@@ -141,8 +141,3 @@ def _open_runtime(content: bytes, threads: int, source: str) -> Any:
         return runtime
     except (ValueError, RuntimeError) as reason:
         raise InterpreterError(f"{source} is not a TFLite model that runs here ({one_line(reason)}).") from reason
-
-
-def one_line(reason: Exception) -> str:
-    """What another library says, in one line of at most 120 characters."""
-    return " ".join(str(reason).split())[:120]

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from core.errors import TussisError
+from core.errors import TussisError, one_line
 
 LARGEST_NUMBER = 1e9
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}\Z")
@@ -125,12 +125,6 @@ def parse_object(content: bytes, source: str, error: type[TussisError]) -> Field
     if not isinstance(values, dict):
         raise error(f"{source}: the file holds {shorten(values)}; expected an object.")
     return Fields(values, source, error)
-
-
-def one_line(reason: Exception) -> str:
-    """What went wrong, in one line of at most 120 printable characters."""
-    text = " ".join(str(reason).split()) or type(reason).__name__
-    return text.encode("ascii", "backslashreplace").decode("ascii")[:120]
 
 
 def _refuse_constant(name: str) -> NoReturn:

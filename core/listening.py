@@ -10,7 +10,7 @@ from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.events import WindowProbabilities
 from core.interpreter import Interpreter
-from core.pooling import probabilities
+from core.probes import sigmoid
 from core.resample import Resampler
 from core.stopwatch import Stopwatch
 
@@ -103,7 +103,7 @@ class Listener:
         with self._stopwatch.stage("model"):
             outputs = self._interpreter.run(clip.waveform)
         with self._stopwatch.stage("events"):
-            events, activity = probabilities(outputs.event_logits), probabilities(outputs.activity_logits)
+            events, activity = sigmoid(outputs.event_logits), sigmoid(outputs.activity_logits)
         return HeardClip(clip.start_s, clip.waveform, clip.valid_s, outputs.embedding, events, activity)
 
 

@@ -5,11 +5,6 @@ import numpy as np
 from core.probes import ClipSelection
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Sigmoid of logits of any shape, in float64; logits beyond +-60 say the same as +-60."""
-    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60)))
-
-
 class EventScores:
     """Recording-level event probabilities: for each label the largest over the clips, so one cough is enough."""
 

@@ -1,15 +1,14 @@
 """The only place where a probe (a linear head on the frozen embedding) is read, checked and applied."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.decisions import DEMONSTRATION_REASON, TOO_CLOSE_REASON, Decision, ProbeResult
 from core.errors import ProbeError
 from core.interpreter import EMBEDDING_SIZE
 from core.json_fields import Fields, parse_object
@@ -21,6 +20,33 @@ KINDS = ("classification", "regression")
 MAX_PROBE_BYTES = 4 * 2**20
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 SMALLEST_DIVISOR = 1e-9
+DEMONSTRATION_REASON = "Demonstration only: fitted on synthetic sound. It says nothing about this person."
+TOO_CLOSE_REASON = "too close to the operating point"
+
+
+class Decision(StrEnum):
+    """What a classification probe decides; *unscored* is neither of the others, and never a negative."""
+
+    REFER = "refer"
+    NOT_REFERRED = "not referred"
+    UNSCORED = "unscored"
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What one probe says about one recording.
+
+    ``decision`` is None for a probe that gives a value and has no operating point. ``score`` is None wherever the
+    decision is *unscored*, so that no number can be taken for a result. ``reason`` is None where there is nothing to
+    explain.
+    """
+
+    name: str
+    status: str
+    decision: Decision | None
+    score: float | None
+    unit: str
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -62,25 +88,13 @@ class Probe:
         """The probability, or the value in ``unit``, for an embedding (512,)."""
         standard = (embedding.astype(np.float64) - self.mean) / self.scale
         value = self.intercept + float(self.weights @ standard)
-        return sigmoid(value / self.temperature) if self.kind == "classification" else value
+        return float(sigmoid(value / self.temperature)) if self.kind == "classification" else value
 
 
-def sigmoid(logit: float) -> float:
-    """1 / (1 + exp(-logit)) without overflow."""
-    small = math.exp(-abs(logit))
-    return 1 / (1 + small) if logit >= 0 else small / (1 + small)
-
-
-def read_probe(path: Path) -> Probe:
-    """Read one probe file; raises ProbeError with a sentence that names the file."""
-    try:
-        size_bytes = path.stat().st_size
-        if not path.is_file() or size_bytes > MAX_PROBE_BYTES:
-            raise ProbeError(f"{path} is not a file of at most {MAX_PROBE_BYTES} bytes.")
-        content = path.read_bytes()
-    except OSError as reason:
-        raise ProbeError(f"{path} cannot be read: {reason.strerror}.") from reason
-    return parse_probe(content, str(path))
+def sigmoid(logits: np.ndarray | float) -> np.ndarray:
+    """The probabilities of logits of any shape, in float64."""
+    with np.errstate(over="ignore"):  # of a logit below -709, whose probability is 0
+        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
 
 
 def parse_probe(content: bytes, source: str) -> Probe:

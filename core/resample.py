@@ -85,15 +85,15 @@ class Resampler:
         return np.concatenate(chunks)
 
 
-def resample(waveform: np.ndarray, from_hz: int, to_hz: int = 16_000) -> np.ndarray:
-    """A whole waveform, shape (n,), at another rate: float32, shape (ceil(n * to_hz / from_hz),)."""
-    resampler = Resampler(from_hz, to_hz)
+def resample(waveform: np.ndarray, from_hz: int) -> np.ndarray:
+    """A whole waveform, shape (n,), at 16 kHz: float32, shape (ceil(n * 16000 / from_hz),)."""
+    resampler = Resampler(from_hz)
     return np.concatenate([resampler.process(waveform), resampler.flush()])
 
 
-def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int = 16_000) -> Iterator[np.ndarray]:
-    """Blocks of a waveform at another rate, as they come; together the same samples as `resample` gives."""
-    resampler = Resampler(from_hz, to_hz)
+def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int) -> Iterator[np.ndarray]:
+    """Blocks of a waveform at 16 kHz, as they come; together the same samples as `resample` gives."""
+    resampler = Resampler(from_hz)
     for block in blocks:
         yield resampler.process(block)
     yield resampler.flush()
@@ -118,7 +118,7 @@ class _PhaseTable:
         matrix = np.zeros((repeats * down + 2 * half_taps, repeats * up), np.float32)
         columns = np.arange(repeats * up)[:, None]
         matrix[first_rows + np.arange(2 * half_taps), columns] = np.tile(taps, (repeats, 1))
-        self._tiles = [_Tile(matrix[:, first : first + TILE_COLUMNS]) for first in range(0, repeats * up, TILE_COLUMNS)]
+        self._tiles = [_Tile(matrix, first) for first in range(0, repeats * up, TILE_COLUMNS)]
         self._advance, self._depth = repeats * down, len(matrix)
         self._n_rows = max(1, round(TABLE_OUTPUTS / matrix.shape[1]))
         self.n_before = half_taps - 1
@@ -130,13 +130,18 @@ class _PhaseTable:
         step = inputs.strides[0]
         rows = as_strided(inputs, (self._n_rows, self._depth), (self._advance * step, step), writeable=False)
         rows = np.ascontiguousarray(rows)
-        return np.hstack([_serial_product(rows[:, tile.inputs], tile.matrix) for tile in self._tiles]).reshape(-1)
+        outputs = np.empty((self._n_rows, self.chunk_outputs // self._n_rows), np.float32)
+        for tile in self._tiles:
+            _serial_product(rows[:, tile.inputs], tile.matrix, outputs[:, tile.outputs])
+        return outputs.reshape(-1)
 
 
 class _Tile:
     """Some columns of a table of phases, without the rows that are zero in all of them."""
 
-    def __init__(self, columns: np.ndarray) -> None:
+    def __init__(self, matrix: np.ndarray, first_column: int) -> None:
+        self.outputs = slice(first_column, min(first_column + TILE_COLUMNS, matrix.shape[1]))
+        columns = matrix[:, self.outputs]
         used = np.flatnonzero(columns.any(axis=1))
         self.inputs = slice(int(used[0]), int(used[-1]) + 1)
         self.matrix = np.ascontiguousarray(columns[self.inputs])
@@ -162,20 +167,23 @@ class _PhasePolynomial:
         positions = np.arange(first_output, first_output + self.chunk_outputs, dtype=np.int64) * self._down
         starts = positions // self._up - first_output * self._down // self._up
         phases = ((positions % self._up) / self._up - 0.5).astype(np.float32)
-        terms = _serial_product(sliding_window_view(inputs, len(self._coefficients))[starts], self._coefficients)
+        rows = sliding_window_view(inputs, len(self._coefficients))[starts]
+        terms = np.empty((self.chunk_outputs, N_COEFFICIENTS), np.float32)
+        _serial_product(rows, self._coefficients, terms)
         outputs = terms[:, -1]
         for power in range(N_COEFFICIENTS - 2, -1, -1):
             outputs = outputs * phases + terms[:, power]
         return outputs
 
 
-def _serial_product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`rows` @ `matrix`, some rows at a time, so that BLAS does not divide a product among threads.
+def _serial_product(rows: np.ndarray, matrix: np.ndarray, product: np.ndarray) -> None:
+    """Put `rows` @ `matrix` into `product`, some rows at a time, so that BLAS does not divide it among threads.
 
     Where other work holds the second core, a divided product waits for it: an hour at 44.1 kHz took 42 s, not 3.
     """
     n_rows = max(2, SERIAL_PRODUCT // matrix.size)
-    return np.concatenate([rows[first : first + n_rows] @ matrix for first in range(0, len(rows), n_rows)])
+    for first in range(0, len(rows), n_rows):
+        np.matmul(rows[first : first + n_rows], matrix, out=product[first : first + n_rows])
 
 
 @lru_cache(maxsize=8)

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.bundle import COUGH
-from core.decisions import Decision, ProbeResult
 from core.events import Event
-from core.probes import spoken_reasons
+from core.files import encodable
+from core.probes import Decision, ProbeResult, spoken_reasons
 from core.quality import Quality
 
 SCHEMA = "tussis.screening/1"
@@ -104,7 +104,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, str):
-        return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+        return encodable(str(value))
     if value is None or isinstance(value, bool):
         return value
     number = value.item() if hasattr(value, "item") else value

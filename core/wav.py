@@ -108,7 +108,8 @@ def decode_frames(stored: bytes, wav: WavFormat) -> np.ndarray:
         samples = widened.view("<i4")[:, 0].astype(np.float32) / 2.0**31
     elif wav.sample_type in ("<i2", "<i4"):
         full_scale = 2.0 ** (8 * int(wav.sample_type[-1]) - 1)
-        samples = np.frombuffer(stored, wav.sample_type).astype(np.float32) / full_scale
+        samples = np.frombuffer(stored, wav.sample_type).astype(np.float32)
+        samples /= full_scale
     else:
         with np.errstate(over="ignore", invalid="ignore"):
             samples = np.frombuffer(stored, wav.sample_type).astype(np.float32)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from core.bundle import COUGH
 from core.errors import DataError
 from core.interpreter import Interpreter
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.evaluation.composed_recordings import ComposedRecording
 from distill.evaluation.metrics import auroc
@@ -221,7 +221,7 @@ def _aurocs(
 
 
 def _drift(float_logits: np.ndarray, int8_logits: np.ndarray) -> Drift:
-    ours, theirs = probabilities(float_logits), probabilities(int8_logits)
+    ours, theirs = sigmoid(float_logits), sigmoid(int8_logits)
     flipped = (ours >= DECISION_PROBABILITY) != (theirs >= DECISION_PROBABILITY)
     return Drift(float(flipped.mean()), float(np.abs(ours - theirs).mean()))
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from core.bundle import COUGH
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS
 from quantize.outputs import Outputs, cosines
 
@@ -74,7 +74,7 @@ def cough_plot(outputs: dict[str, Outputs]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         cough = EVENT_LABELS.index(COUGH)
-        ours, theirs = (probabilities(outputs[name]["event_logits"][:, cough]) for name in ("float", "int8"))
+        ours, theirs = (sigmoid(outputs[name]["event_logits"][:, cough]) for name in ("float", "int8"))
         axes.plot([0, 1], [0, 1], color=LIMIT_COLOUR, linewidth=0.7)
         axes.axvline(0.5, color=LIMIT_COLOUR, linewidth=0.5, linestyle=":")
         axes.axhline(0.5, color=LIMIT_COLOUR, linewidth=0.5, linestyle=":")

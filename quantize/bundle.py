@@ -14,8 +14,7 @@ import typer
 from rich.console import Console
 
 from core.bundle import Bundle, load_bundle, open_files
-from core.bundle_archive import ARCHIVE_SUFFIX, archive_content
-from core.bundle_files import BUNDLE_FILE, SIGNATURE_FILE
+from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archive_content
 from core.errors import BundleError, OutputError, SigningError, exit_on_error
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
@@ -89,7 +88,7 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
 
 def check_bundle(bundle: Bundle) -> None:
     """Run an opened bundle's model once and check its operators; raises where a phone could not run it."""
-    from quantize.synthesized_clips import synthesized_clips
+    from core.demonstration import synthesized_clips
     from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators
 
     model = bundle.read_model()

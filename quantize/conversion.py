@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from core.clips import CLIP_SAMPLES
+from core.demonstration import synthesized_clips
 from core.errors import OutputError
 from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import SIGNATURE
@@ -23,7 +24,6 @@ from distill.checkpoints import checkpoint_sha256
 from distill.models.student import Student, load_student
 from quantize.outputs import OUTPUTS, check_parity, onnx_outputs, tflite_outputs, torch_outputs
 from quantize.signature import PositionalSignature, ScreenSignature
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
 
 SCHEMA = "tussis.export/1"

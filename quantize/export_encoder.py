@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.files import write_atomically
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
@@ -21,7 +22,6 @@ from quantize.conversion import INPUT, TOOLS, file_facts, quiet, unfinished, wri
 from quantize.outputs import check_parity, cosines, onnx_outputs
 from quantize.recipe import ENCODER_RECIPES, EncoderRecipe, Format, quantizer_entries, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS, EMBED_SIGNATURE, EmbedSignature, EncoderWithFrontEnd
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
 
 SCHEMA = "tussis.encoder_export/1"

@@ -14,7 +14,7 @@ from core.bundle import COUGH
 from core.errors import exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
-from core.pooling import probabilities
+from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
 from quantize.validation import (
     DEFAULT_SCREENING,
@@ -132,7 +132,7 @@ def choose_thresholds(
 
     validation = read_validation_clips(store)
     logits = tflite_outputs(model, validation.clips)["event_logits"]
-    of_recordings = validation.per_recording(probabilities(logits))
+    of_recordings = validation.per_recording(sigmoid(logits))
     events = choose_event_thresholds(of_recordings, validation)
     thresholds = {event: point["threshold"] for event, point in events.items()}
     interpreter = LiteRtInterpreter(model)

@@ -1,4 +1,4 @@
-"""The only place that holds the project's shape: the arrows, the phone's imports, sizes, names and commands."""
+"""Checks the project's shape: the arrows, the phone's imports, declared libraries, sizes, names and commands."""
 
 import ast
 import json
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +17,35 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "distill", "quantize", "app", "benchmarks")
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
+MAX_FOLDER_MODULES = 22
+MAX_SAME_FIRST_WORD = 2
 MAX_TRACKED_BYTES = 16 * 1024 * 1024
 VAGUE_NAMES = {"utils", "helpers", "misc", "common", "manager", "base", "engine"}
 ABSENT_ON_A_PHONE = (
     *("torch", "torchaudio", "torchao", "transformers", "scipy", "librosa", "soundfile", "soxr", "sklearn"),
     *("litert_torch", "ai_edge_quantizer", "onnx", "onnxruntime", "matplotlib", "pydantic", "typer", "rich"),
 )
-COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+COMMANDS = PROJECT["scripts"]
+EXTRAS_OF = {  # core opens other formats than WAV with soundfile where a workstation has it
+    "core": ("train",),
+    "app": ("app",),
+    "distill": ("train", "cluster"),
+    "quantize": ("quantize",),
+    "benchmarks": ("bench",),
+}
+WHOLE_FLOWS: set[str] = set()  # test files of a folder that try several modules together
+HEAVY = (
+    "torch",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "librosa",
+    "transformers",
+    "litert_torch",
+    "ai_edge_quantizer",
+    "ray",
+)
 
 IMPORT_ALL_ON_A_PHONE = """
 import importlib, json, pkgutil, sys
@@ -107,6 +130,69 @@ def test_no_module_has_a_name_that_says_nothing():
     assert [
         relative(path) for path in modules(*PACKAGES) if path.stem in VAGUE_NAMES or path.parent.name in VAGUE_NAMES
     ] == []
+
+
+def test_no_folder_holds_more_modules_than_a_reader_can_scan():
+    folders = Counter(relative(path.parent) for path in modules(*PACKAGES) if path.name != "__init__.py")
+    crowded = {folder: count for folder, count in folders.items() if count > MAX_FOLDER_MODULES}
+    assert not crowded, listed(crowded)
+
+
+def test_no_three_modules_of_a_folder_share_their_first_word():
+    first_words = Counter(
+        (relative(path.parent), path.stem.partition("_")[0]) for path in modules(*PACKAGES) if path.stem != "__init__"
+    )
+    alike = {
+        f"{folder}/{word}_*": count for (folder, word), count in first_words.items() if count > MAX_SAME_FIRST_WORD
+    }
+    assert not alike, listed(alike)
+
+
+def test_every_test_file_is_named_after_the_module_it_tests():
+    wanted = {
+        relative(path): path.relative_to(ROOT / "tests").with_name(path.name.removeprefix("test_")).as_posix()
+        for folder in PACKAGES
+        for path in modules(f"tests/{folder}")
+        if path.name.startswith("test_")
+    }
+    astray = {test: f"no {module}" for test, module in wanted.items() if not (ROOT / module).is_file()}
+    assert astray.keys() == WHOLE_FLOWS, listed(astray)
+
+
+def test_every_library_is_declared_by_the_extra_of_the_folder_that_imports_it():
+    undeclared = {
+        relative(path): sorted(libraries - declared_for(path.relative_to(ROOT).parts[0]))
+        for path in modules(*PACKAGES)
+        if (libraries := imported_libraries(path)) - declared_for(path.relative_to(ROOT).parts[0])
+    }
+    assert not undeclared, listed(undeclared)
+
+
+def imported_libraries(path: Path) -> set[str]:
+    """The distributions that a module imports, at its top or inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return {name.replace("_", "-") for name in names - sys.stdlib_module_names - {*PACKAGES}}
+
+
+def declared_for(folder: str) -> set[str]:
+    """The distributions that the project and the folder's extras ask for."""
+    return {name for extra in (None, *EXTRAS_OF[folder]) for name in requirements(extra)}
+
+
+def requirements(extra: str | None) -> set[str]:
+    """Names of what the project (None) or an extra asks for, through the project's own extras as well."""
+    names = set()
+    for line in PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]:
+        name, own_extras = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", line).groups()
+        names |= {name.replace("_", "-")}
+        if name == PROJECT["name"]:
+            names |= {library for own in own_extras.split(",") for library in requirements(own)}
+    return names
 
 
 def test_no_module_is_longer_than_400_lines():

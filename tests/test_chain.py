@@ -11,11 +11,10 @@ pytest.importorskip("litert_torch", reason="the chain needs the quantize extra")
 import typer
 from typer.testing import CliRunner
 
-import distill.corpus.manifests
-import distill.corpus.waveform_store
+import distill.corpus.command
 import distill.distillation.distill_student
 import distill.distillation.targets
-import distill.pretraining.pretrain
+import distill.pretraining.command
 import distill.probes.fit_probe
 import quantize.bundle
 import quantize.calibration_set
@@ -87,10 +86,10 @@ def bundle(tmp_path_factory) -> Path:
     data, store, targets, student = (folder / name for name in ("data", "store", "targets", "student"))
     write_pack(data / "bursts")
     write_settings(folder)
-    run(distill.corpus.manifests.app, "--data", data, "--out", folder / "manifest.csv")
-    run(distill.corpus.waveform_store.app, "--manifest", folder / "manifest.csv", "--data", data, "--out", store)
+    run(distill.corpus.command.app, "manifest", "--data", data, "--out", folder / "manifest.csv")
+    run(distill.corpus.command.app, "store", "--manifest", folder / "manifest.csv", "--data", data, "--out", store)
     run(
-        distill.pretraining.pretrain.app,
+        distill.pretraining.command.app,
         "--config",
         folder / "pretrain.toml",
         "--store",

@@ -1,4 +1,4 @@
-"""The only place that runs on both processors alike: models on given inputs, what they say, and marks to count by."""
+"""Runs a job's models on its inputs, on both processors alike, and marks each run for the instruction counter."""
 
 import json
 import os
@@ -62,11 +62,11 @@ def run_part(model: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
     runtime = Runtime(model_path=str(model), num_threads=1)
     runtime.allocate_tensors()
-    (its_input,) = runtime.get_input_details()
+    (details,) = runtime.get_input_details()
     positions = [detail["index"] for detail in runtime.get_output_details()]
     results = []
     for one in inputs:
-        runtime.set_tensor(its_input["index"], one.reshape(its_input["shape"]))
+        runtime.set_tensor(details["index"], one.reshape(details["shape"]))
         _mark()
         runtime.invoke()
         _mark()

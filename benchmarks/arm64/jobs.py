@@ -1,18 +1,20 @@
-"""The only place that says which models and parts run on which inputs, here and on an emulated processor alike."""
+"""Lists which models and parts run on which inputs, and runs them here and on an emulated processor alike."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.arm64.debian import Arm64Root
 from benchmarks.arm64.guest import PART, SCREEN, Task, run_job, run_part, write_job
-from benchmarks.results.names import YAMNET_NAME
-from benchmarks.timing.contenders import YAMNET_SAMPLES
+from benchmarks.results.names import WHOLE, YAMNET_NAME
+from benchmarks.timing.peers import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_S
-from quantize.synthesized_clips import synthesized_clips
+from core.demonstration import synthesized_clips
+from core.errors import DataError
 from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16
@@ -23,6 +25,9 @@ GUEST_MODULE = "benchmarks.arm64.guest"
 
 Results = dict[str, dict[str, np.ndarray]]
 """Outputs by task; of a model with the signature by their names, of a part by "0", "1", ...; each (n_inputs, ...)."""
+
+Counts = dict[str, dict[str, Any]]
+"""Of one run, by task: ``instructions``, ``dot_products`` among them, ``spread``."""
 
 
 class Job:
@@ -42,22 +47,24 @@ class Job:
         self.n_runs[name] = len(inputs)
         write_job(self.folder, self.tasks)
 
-    def counted(self) -> list[tuple[str, int]]:
-        """Name and number of runs of each task that is marked."""
-        return [(task.name, self.n_runs[task.name]) for task in self.tasks if task.kind == PART]
+    def first_output(self, name: str, inputs: np.ndarray) -> np.ndarray:
+        """The first output (n, ...) of a part that was added, over inputs (n, ...), on this machine's processor."""
+        return run_part(self.folder / f"{name}.tflite", inputs)["0"]
 
     def run_here(self) -> Results:
         """Run all tasks on this machine's processor."""
         return self._results(lambda out: run_job(self.folder, out))
 
-    def run_emulated(self, root: Arm64Root, cpu: str) -> tuple[Results, str]:
-        """Run all tasks on an emulated processor; also the marks of the instruction counter."""
+    def run_emulated(self, root: Arm64Root, cpu: str) -> tuple[Results, Counts]:
+        """Run all tasks on an emulated processor; also the instructions of one run of each part, by its name."""
         marks: list[str] = []
 
         def run(out: Path) -> None:
             marks.append(root.run(["-m", GUEST_MODULE, str(self.folder), str(out)], cpu, out))
 
-        return self._results(run), marks[0]
+        results = self._results(run)
+        marked = [(task.name, self.n_runs[task.name]) for task in self.tasks if task.kind == PART]
+        return results, read_counts(marks[0], marked)
 
     def _results(self, run: Callable[[Path], None]) -> Results:
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
@@ -80,27 +87,57 @@ def plan(folder: Path, int8: bytes, float_model: bytes | None, yamnet: bytes | N
 
 
 def _add_student(job: Job, name: str, model: bytes, clips: np.ndarray) -> None:
-    parts = {part: (f"{name} {part}", content) for part, content in student_parts(model, name).items()}
+    counted, parts = clips[1 : 1 + N_COUNTED], student_parts(model, name)
     job.add(name, SCREEN, model, clips)
-    job.add(f"{name} whole", PART, model, clips[1 : 1 + N_COUNTED])
-    job.add(parts[FRONT_END][0], PART, parts[FRONT_END][1], clips)
-    job.add(
-        parts[BODY_AND_HEADS][0],
-        PART,
-        parts[BODY_AND_HEADS][1],
-        _run_here(job, parts[FRONT_END][0], clips[1 : 1 + N_COUNTED]),
-    )
+    job.add(f"{name} {WHOLE}", PART, model, counted)
+    job.add(f"{name} {FRONT_END}", PART, parts[FRONT_END], clips)
+    job.add(f"{name} {BODY_AND_HEADS}", PART, parts[BODY_AND_HEADS], job.first_output(f"{name} {FRONT_END}", counted))
     if INTEGER_BODY in parts:
-        job.add(parts[TO_CODES][0], PART, parts[TO_CODES][1], clips)
-        codes = _run_here(job, parts[TO_CODES][0], clips)
+        job.add(f"{name} {TO_CODES}", PART, parts[TO_CODES], clips)
+        codes = job.first_output(f"{name} {TO_CODES}", clips)
         random = np.random.default_rng(0).integers(-128, 128, (N_RANDOM, *codes.shape[1:]), dtype=np.int8)
-        job.add(parts[INTEGER_BODY][0], PART, parts[INTEGER_BODY][1], np.concatenate([codes, random]))
-
-
-def _run_here(job: Job, name: str, inputs: np.ndarray) -> np.ndarray:
-    return run_part(job.folder / f"{name}.tflite", inputs)["0"]
+        job.add(f"{name} {INTEGER_BODY}", PART, parts[INTEGER_BODY], np.concatenate([codes, random]))
 
 
 def audio_s(name: str) -> float:
     """Seconds of sound that one run of a counted task stands for."""
     return YAMNET_SAMPLES / SAMPLE_RATE_HZ if name == YAMNET_NAME else CLIP_S
+
+
+def read_counts(marks: str, n_runs: Sequence[tuple[str, int]]) -> Counts:
+    """Instructions of one run of each part, from the marks that guest.py made.
+
+    Parameters
+    ----------
+    marks : str
+        Lines of two numbers, since the program's start: instructions, and dot products among them.
+    n_runs : sequence of (name, runs)
+        The parts in their order, each with at least two runs. The first one of each is left out: it warms up.
+
+    Returns
+    -------
+    dict
+        For each name ``instructions`` and ``dot_products`` (medians over the runs, less what two marks with nothing
+        between them cost) and ``spread``, the distance between their quartiles over the median.
+
+    Raises
+    ------
+    DataError
+        If the marks are not those of these parts.
+    """
+    rows = [line.split() for line in marks.splitlines()]
+    expected = 2 + 2 * sum(runs for _, runs in n_runs)
+    if len(rows) != expected or not all(len(row) == 2 and all(part.isdecimal() for part in row) for row in rows):
+        raise DataError(f"the instruction counter wrote {len(rows)} marks; expected {expected}, of two numbers each")
+    numbers = np.array(rows, dtype=np.int64)
+    spent = numbers[1::2] - numbers[::2]
+    runs_of, at = spent[1:] - spent[0] * np.array([1, 0]), 0
+    counts = {}
+    for name, runs in n_runs:
+        counted = runs_of[at + 1 : at + runs]
+        at += runs
+        instructions, dot_products = (round(float(value)) for value in np.median(counted, axis=0))
+        low, high = np.percentile(counted[:, 0], (25, 75))
+        spread = float((high - low) / max(instructions, 1))
+        counts[name] = {"instructions": instructions, "dot_products": dot_products, "spread": spread}
+    return counts

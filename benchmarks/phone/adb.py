@@ -1,4 +1,4 @@
-"""The only place that talks to a telephone: a thin client of the program adb, a remedy in each of its sentences."""
+"""Talks to a phone through the program adb, with a remedy in each sentence of an error."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core.errors import TussisError
+from core.files import sha256_of_file
 
 ANSWER_S = 30.0
 TRANSFER_S = 300.0
@@ -30,19 +31,15 @@ _REMEDIES = {
     "offline": "unplug it and plug it in again, or run: adb reconnect offline",
     "connecting": "wait a moment and try again",
     "no permissions": "install android-sdk-platform-tools-common, so that udev lets you use it, and plug it in again",
-    "bootloader": "start it into Android",
-    "recovery": "start it into Android",
-    "sideload": "start it into Android",
-    "rescue": "start it into Android",
 }
 
 
 class PhoneError(TussisError):
-    """A telephone, or the adb that reaches it, that cannot be used; the sentence says what to do."""
+    """A phone, or the adb that reaches it, that cannot be used; the sentence says what to do."""
 
 
 class PhoneLostError(PhoneError):
-    """A telephone that was there and is gone, or no longer answers: nothing more can be measured on it."""
+    """A phone that was there and is gone, or no longer answers: nothing more can be measured on it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command on the telephone printed (output and errors together) and its exit status."""
+    """What a command on the phone printed (output and errors together) and its exit status."""
 
     text: str
     status: int
@@ -63,10 +60,10 @@ class Answer:
 
 def find_adb() -> str:
     """Path of adb on PATH."""
-    found = shutil.which("adb")
-    if found is None:
+    adb = shutil.which("adb")
+    if adb is None:
         raise PhoneError("there is no program adb; install the Debian package adb or Android's platform tools.")
-    return found
+    return adb
 
 
 def list_phones(adb: str) -> list[Listed]:
@@ -85,7 +82,7 @@ def list_phones(adb: str) -> list[Listed]:
 
 
 def choose_phone(serial: str | None = None, adb: str | None = None) -> "Phone":
-    """The telephone to use: the one with `serial` (or $ANDROID_SERIAL), else the only one that is ready.
+    """The phone to use: the one with `serial` (or $ANDROID_SERIAL), else the only one that is ready.
 
     Raises
     ------
@@ -96,10 +93,10 @@ def choose_phone(serial: str | None = None, adb: str | None = None) -> "Phone":
     listed = list_phones(adb)
     wanted = serial or os.environ.get("ANDROID_SERIAL")
     if wanted is not None:
-        listed = [its for its in listed if its.serial == wanted] or _refuse_unknown(wanted, listed)
-    ready = [its for its in listed if its.state == READY]
+        listed = [phone for phone in listed if phone.serial == wanted] or _refuse_unknown(wanted, listed)
+    ready = [phone for phone in listed if phone.state == READY]
     if len(ready) > 1:
-        names = ", ".join(its.serial for its in ready)
+        names = ", ".join(phone.serial for phone in ready)
         raise PhoneError(f"adb sees {len(ready)} phones, {names}; say which with --serial.")
     if not listed:
         raise PhoneError("adb sees no phone; connect one by USB and switch on USB debugging in its developer options.")
@@ -110,17 +107,17 @@ def choose_phone(serial: str | None = None, adb: str | None = None) -> "Phone":
 
 @dataclass(frozen=True)
 class Phone:
-    """A telephone that answered; every method raises `PhoneLostError` where it no longer does."""
+    """A phone that answered; every method raises `PhoneLostError` where it no longer does."""
 
     adb: str
     serial: str
 
     def run(self, command: Sequence[str], timeout_s: float = ANSWER_S) -> Answer:
-        """Run a program of the telephone; each argument reaches it as it is."""
+        """Run a program of the phone; each argument reaches it as it is."""
         return self.run_script(shlex.join(command), timeout_s)
 
     def run_script(self, script: str, timeout_s: float = ANSWER_S) -> Answer:
-        """Run a line of the telephone's shell; whoever puts a name into it quotes it with ``shlex.quote``."""
+        """Run a line of the phone's shell; whoever puts a name into it quotes it with ``shlex.quote``."""
         marked = f"{{ {script}\n}} 2>&1; status=$?; echo; echo {_STATUS_MARK}$status"
         done = self._adb(["shell", marked], timeout_s)
         text, mark, status = done.stdout.replace("\r\n", "\n").rpartition(_STATUS_MARK)
@@ -129,26 +126,29 @@ class Phone:
         return Answer(text.removesuffix("\n"), int(status))
 
     def read(self, command: Sequence[str], timeout_s: float = ANSWER_S) -> str:
-        """What a program of the telephone prints; PhoneError where it fails."""
+        """What a program of the phone prints; PhoneError where it fails."""
         answer = self.run(command, timeout_s)
         if answer.status != 0:
             self.refuse(f"cannot run {command[0]}", answer.text)
         return answer.text
 
-    def push(self, local: Path, remote: str, timeout_s: float = TRANSFER_S) -> None:
-        """Copy a file to the telephone."""
-        done = self._adb(["push", str(local.absolute()), remote], timeout_s)
+    def push(self, local: Path, remote: str) -> None:
+        """Copy a file to the phone and compare its SHA-256 there, where the phone has a program for it."""
+        done = self._adb(["push", str(local.absolute()), remote], TRANSFER_S)
         if done.returncode != 0:
             self._explain(done, f"does not take {local}")
+        answer = self.run(["sha256sum", remote])
+        if answer.status == 0 and not answer.text.startswith(sha256_of_file(local)):
+            self.refuse(f"has another file than was sent as {local.name}", f"SHA-256 {answer.text.strip()[:64]}")
 
-    def pull(self, remote: str, local: Path, timeout_s: float = TRANSFER_S) -> None:
-        """Copy a file from the telephone."""
-        done = self._adb(["pull", remote, str(local.absolute())], timeout_s)
+    def pull(self, remote: str, local: Path) -> None:
+        """Copy a file from the phone."""
+        done = self._adb(["pull", remote, str(local.absolute())], TRANSFER_S)
         if done.returncode != 0:
             self._explain(done, f"does not give {remote}")
 
     def refuse(self, what: str, text: str) -> NoReturn:
-        """Raise a PhoneError that says what the telephone cannot do, with the last line it said of it."""
+        """Raise a PhoneError that says what the phone cannot do, with the last line that it printed."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         _refuse(f"the phone {self.serial} {what}", lines[-1] if lines else "it does not say why")
 
@@ -156,15 +156,15 @@ class Phone:
         return _call([self.adb, "-s", self.serial, *arguments], timeout_s, f"the phone {self.serial}")
 
     def _explain(self, done: "subprocess.CompletedProcess[str]", what: str) -> NoReturn:
-        """Raise what went wrong: a telephone that is gone is another thing than one that refuses."""
-        state = next((its.state for its in list_phones(self.adb) if its.serial == self.serial), None)
+        """Raise what went wrong: a phone that is gone is another thing than one that refuses."""
+        state = next((phone.state for phone in list_phones(self.adb) if phone.serial == self.serial), None)
         if state is None:
             raise PhoneLostError(f"the phone {self.serial} is gone; plug it in again and repeat the command.")
         if state != READY:
             raise PhoneLostError(_not_ready(Listed(self.serial, state)))
         if "shell" in done.args:
-            told = _shorten(_last_line(done))
-            raise PhoneLostError(f"the phone {self.serial} {what} ({told}); see that its cable holds and try again.")
+            line = _shorten(_last_line(done))
+            raise PhoneLostError(f"the phone {self.serial} {what} ({line}); see that its cable holds and try again.")
         self.refuse(what, _last_line(done))
 
 
@@ -189,7 +189,7 @@ def _call(command: Sequence[str], timeout_s: float, who: str = "adb") -> "subpro
 
 
 def _refuse_unknown(wanted: str, listed: list[Listed]) -> NoReturn:
-    seen = ", ".join(f"{its.serial} ({its.state})" for its in listed) or "none"
+    seen = ", ".join(f"{phone.serial} ({phone.state})" for phone in listed) or "none"
     raise PhoneError(f"there is no phone with the serial number {_shorten(wanted)}; adb sees: {seen}.")
 
 
@@ -200,9 +200,9 @@ def _not_ready(phone: Listed) -> str:
 
 def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
     lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines()]
-    told = [line for line in lines if line and not line.startswith("*") and _STATUS_MARK not in line]
-    errors = [line for line in told if "error" in line.lower()]
-    return (errors or told or [f"adb ended with status {done.returncode}"])[-1]
+    printed = [line for line in lines if line and not line.startswith("*") and _STATUS_MARK not in line]
+    errors = [line for line in printed if "error" in line.lower()]
+    return (errors or printed or [f"adb ended with status {done.returncode}"])[-1]
 
 
 def _shorten(text: str) -> str:
@@ -210,5 +210,5 @@ def _shorten(text: str) -> str:
     return printable if len(printable) <= MAX_QUOTED else printable[: MAX_QUOTED - 3] + "..."
 
 
-def _refuse(what: str, told: str) -> NoReturn:
-    raise PhoneError(f"{what}: {_shorten(told).rstrip('.')}.")
+def _refuse(what: str, line: str) -> NoReturn:
+    raise PhoneError(f"{what}: {_shorten(line).rstrip('.')}.")

@@ -1,15 +1,12 @@
-"""The only place that asks the installed app to time a model: the intent it is started with, and the file it leaves."""
+"""Asks the installed app to time a model: the intent that starts it, and the file that it leaves."""
 
 import re
 import secrets
 import shlex
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.phone.adb import Phone, PhoneError, PhoneLostError
-from benchmarks.phone.benchmark_model import push_checked
 from benchmarks.phone.models import Measured, PhoneModel, Setting
 from benchmarks.results.result import timing_metrics
 from core.json_fields import Fields, parse_object
@@ -36,7 +33,7 @@ MAX_RUN_MS = 600_000.0
 
 @dataclass(frozen=True)
 class AppRunner:
-    """The app of a telephone; `folder` is where files are handed over, `round_s` how long a round may take."""
+    """The app of a phone; `folder` is where files are handed over, `round_s` how long a round may take."""
 
     phone: Phone
     folder: str
@@ -46,14 +43,9 @@ class AppRunner:
 
     def place(self, model: PhoneModel) -> None:
         """Hand a model to the app: through a folder that adb may write and a pipe that run-as may read."""
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary) / model.file_name
-            path.write_bytes(model.content)
-            push_checked(self.phone, path, f"{self.folder}/{model.file_name}")
+        remote = model.push(self.phone, self.folder)
         inside = shlex.quote(f"mkdir -p {APP_FOLDER} && cat > {APP_FOLDER}/{model.file_name}")
-        answer = self.phone.run_script(
-            f"cat {shlex.quote(f'{self.folder}/{model.file_name}')} | run-as {APP_PACKAGE} sh -c {inside}"
-        )
+        answer = self.phone.run_script(f"cat {shlex.quote(remote)} | run-as {APP_PACKAGE} sh -c {inside}")
         if answer.status != 0:
             self.phone.refuse("does not hand a model to the app", answer.text)
 
@@ -114,7 +106,7 @@ def read_answer(content: bytes, request: str, runs: int, source: str) -> Measure
         n_runs=n_runs,
         metrics={**_start_metrics(fields), **timing_metrics(runs_ms)},
         runtime=fields.text("runtime", at_most=100),
-        samples_ms=tuple(float(its) for its in runs_ms),
+        samples_ms=tuple(map(float, runs_ms)),
         facts={"runner": f"the app {APP_PACKAGE}"},
     )
 

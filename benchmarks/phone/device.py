@@ -1,4 +1,4 @@
-"""The only place that describes a telephone: model, processor, cores, battery, heat and load, but never its name."""
+"""Describes a phone by its model, processor, cores, battery, heat and load, never by its serial number."""
 
 import re
 import shlex
@@ -36,7 +36,7 @@ class Core:
 
 @dataclass(frozen=True)
 class PhoneDescription:
-    """What of a telephone decides its speed and stays as it is."""
+    """What of a phone decides its speed and stays as it is."""
 
     model: str
     processor: str
@@ -68,7 +68,7 @@ class PhoneDescription:
 
 @dataclass(frozen=True)
 class PhoneCondition:
-    """What of a telephone changes while one measures; None for what it does not say. Temperatures in Celsius."""
+    """What of a phone changes while one measures; None for what it does not say. Temperatures in Celsius."""
 
     battery_c: float | None
     battery_percent: int | None
@@ -84,7 +84,7 @@ class PhoneCondition:
 
 
 def describe_phone(phone: Phone) -> PhoneDescription:
-    """Ask a telephone what it is."""
+    """Ask a phone what it is."""
     properties = _properties(phone.read(["getprop"]))
 
     def first(*keys: str) -> str:
@@ -95,7 +95,7 @@ def describe_phone(phone: Phone) -> PhoneDescription:
     sdk = first("ro.build.version.sdk")
     return PhoneDescription(
         model=model if maker == UNKNOWN or model.lower().startswith(maker.lower()) else f"{maker} {model}",
-        processor=" ".join(its for its in (properties.get("ro.soc.manufacturer", ""), soc) if its),
+        processor=" ".join(filter(None, (properties.get("ro.soc.manufacturer"), soc))),
         android=first("ro.build.version.release"),
         sdk=int(sdk) if re.fullmatch("[0-9]{1,4}", sdk) else 0,
         abi=first("ro.product.cpu.abi"),
@@ -105,11 +105,11 @@ def describe_phone(phone: Phone) -> PhoneDescription:
 
 
 def read_condition(phone: Phone) -> PhoneCondition:
-    """Ask a telephone how warm, charged and busy it is now; what cannot be read is None."""
-    # One call, because each one wakes the telephone for a moment.
+    """Ask a phone how warm, charged and busy it is now; what cannot be read is None."""
+    # One call, because each one wakes the phone for a moment.
     answers = phone.run_script(f"; echo {_DIVIDER}; ".join(_CONDITION)).text.split(f"{_DIVIDER}\n")
-    told, thermal, load = answers if len(answers) == len(_CONDITION) else ("", "", "")
-    battery = {its["key"].strip(): its["value"] for line in told.splitlines() if (its := _FIELD.match(line))}
+    power, thermal, load = answers if len(answers) == len(_CONDITION) else ("", "", "")
+    battery = {field["key"].strip(): field["value"] for line in power.splitlines() if (field := _FIELD.match(line))}
     status = _THERMAL_STATUS.search(thermal)
     # Those that the service remembers come first, the hardware's own of this moment after.
     current = thermal.partition("Current temperatures from HAL")[2] or thermal
@@ -134,14 +134,15 @@ def pinned(command: list[str], cores: tuple[int, ...]) -> list[str]:
 
 
 def remove_folder(phone: Phone, folder: str) -> None:
-    """Remove a folder of ours from the telephone, with all that is in it."""
+    """Remove a folder of ours from the phone, with all that is in it."""
     answer = phone.run_script(f"rm -rf {shlex.quote(folder)}")
     if answer.status != 0:
         phone.refuse(f"cannot remove {folder}", answer.text)
 
 
 def _properties(text: str) -> dict[str, str]:
-    return {its["key"]: its["value"].strip() for line in text.splitlines() if (its := _PROPERTY.match(line))}
+    matches = (_PROPERTY.match(line) for line in text.splitlines())
+    return {match["key"]: match["value"].strip() for match in matches if match}
 
 
 def _instructions(cpuinfo: str) -> tuple[str, ...]:
@@ -152,13 +153,13 @@ def _instructions(cpuinfo: str) -> tuple[str, ...]:
 
 
 def _cores(text: str) -> tuple[Core, ...]:
-    found: dict[int, dict[str, str]] = {}
+    cores: dict[int, dict[str, str]] = {}
     for line in text.splitlines():
-        if its := _CORE_FILE.match(line):
-            found.setdefault(int(its["core"]), {})[its["name"]] = its["value"]
+        if match := _CORE_FILE.match(line):
+            cores.setdefault(int(match["core"]), {})[match["name"]] = match["value"]
     return tuple(
-        Core(index, _whole(its.get("cpuinfo_max_freq")), its.get("scaling_governor"))
-        for index, its in sorted(found.items())
+        Core(index, _whole(files.get("cpuinfo_max_freq")), files.get("scaling_governor"))
+        for index, files in sorted(cores.items())
     )
 
 
@@ -168,9 +169,10 @@ def _whole(text: str | None) -> int | None:
 
 def _hottest(thermal: str, kind: int) -> float | None:
     """Of the sensors of one kind; a phone reports several for its processor."""
-    return max((float(its["value"]) for its in _SENSOR.finditer(thermal) if int(its["kind"]) == kind), default=None)
+    sensors = _SENSOR.finditer(thermal)
+    return max((float(sensor["value"]) for sensor in sensors if int(sensor["kind"]) == kind), default=None)
 
 
 def _load(text: str) -> float | None:
-    its = re.match(r"[0-9]{1,4}\.[0-9]{1,2}\b", text.strip())
-    return float(its[0]) if its else None
+    match = re.match(r"[0-9]{1,4}\.[0-9]{1,2}\b", text.strip())
+    return float(match[0]) if match else None

@@ -1,19 +1,22 @@
-"""The only place that says which models go to a telephone, and what measuring one of them there gave."""
+"""Loads the models that are timed on a phone: the bundle's and its peers."""
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from benchmarks.phone.adb import Phone
+from benchmarks.results.names import BUILTIN, XNNPACK
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
 from core.clips import CLIP_S
 from core.errors import SettingsError
 from quantize.tflite_graph import list_operators, read_model
 
-XNNPACK, BUILTIN, GPU, NNAPI = "xnnpack", "builtin", "gpu", "nnapi"
+GPU, NNAPI = "gpu", "nnapi"
 DELEGATES = (XNNPACK, BUILTIN, GPU, NNAPI)
 ON_PROCESSOR = (XNNPACK, BUILTIN)
 # Androids that have NNAPI: from 8.1 on. Since 15 it is deprecated and may be one that runs all on the processor.
@@ -36,8 +39,17 @@ class PhoneModel:
 
     @property
     def file_name(self) -> str:
-        """Its name on the telephone: of its content, so that no name of a user's file reaches the phone's shell."""
+        """Its name on the phone: of its content, so that no name of a user's file reaches the phone's shell."""
         return f"{self.sha256[:16]}.tflite"
+
+    def push(self, phone: Phone, folder: str) -> str:
+        """Copy the model into a folder of the phone; its path there."""
+        remote = f"{folder}/{self.file_name}"
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / self.file_name
+            path.write_bytes(self.content)
+            phone.push(path, remote)
+        return remote
 
 
 @dataclass(frozen=True)
@@ -57,22 +69,6 @@ class Measured:
     runtime: str
     samples_ms: tuple[float, ...] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-class Runner(Protocol):
-    """Whoever runs a model on the telephone: benchmark_model, or the app."""
-
-    def place(self, model: PhoneModel) -> None:
-        """Bring a model to where this runner finds it."""
-        ...
-
-    def measure(self, model: PhoneModel, setting: Setting) -> Measured:
-        """One round; PhoneError where this model does not run so, PhoneLostError where the telephone is gone."""
-        ...
-
-    def clean(self) -> None:
-        """Remove what was left outside of the folder that was lent."""
-        ...
 
 
 def load_models(bundle: Path | None, peers: list[Path]) -> list[PhoneModel]:

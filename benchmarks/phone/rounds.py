@@ -1,21 +1,24 @@
-"""The only place that times models on a telephone in turns, round by round, and makes rows and ratios of the rounds."""
+"""Times models on a phone in turns, round by round, and makes rows and ratios of the rounds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks.phone.adb import Phone, PhoneError, PhoneLostError
-from benchmarks.phone.device import PhoneCondition, PhoneDescription, read_condition
-from benchmarks.phone.models import Measured, PhoneModel, Runner, Setting
-from benchmarks.phone.profile import FormatError, OperatorTime
+from benchmarks.phone.adb import Phone
+from benchmarks.phone.app import AppRunner
+from benchmarks.phone.benchmark_model import BenchmarkModelRunner, OperatorTime
+from benchmarks.phone.device import PhoneDescription, read_condition
+from benchmarks.phone.models import Measured, PhoneModel, Setting
 from benchmarks.results.names import MODEL, OURS, PEER
 from benchmarks.results.result import Row, make_row, timing_metrics, utc_date
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval
 from distill.checkpoints import source_commit
 
-_LOWEST, _HIGHEST, _OF_ROUNDS = "min_ms", "max_ms", ("round", "before", "after")
+Runner = BenchmarkModelRunner | AppRunner
+_OF_ROUNDS = ("round", "before", "after")
+_OWN_FIELDS = ("name", "stage", "audio_s", "n_runs", "metrics", "samples_ms", "facts")
 
 
 @dataclass(frozen=True)
@@ -32,87 +35,60 @@ def turns(models: Sequence[PhoneModel], settings: Sequence[Setting], n_rounds: i
 
     The order of the models turns by one from round to round: who comes first after a change of setting changes too.
     """
-    found = []
+    in_order = []
     for n in range(n_rounds):
         shift = n % len(models)
         order = [*models[shift:], *models[:shift]]
-        found += [Turn(n + 1, setting, model) for setting in settings for model in order]
-    return found
+        in_order += [Turn(n + 1, setting, model) for setting in settings for model in order]
+    return in_order
 
 
-def measure_in_turns(
-    phone: Phone,
-    description: PhoneDescription,
-    runner: Runner,
-    plan: Sequence[Turn],
-    failures: dict[tuple[str, Setting], str],
-    on_turn: Callable[[], None] = lambda: None,
-) -> Iterator[Row]:
-    """Yield the row of each turn as soon as it is measured.
+class Session:
+    """A phone and what runs models on it; its condition after one turn is the one before the next.
 
-    `failures` gains a sentence for each model and setting that does not run; such a one is not tried again.
-
-    Raises
-    ------
-    PhoneLostError
-        If the telephone is gone; rows yielded before are whole.
+    Parameters
+    ----------
+    phone : Phone
+    description : PhoneDescription
+    runner : BenchmarkModelRunner or AppRunner
+        With all models placed.
     """
-    before, commit = read_condition(phone), source_commit()
-    for turn in plan:
-        key = (turn.model.name, turn.setting)
-        if key not in failures:
-            try:
-                measured = runner.measure(turn.model, turn.setting)
-                after = read_condition(phone)
-            except PhoneLostError:
-                raise
-            except (PhoneError, FormatError) as error:
-                failures[key] = str(error)
-            else:
-                yield round_row(turn, measured, {**description.provenance(), "commit": commit}, before, after)
-                before = after
-        on_turn()
+
+    def __init__(self, phone: Phone, description: PhoneDescription, runner: Runner):
+        self.description, self.runner = description, runner
+        self._phone = phone
+        self._lasting = {**description.provenance(), "commit": source_commit()}
+        self._before = read_condition(phone)
+
+    def measure(self, turn: Turn) -> Row:
+        """The row of one round; PhoneError where this model does not run so, PhoneLostError where the phone is gone."""
+        measured = self.runner.measure(turn.model, turn.setting)
+        before, after = self._before, read_condition(self._phone)
+        self._before = after
+        temperatures = (after.cpu_c, after.skin_c, after.battery_c)
+        passing = {
+            "temperature_c": next((celsius for celsius in temperatures if celsius is not None), None),
+            "runtime": measured.runtime,
+            "delegate": turn.setting.delegate,
+            "threads": turn.setting.threads,
+            "model_sha256": turn.model.sha256,
+            "date": utc_date(),
+            "load_average": {"before": before.load, "after": after.load},
+        }
+        conditions = {"round": turn.round, "before": before.facts(), "after": after.facts()}
+        return round_row(turn.model, measured, {**self._lasting, **passing}, conditions)
 
 
 def round_row(
-    turn: Turn, measured: Measured, lasting: Mapping[str, Any], before: PhoneCondition, after: PhoneCondition
+    model: PhoneModel, measured: Measured, provenance: Mapping[str, Any], conditions: Mapping[str, Any]
 ) -> Row:
-    """The row of one round; `lasting` are the telephone and the commit, temperature and load of the moment after it."""
+    """The row of one round, with its real-time factor where the model takes sound."""
     metrics = dict(measured.metrics)
-    if turn.model.audio_s and "rtf" not in metrics:
-        metrics["rtf"] = typical_ms(metrics) / 1000 / turn.model.audio_s
-    role = PEER if turn.model.is_peer else OURS
-    facts = {"role": role, **measured.facts, "round": turn.round, "before": before.facts(), "after": after.facts()}
-    provenance = {**lasting, **passing_provenance(turn, measured.runtime, before, after)}
-    return make_row(
-        turn.model.name,
-        MODEL,
-        provenance,
-        metrics,
-        audio_s=turn.model.audio_s,
-        n_runs=measured.n_runs,
-        samples_ms=measured.samples_ms,
-        facts=facts,
-    )
-
-
-def passing_provenance(turn: Turn, runtime: str, before: PhoneCondition, after: PhoneCondition) -> dict[str, Any]:
-    """What the numbers of a row depend on beside the telephone itself and the commit."""
-    heats = [its for its in (after.cpu_c, after.skin_c, after.battery_c) if its is not None]
-    return {
-        "temperature_c": heats[0] if heats else None,
-        "runtime": runtime,
-        "delegate": turn.setting.delegate,
-        "threads": turn.setting.threads,
-        "model_sha256": turn.model.sha256,
-        "date": utc_date(),
-        "load_average": {"before": before.load, "after": after.load},
-    }
-
-
-def typical_ms(metrics: Mapping[str, float]) -> float:
-    """The median of a round, or its mean where the tool tells no median (before TensorFlow 2.14)."""
-    return metrics.get("p50_ms", metrics["mean_ms"])
+    if model.audio_s:
+        metrics["rtf"] = metrics["p50_ms"] / 1000 / model.audio_s
+    facts = {"role": PEER if model.is_peer else OURS, **measured.facts, **conditions}
+    n_runs, samples_ms = measured.n_runs, measured.samples_ms
+    return make_row(model.name, MODEL, provenance, metrics, model.audio_s, n_runs, samples_ms, facts)
 
 
 def merge_rounds(rows: Sequence[Row]) -> list[Row]:
@@ -125,9 +101,10 @@ def merge_rounds(rows: Sequence[Row]) -> list[Row]:
 
 def _merged(rounds: list[Row]) -> Row:
     first, last = rounds[0], rounds[-1]
-    metrics = {key: _over_rounds(key, [row["metrics"][key] for row in rounds]) for key in _shared_metrics(rounds)}
+    shared = [key for key in first["metrics"] if all(key in row["metrics"] for row in rounds)]
+    metrics = {key: _over_rounds(key, [row["metrics"][key] for row in rounds]) for key in shared}
     merged = {**last, "metrics": metrics, "n_runs": sum(row["n_runs"] for row in rounds)}
-    samples = [its for row in rounds for its in row.get("samples_ms", ())]
+    samples = [sample_ms for row in rounds for sample_ms in row.get("samples_ms", ())]
     if samples:
         merged["samples_ms"] = samples
         merged["metrics"] = metrics | timing_metrics(samples, first["audio_s"])
@@ -136,19 +113,15 @@ def _merged(rounds: list[Row]) -> Row:
         **{key: value for key, value in last["facts"].items() if key not in _OF_ROUNDS},
         "before": first["facts"]["before"],
         "after": last["facts"]["after"],
-        "round_ms": [typical_ms(row["metrics"]) for row in rounds],
+        "round_ms": [row["metrics"]["p50_ms"] for row in rounds],
         "rounds": [{key: row["facts"][key] for key in ("round", "after")} for row in rounds],
     }
     return merged
 
 
-def _shared_metrics(rounds: list[Row]) -> list[str]:
-    return [key for key in rounds[0]["metrics"] if all(key in row["metrics"] for row in rounds)]
-
-
 def _over_rounds(key: str, values: list[float]) -> float:
-    chosen = {_LOWEST: min, _HIGHEST: max}.get(key, np.median)
-    return float(chosen(values))
+    choose = {"min_ms": min, "max_ms": max}.get(key, np.median)
+    return float(choose(values))
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -156,16 +129,16 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     The interval is over rounds, so it is left open (null) where there is only one.
     """
-    found = []
+    entries = []
     for ours in (row for row in rows if row["name"] == rows[0]["name"]):
         setting = {"threads": ours["threads"], "delegate": ours["delegate"]}
         for theirs in rows:
             if theirs["name"] == ours["name"] or any(theirs[key] != value for key, value in setting.items()):
                 continue
             if ours["audio_s"] and theirs["audio_s"]:
-                ratio = {"name": ours["name"], "to": theirs["name"], "stage": MODEL, **setting}
-                found.append(ratio | _ratio(ours, theirs))
-    return found
+                entry = {"name": ours["name"], "to": theirs["name"], "stage": MODEL, **setting}
+                entries.append(entry | _ratio(ours, theirs))
+    return entries
 
 
 def _ratio(ours: Row, theirs: Row) -> dict[str, float | None]:
@@ -175,7 +148,7 @@ def _ratio(ours: Row, theirs: Row) -> dict[str, float | None]:
 
 
 def _as_timed(row: Row, n_rounds: int) -> tuple[Contender, Timing]:
-    """A merged row in the form that the desk's ratios take: one time a round."""
+    """A merged row in the form that `ratio_with_interval` takes: one time a round."""
     rounds_s = np.array(row["facts"]["round_ms"][:n_rounds]) / 1000
     return Contender(row["name"], lambda: None, row["audio_s"], 0.0, {}), Timing(float(rounds_s[0]), rounds_s)
 
@@ -186,18 +159,15 @@ def operator_rows(row: Row, operators: Sequence[OperatorTime]) -> list[Row]:
     return [
         make_row(
             row["name"],
-            f"{index:03d} {its.node_type}",
+            f"{index:03d} {operator.node_type}",
             provenance,
-            {"mean_ms": its.mean_ms, "times_called": its.times_called, **_share(its)},
+            {"mean_ms": operator.mean_ms, "times_called": operator.times_called, **_share(operator)},
             audio_s=row["audio_s"],
-            facts={"graph": its.graph, "operator": its.name, "profiled": True},
+            facts={"graph": operator.graph, "operator": operator.name, "profiled": True},
         )
-        for index, its in enumerate(operators)
+        for index, operator in enumerate(operators)
     ]
 
 
-_OWN_FIELDS = ("name", "stage", "audio_s", "n_runs", "metrics", "samples_ms", "facts")
-
-
-def _share(its: OperatorTime) -> dict[str, float]:
-    return {} if its.share_percent is None else {"share_of_time": its.share_percent / 100}
+def _share(operator: OperatorTime) -> dict[str, float]:
+    return {} if operator.share_percent is None else {"share_of_time": operator.share_percent / 100}

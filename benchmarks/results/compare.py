@@ -1,27 +1,70 @@
-"""The only place that says whether one result is faster than another (tussis-benchmark compare)."""
+"""Compares two results row by row: which rows measure the same thing, and whether the second is faster."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-import typer
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from benchmarks.results.matching import Matched, check_same_machine, match_rows
-from benchmarks.results.result import Result, make_result, read_result, write_result
-from benchmarks.results.verdicts import CANNOT_TELL, MARGIN, MARGIN_ALONE, SLOWER, Comparison, compare_samples
-from core.errors import DataError, SettingsError, exit_on_error
-from core.files import check_writable
+from benchmarks.results.names import MACHINE, MODEL, OURS, PEER, YAMNET_NAME, YARDSTICK
+from benchmarks.results.result import Kind, Result, Row, read_result
+from benchmarks.results.runner import Run
+from benchmarks.results.verdicts import CANNOT_TELL, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
+from core.errors import DataError, SettingsError
 
-KIND = "comparison"
-BUSY_MARGIN = 0.15
-PROTOCOL = (
+COMPARISON = Kind(
+    "comparison",
     "ratio of the second file's time to the first's, row by row, by the tenth percentile of single runs, which is the "
     "machine's fast state; 95 % interval by a bootstrap of 20 stretches of rounds in each file; where the yardstick "
     "(or, without one, a peer that both files timed) is itself 3 % apart, times are divided by its own, so that a "
     "machine that was slower as a whole does not count; faster or slower only where the whole interval lies beyond the "
-    "margin, which is at least half the distance between the 5th and the 15th percentile"
+    "margin, which is at least half the distance between the 5th and the 15th percentile",
 )
+FEWEST_ROUNDS = 5
+BUSY_MARGIN = 0.15
+
+
+class Key(NamedTuple):
+    """What makes a row of one result the same as a row of another."""
+
+    name: str
+    stage: str
+    threads: int
+    delegate: str
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Two rows of the same thing: milliseconds of each run, and of the peer that stood beside it in the same rounds.
+
+    Runs are arrays of shape (n_runs,), of rounds where the tool that timed them (TensorFlow's benchmark_model) tells no
+    single runs, and a median where a result holds only percentiles; ``references`` is None where the two
+    results share no peer. ``is_ours`` is false of peers and of the yardstick, which are there to compare by.
+    """
+
+    key: Key
+    first: np.ndarray | float
+    second: np.ndarray | float
+    references: tuple[np.ndarray, np.ndarray] | None
+    reference_name: str | None
+    p50_ms: tuple[float, float]
+    is_same_model: bool
+    is_ours: bool
+
+
+def compare_files(first: Path, second: Path, margin: float | None, is_forced: bool, run: Run) -> Result:
+    """Compare two files; SettingsError where they are of different machines and nobody forces it."""
+    results = read_result(first), read_result(second)
+    difference = check_same_machine(*results)
+    if difference and not is_forced:
+        raise SettingsError(
+            f"{first} and {second} differ in {difference}; with --force they are compared all the same."
+        )
+    if difference:
+        run.note(f"These results differ in {difference}: what is compared is not the code alone.")
+    comparisons = compare_results(*results, margin, is_forced)
+    return run.result(comparisons=comparisons, facts={"notes": " ".join(_notes(comparisons))})
 
 
 def compare_results(
@@ -38,96 +81,140 @@ def compare_results(
     is_forced : bool
         Compare rows of other threads or another delegate too.
     """
-    matched = match_rows(first, second, is_forced)
-    if not matched:
+    comparisons = []
+    for pair in match_rows(first, second, is_forced):
+        default = MARGIN_ALONE if pair.references is None else MARGIN
+        comparison = compare_samples(pair.first, pair.second, pair.references, default if margin is None else margin)
+        about = {
+            "reference": pair.reference_name,
+            "p50_ms": list(pair.p50_ms),
+            "is_same_model": pair.is_same_model,
+            "is_ours": pair.is_ours,
+        }
+        comparisons.append({**pair.key._asdict(), **asdict(comparison), **about})
+    if not comparisons:
         raise DataError("the two results share no row: the same name, stage, threads and delegate.")
-    return [_entry(its, _compare(its, margin)) for its in matched]
+    return comparisons
 
 
-def _compare(its: Matched, margin: float | None) -> Comparison:
-    default = MARGIN_ALONE if its.references is None else MARGIN
-    return compare_samples(its.first, its.second, its.references, default if margin is None else margin)
-
-
-def _entry(its: Matched, found: Comparison) -> dict[str, Any]:
-    return {
-        **its.key._asdict(),
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "verdict": found.verdict,
-        "margin": found.margin,
-        "reference": its.reference_name,
-        "p50_ms": list(its.p50_ms),
-        "is_same_model": its.is_same_model,
-        "is_ours": its.is_ours,
-    }
-
-
-def too_slow(comparisons: list[dict[str, Any]], fail_above: float) -> list[dict[str, Any]]:
+def too_slow(comparisons: Sequence[dict[str, Any]], fail_above: float) -> list[dict[str, Any]]:
     """The comparisons that are told to be slower, and by more than `fail_above`; a peer that is slower is no fault."""
-    return [its for its in comparisons if its["is_ours"] and its["verdict"] == SLOWER and its["value"] > fail_above]
+    slow = [entry for entry in comparisons if entry["verdict"] == SLOWER and entry["value"] > fail_above]
+    return [entry for entry in slow if entry["is_ours"]]
 
 
-def show(comparisons: list[dict[str, Any]], console: Console) -> None:
-    """Print tables: second over first, its interval, the noise margin and the verdict."""
-    for threads, delegate in dict.fromkeys((its["threads"], its["delegate"]) for its in comparisons):
-        some = [its for its in comparisons if (its["threads"], its["delegate"]) == (threads, delegate)]
-        console.print(_table(f"time of the second over that of the first: {threads} thread(s), {delegate}", some))
-    beside = dict.fromkeys(its["reference"] for its in comparisons if its["reference"])
-    if beside:
-        console.print(f"Compared beside {' and '.join(beside)}, timed in the same rounds of both files.")
-    if any(its["reference"] is None for its in comparisons):
-        console.print("Rows with nothing beside them that is in both files have the wider margin.")
-    if any(its["low"] is None for its in comparisons):
-        console.print(f"Rows without their single runs have no interval: {CANNOT_TELL}.")
-    if any(its["margin"] > BUSY_MARGIN for its in comparisons):
-        console.print("A margin this wide says that the machine was busy: measure again when it is idle.")
+def _notes(comparisons: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader must know of the margins and intervals."""
+    beside = " and ".join(dict.fromkeys(entry["reference"] for entry in comparisons if entry["reference"]))
+    notes = {
+        f"Compared beside {beside}, timed in the same rounds of both files.": bool(beside),
+        "Rows with nothing beside them that is in both files have the wider margin.": any(
+            entry["reference"] is None for entry in comparisons
+        ),
+        f"Rows without their single runs have no interval: {CANNOT_TELL}.": any(
+            entry["low"] is None for entry in comparisons
+        ),
+        "A margin this wide means that the machine was busy: measure again when it is idle.": any(
+            entry["margin"] > BUSY_MARGIN for entry in comparisons
+        ),
+    }
+    return [note for note, holds in notes.items() if holds]
 
 
-def _table(title: str, comparisons: list[dict[str, Any]]) -> Table:
-    table = Table(title=title)
-    table.add_column("what", overflow="fold", min_width=24)
-    for column in ("ratio", "95 % interval", "margin", "verdict"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for its in comparisons:
-        interval = "-" if its["low"] is None else f"{its['low']:.3f} to {its['high']:.3f}"
-        numbers = (f"{its['value']:.3f}", interval, f"{100 * its['margin']:.0f} %")
-        table.add_row(f"{its['name']}, {its['stage']}", *numbers, its["verdict"])
-    return table
+def check_same_machine(first: Result, second: Result) -> str | None:
+    """In words what differs between the machines and runtimes of the rows that two results share; None if nothing."""
+    others = _by_key(second)
+    for key, row in _by_key(first).items():
+        other = others.get(key)
+        for name in (*MACHINE, "runtime") if other and key.stage != YARDSTICK else ():
+            if row[name] != other[name]:
+                return f"{name} ({row[name]} and {other[name]})"
+    settings = [{(row["threads"], row["delegate"]) for row in result["rows"]} for result in (first, second)]
+    if all(settings) and not settings[0] & settings[1]:
+        both = [" or ".join(f"{n} thread(s), {delegate}" for n, delegate in sorted(pairs)) for pairs in settings]
+        return f"threads or delegate ({both[0]} and {both[1]})"
+    return None
 
 
-def compare(
-    first: Annotated[Path, typer.Argument(help="Result to compare with, JSON.")],
-    second: Annotated[Path, typer.Argument(help="Result that is faster or slower, JSON.")],
-    fail_above: Annotated[
-        float | None, typer.Option(min=1, help="Exit with 1 where a row is told to be slower by more, such as 1.05.")
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(min=0, max=1, help=f"Noise margin; {MARGIN} beside a peer, else {MARGIN_ALONE}.")
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Compare results of different machines or runtimes too.")] = False,
-    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
-) -> None:
-    """Say row by row whether the second result is faster, slower, or whether that cannot be told.
+def match_rows(first: Result, second: Result, is_forced: bool = False) -> list[Matched]:
+    """The rows that both results hold, in the order of the second; DataError where a result holds a row twice.
 
-    Example: tussis-benchmark compare main.json branch.json --fail-above 1.05
+    `is_forced` takes for the same a row of other threads or another delegate too, where there is just one of its name
+    and stage.
     """
-    console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-    with exit_on_error("tussis-benchmark"):
-        if json_path is not None:
-            check_writable(json_path)
-        results = read_result(first), read_result(second)
-        if (difference := check_same_machine(*results)) and not force:
-            raise SettingsError(
-                f"{first} and {second} differ in {difference}; with --force they are compared all the same."
+    ours, theirs = _by_key(first), _by_key(second)
+    peers = {key: (row, theirs[key]) for key, row in ours.items() if key in theirs}
+    peers = {key: pair for key, pair in peers.items() if _is_unchanged_peer(key, *pair)}
+    if is_forced:
+        ours = {**{key: row for key in theirs if (row := _only_namesake(key, ours))}, **ours}
+    pairs = {key: (ours[key], row) for key, row in theirs.items() if key in ours}
+    return [
+        _match(key, pair, peers)
+        for key, pair in pairs.items()
+        if all(row["metrics"].get("p50_ms", 0) > 0 for row in pair)
+    ]
+
+
+def _match(key: Key, pair: tuple[Row, Row], peers: dict[Key, tuple[Row, Row]]) -> Matched:
+    first, second = pair
+    beside = [peer for peer in peers if peer != key and key.stage != YARDSTICK and _is_beside(peers[peer], pair)]
+    reference = min(beside, key=lambda peer: _rank(peer, key), default=None)
+    return Matched(
+        key=key,
+        first=_runs(first),
+        second=_runs(second),
+        references=None if reference is None else (_runs(peers[reference][0]), _runs(peers[reference][1])),
+        reference_name=None if reference is None else reference.name,
+        p50_ms=(first["metrics"]["p50_ms"], second["metrics"]["p50_ms"]),
+        is_same_model=first["model_sha256"] == second["model_sha256"],
+        is_ours=second.get("facts", {}).get("role", OURS) == OURS,
+    )
+
+
+def _rank(peer: Key, key: Key) -> tuple[bool, bool, bool]:
+    """The yardstick first, since where memory fell hardly moves it; then YAMNet, run by the same delegate."""
+    return peer.stage != YARDSTICK, peer.name != YAMNET_NAME, peer.delegate != key.delegate
+
+
+def _only_namesake(key: Key, rows: dict[Key, Row]) -> Row | None:
+    namesakes = [row for other, row in rows.items() if other[:2] == key[:2]]
+    return namesakes[0] if len(namesakes) == 1 else None
+
+
+def _is_unchanged_peer(key: Key, first: Row, second: Row) -> bool:
+    """Whether both results timed the very same file of a peer, or the yardstick."""
+    is_peer = key.stage == MODEL and first.get("facts", {}).get("role") == PEER and first["model_sha256"] is not None
+    is_same = all(first[name] == second[name] for name in ("model_sha256", "runtime"))
+    return is_same and (is_peer or key.stage == YARDSTICK)
+
+
+def _is_beside(peers: tuple[Row, Row], rows: tuple[Row, Row]) -> bool:
+    """Whether a peer ran in the same rounds as a row, in both results."""
+    pairs = list(zip(peers, rows, strict=True))
+    n_runs = [(len(_times_ms(peer)), len(_times_ms(row))) for peer, row in pairs]
+    return all(peer["threads"] == row["threads"] for peer, row in pairs) and all(a == b > 0 for a, b in n_runs)
+
+
+def _runs(row: Row) -> np.ndarray | float:
+    """Milliseconds of each run or round, or the median alone where that is all that a result holds."""
+    times = _times_ms(row)
+    return np.array(times, np.float64) if times else float(row["metrics"]["p50_ms"])
+
+
+def _times_ms(row: Row) -> list[float]:
+    """Milliseconds of each run; of each round where a tool tells no single runs and there are enough of these."""
+    rounds = row.get("facts", {}).get("round_ms", [])
+    return row.get("samples_ms") or (rounds if len(rounds) >= FEWEST_ROUNDS else [])
+
+
+def _by_key(result: Result) -> dict[Key, Row]:
+    rows: dict[Key, Row] = {}
+    for row in result["rows"]:
+        key = Key(row["name"], row["stage"], row["threads"], row["delegate"])
+        if key in rows:
+            raise DataError(
+                f"a result holds the row {key.name}, {key.stage}, {key.threads} thread(s), {key.delegate} more than "
+                "once; expected each once."
             )
-        if difference:
-            notes.print(f"These results differ in {difference}: what is compared is not the code alone.")
-        comparisons = compare_results(*results, margin, force)
-        if json_path is not None:
-            write_result(json_path, make_result(KIND, PROTOCOL, [], comparisons=comparisons))
-        show(comparisons, console)
-    if fail_above is not None and (slow := too_slow(comparisons, fail_above)):
-        notes.print(f"{len(slow)} row(s) are slower by more than {fail_above:g}.")
-        raise typer.Exit(1)
+        rows[key] = row
+    return rows

@@ -1,22 +1,48 @@
-"""The only place that shows results for people: Markdown, and one page that needs nothing beside itself (report)."""
+"""Shows results of any kind for people: a short Markdown page, and an HTML page of all rows that needs nothing else."""
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
 
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import Result, read_result
-from benchmarks.results.tables import escape, facts_in_words, machine_table, result_tables, to_markdown
-from core.errors import OutputError, exit_on_error
+from benchmarks.results.tables import (
+    Table,
+    escape,
+    facts_in_words,
+    is_table,
+    machine_table,
+    result_tables,
+    to_markdown,
+)
+from core.errors import OutputError
 from core.files import check_writable, write_atomically
 from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"
+MAX_LINES = 120  # of the Markdown
+FEW_ROWS = 3  # of a table; before they are as few as this, tables are left out
+MARKDOWN_WIDTH = 110  # characters
+
+
+def write_report(paths: Sequence[Path], out: Path) -> int:
+    """Write both pages and the plots into a folder, made where there is none; the number of results."""
+    results = read_results(paths)
+    _make_folder(out)
+    plots = draw_plots(results)
+    write_atomically(out / PAGE, render_page(results, plots))
+    for name, plot in plots.items():
+        write_atomically(out / plot_file(name), plot)
+    write_atomically(out / MARKDOWN, render_markdown(results, plots))
+    return len(results)
+
+
+def read_results(paths: Sequence[Path]) -> dict[str, Result]:
+    """Read results by the name of their file; two of the same name keep their folders."""
+    names = [path.name for path in paths]
+    return {str(path) if names.count(path.name) > 1 else path.name: read_result(path) for path in paths}
 
 
 def draw_plots(results: dict[str, Result]) -> dict[str, str]:
@@ -25,26 +51,63 @@ def draw_plots(results: dict[str, Result]) -> dict[str, str]:
 
 
 def render_page(results: dict[str, Result], plots: dict[str, str]) -> str:
-    """One HTML page of results by the name of their file: its plot where there is one, tables, and the machine."""
-    uris = {name: data_uri(plot) for name, plot in plots.items()}
-    sections = [_section(*its) | {"plot": uris.get(its[0])} for its in results.items()]
+    """One HTML page of results by the name of their file: plot, all tables and facts, and the machine."""
+    sections = [
+        {
+            "title": _title(name, result),
+            "protocol": result["protocol"],
+            "tables": result_tables(result),
+            "machine": machine_table(result),
+            "facts": facts_in_words(result),
+            "plot": data_uri(plots[name]) if name in plots else None,
+        }
+        for name, result in results.items()
+    ]
     return page_environment(TEMPLATES).get_template("report.html").render(sections=sections)
 
 
 def render_markdown(results: dict[str, Result], plots: dict[str, str]) -> str:
-    """The same as Markdown, with the plots as files beside it (`plot_file`)."""
-    parts = ["# Benchmark report\n"]
-    for name, result in results.items():
-        section = _section(name, result)
-        tables = [to_markdown(table) for table in (*section["tables"], section["machine"])]
-        parts += [
-            f"## {escape(section['title'])}\n",
-            f"{escape(result['protocol'])}\n",
-            *([f"![Plot of the tables below]({plot_file(name)})\n"] if name in plots else []),
-            *_notes(section["facts"]),
-            *tables,
-        ]
-    return "\n".join(parts)
+    """What ran on one thread as Markdown, with the plots as files beside it (`plot_file`).
+
+    As many tables, and as many rows of each, as `MAX_LINES` allow; the page and the JSON files hold all of them.
+    """
+    shown = {name: _on_one_thread(result) for name, result in results.items()}
+    tables = {name: result_tables(result) for name, result in shown.items()}
+    most_tables = max(map(len, tables.values()))
+    most_rows = max((len(table.rows) for some in tables.values() for table in some), default=1)
+    sizes = [(n_tables, n_rows) for n_tables in range(most_tables, 0, -1) for n_rows in range(most_rows, FEW_ROWS, -1)]
+    for n_tables, n_rows in [*sizes, *((1, n_rows) for n_rows in range(FEW_ROWS, 0, -1))]:
+        sections = [_markdown_section(name, shown[name], tables[name], plots, n_tables, n_rows) for name in results]
+        markdown = "\n".join([f"# Benchmark report\n\nAll rows: {PAGE} and the JSON files.\n", *sections])
+        if markdown.count("\n") <= MAX_LINES:
+            break
+    return markdown
+
+
+def _on_one_thread(result: Result) -> Result:
+    """A result without what ran on several threads, where anything ran on one, and without facts that are tables."""
+    facts = {"facts": {key: fact for key, fact in result.get("facts", {}).items() if not is_table(fact)}}
+    if all(row["threads"] != 1 for row in result["rows"]):
+        return {**result, **facts}
+    lists = {key: [entry for entry in result.get(key, []) if entry["threads"] == 1] for key in ("rows", "ratios")}
+    return {**result, **facts, **lists}
+
+
+def _markdown_section(
+    name: str, result: Result, tables: list[Table], plots: dict[str, str], n_tables: int, n_rows: int
+) -> str:
+    """A heading, a line for each table of one row, the plot, the first tables and what machine it was."""
+    lines = [f"## {escape(_title(name, result))}"]
+    lines += [f"- {escape(line)}" for table in tables if len(table.rows) == 1 for line in table.in_words()]
+    if result["facts"].get("ended_early"):
+        lines.append("- ended early: yes")
+    about = dict(machine_table(result).rows)
+    machine = ", ".join(f"{label} {about[label]}" for label in ("cpu", "runtime", "commit") if label in about)
+    lines += [f"- {escape(machine)}"] if machine else []
+    lines += ["", f"![Plot of {escape(_title(name, result))}]({plot_file(name)})"] if name in plots else []
+    longer = [table for table in tables if len(table.rows) > 1]
+    shown = [table.shortened(n_rows).narrowed(MARKDOWN_WIDTH) for table in longer[:n_tables]]
+    return "\n".join([*lines, "", *map(to_markdown, shown)])
 
 
 def plot_file(name: str) -> str:
@@ -52,49 +115,13 @@ def plot_file(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name.removesuffix(".json")) + ".svg"
 
 
-def _section(name: str, result: Result) -> dict[str, Any]:
-    """What is said of one result in words and numbers."""
-    return {
-        "title": f"{result['kind'].replace('_', ' ').capitalize()}: {name}",
-        "protocol": result["protocol"],
-        "tables": result_tables(result),
-        "machine": machine_table(result),
-        "facts": facts_in_words(result),
-    }
-
-
 def data_uri(svg: str) -> str:
     """An SVG image as the source of an ``img``: whatever a result holds, nothing in it can run as a script."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
 
 
-def _notes(facts: dict[str, str]) -> list[str]:
-    return ["".join(f"- {escape(key)}: {escape(its)}\n" for key, its in facts.items())] if facts else []
-
-
-def read_results(paths: list[Path]) -> dict[str, Result]:
-    """Read results by the name of their file; two of the same name keep their folders."""
-    names = [path.name for path in paths]
-    return {str(path) if names.count(path.name) > 1 else path.name: read_result(path) for path in paths}
-
-
-def report(
-    results: Annotated[list[Path], typer.Argument(help="Results, JSON; one of a run that ended early is taken too.")],
-    out: Annotated[Path, typer.Option(help=f"Folder for {MARKDOWN} and {PAGE}; made where there is none.")],
-) -> None:
-    """Show results of any kind: tables in Markdown and plots as SVG, and one HTML page that needs nothing beside it.
-
-    Example: tussis-benchmark report latency.json roofline.json --out report
-    """
-    with exit_on_error("tussis-benchmark"):
-        read = read_results(results)
-        _make_folder(out)
-        plots = draw_plots(read)
-        write_atomically(out / PAGE, render_page(read, plots))
-        for name, plot in plots.items():
-            write_atomically(out / plot_file(name), plot)
-        write_atomically(out / MARKDOWN, render_markdown(read, plots))
-        Console(soft_wrap=True).print(f"{out / PAGE} and {out / MARKDOWN} hold {len(read)} result(s)")
+def _title(name: str, result: Result) -> str:
+    return f"{result['kind'].replace('_', ' ').capitalize()}: {name}"
 
 
 def _make_folder(folder: Path) -> None:

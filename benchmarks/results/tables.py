@@ -1,5 +1,6 @@
 """Turns a benchmark's result of any kind into tables of text: for a terminal, for a page and for Markdown."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,8 @@ SIGNIFICANT_DIGITS = 4
 GAP = 3  # characters between two columns of a terminal
 WIDE = 1000  # characters: a file or a pipe takes lines of any length
 FEWEST_COLUMNS = 4
+PART_MARK = ": "  # of a stage that is a part of another, such as "screening: decode"
+NUMBERED = re.compile(r"\d+ ")  # rows of one sort of which there are many, such as operators
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,23 @@ class Table:
     is_number: tuple[bool, ...]
     caption: str = ""
     sizes: tuple[float, ...] = ()
+
+    def shortened(self, n_rows: int) -> "Table":
+        """The `n_rows` most important rows, in their order: no parts of a stage, and of numbered rows the largest."""
+        stages = [row[self.columns.index("stage")] if "stage" in self.columns else "" for row in self.rows]
+        ranks = [
+            (PART_MARK in stage, -self.sizes[place] if self.sizes and NUMBERED.match(stage) else 0, place)
+            for place, stage in enumerate(stages)
+        ]
+        kept = sorted(place for _, _, place in sorted(ranks)[:n_rows])
+        sizes = tuple(self.sizes[place] for place in kept) if self.sizes else ()
+        return replace(self, rows=tuple(self.rows[place] for place in kept), sizes=sizes)
+
+    def in_words(self) -> list[str]:
+        """A line a row, of all columns that hold something: for a table that is too short to be one."""
+        rows = [[f"{name} {cell}" for name, cell in zip(self.columns, row, strict=True)] for row in self.rows]
+        caption = [self.caption] if self.caption else []
+        return [", ".join(caption + [cell for cell in cells if not cell.endswith(f" {NONE}")]) for cells in rows]
 
     def narrowed(self, width: int) -> "Table":
         """The first columns that fit into `width` characters, at least the first few."""

@@ -1,15 +1,23 @@
-"""The only place that decides from single runs whether one thing is faster than another, or whether nobody can tell."""
+"""Decides from single runs whether one thing is faster than another, or whether nobody can tell."""
+
+# The rule (EXPERIMENTS, 2026-11-26, has the measurements behind it):
+# 1. Compared is the tenth percentile of the single runs: a machine's fast state, which its neighbours do not move.
+# 2. Its 95 % interval comes from a bootstrap over stretches, a twentieth of all runs each: neighbours meet one load.
+# 3. If the reference in the same rounds lies 3 % apart itself, each time is divided by the reference's own.
+# 4. The margin is what is asked for, or half the distance from the 5th to the 15th percentile where that is wider.
+# 5. Slower or faster: the whole interval lies beyond the margin. All else, and medians without runs: cannot tell.
 
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.results.names import INTERVAL_PERCENTILES
+
 N_STRETCHES = 20
 N_DRAWS = 2000
 SHORTEST_MS = 1e-6
 MAX_DRAWN_AT_ONCE = 1_000_000  # times, so that a long benchmark takes no more memory than a short one
-INTERVAL = (2.5, 97.5)
 MARGIN = 0.05
 MARGIN_ALONE = 0.10
 MACHINE_MARGIN = 0.03
@@ -19,7 +27,7 @@ FASTER, SLOWER, CANNOT_TELL = "faster", "slower", "cannot tell"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second's time over the first's, its 95 % interval (None without single runs), and what that says."""
+    """The second's time over the first's, its 95 % interval (None without single runs), margin and verdict."""
 
     value: float
     low: float | None
@@ -35,17 +43,7 @@ def compare_samples(
     margin: float,
     quantile: float = LOW,
 ) -> Comparison:
-    """Compare the times of two runs of a benchmark.
-
-    Compared is a low quantile of the single runs. A processor whose neighbours come and go has a fast state and slow
-    ones, and medians jump between them, by a third on a shared machine; how fast the fast state is, is the same within
-    a few percent (EXPERIMENTS, 2026-11-26). Where the machine itself became slower as a whole, a reference that is the
-    same in both says so: if the two results are beyond `MACHINE_MARGIN` apart in it, times are divided by its own.
-
-    Runs that follow each other meet the same load, so single ones must not be drawn as if each were new: drawn are
-    stretches, a twentieth of all rounds each. What changes from one benchmark to the next (clock, neighbours, where
-    memory fell) no bootstrap sees; the margin stands for it. It is wider where the quantile is not well defined: half
-    the distance between the quantiles half as high and one and a half times as high.
+    """Compare the times of two runs of a benchmark by the rule above.
 
     Parameters
     ----------
@@ -63,7 +61,7 @@ def compare_samples(
         medians = _log_time(second, MEDIAN) - _log_time(first, MEDIAN)
         return Comparison(float(np.exp(medians)), None, None, margin, CANNOT_TELL)
     value = _log_time(second, quantile) - _log_time(first, quantile)
-    margin = max(margin, *(_restlessness(its, quantile) for its in (first, second)))
+    margin = max(margin, *(_restlessness(runs, quantile) for runs in (first, second)))
     starts = _starts(first), _starts(second)
     draws = _draw(second, starts[1], quantile) - _draw(first, starts[0], quantile)
     if references is not None:
@@ -77,7 +75,7 @@ def compare_samples(
 
 
 def _interval(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.exp(np.percentile(draws, INTERVAL))
+    low, high = np.exp(np.percentile(draws, INTERVAL_PERCENTILES))
     return float(low), float(high)
 
 

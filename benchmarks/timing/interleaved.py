@@ -1,4 +1,4 @@
-"""The only place that times models: in turns within one run, so that what slows the machine slows all of them."""
+"""Times models in turns within one run, so that what slows the machine slows all of them, and makes rows of that."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.names import INTERVAL_PERCENTILES, MIN_RUNS
+from benchmarks.results.result import Row, describe_run, make_row, timing_metrics
 from core.errors import SettingsError
 
 WARM_UP_RUNS = 5
@@ -43,6 +44,9 @@ class Timing:
 
     first_s: float
     runs_s: np.ndarray
+
+
+Timed = tuple[Contender, Timing]
 
 
 def check_runs(runs: int) -> None:
@@ -101,16 +105,14 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def ratio_with_interval(
-    ours: tuple[Contender, Timing], theirs: tuple[Contender, Timing], seed: int = 0
-) -> dict[str, float]:
+def ratio_with_interval(ours: Timed, theirs: Timed) -> dict[str, float]:
     """Our median time over theirs, both per second of audio, with a 95 % bootstrap interval over rounds.
 
     Both times of a round are drawn together, because they met the same load.
     """
     scale = theirs[0].audio_s / ours[0].audio_s
     our_s, their_s = ours[1].runs_s, theirs[1].runs_s
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     draws = []
     for _ in range(N_DRAWS):
         rounds = generator.integers(len(our_s), size=len(our_s))
@@ -118,3 +120,39 @@ def ratio_with_interval(
     low, high = np.percentile(draws, INTERVAL_PERCENTILES) * scale
     value = np.median(our_s) / np.median(their_s) * scale
     return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def timed_row(
+    contender: Contender,
+    timing: Timing,
+    threads: int,
+    load_before: float | None = None,
+    metrics: dict[str, float] | None = None,
+) -> Row:
+    """Percentiles, first run, load and allocation in milliseconds, and what the contender says of itself.
+
+    Its facts that are numbers become metrics; `metrics` are added to them.
+    """
+    numbers = {key: fact for key, fact in contender.facts.items() if isinstance(fact, int | float)}
+    facts = {key: fact for key, fact in contender.facts.items() if key not in numbers}
+    samples_ms = 1000 * timing.runs_s
+    times = timing_metrics(samples_ms, contender.audio_s)
+    seconds = {"first_run_ms": timing.first_s, "load_ms": contender.load_s, "allocate_ms": contender.allocate_s}
+    times |= {key: 1000 * value_s for key, value_s in seconds.items() if value_s is not None}
+    run = describe_run(threads, contender.delegate, contender.content, contender.runtime, load_before)
+    return make_row(
+        contender.name,
+        contender.stage,
+        run,
+        {**times, **numbers, **(metrics or {})},
+        contender.audio_s,
+        len(samples_ms),
+        samples_ms,
+        facts,
+    )
+
+
+def timed_ratio(ours: Timed, theirs: Timed, to: str, threads: int) -> dict[str, Any]:
+    """An entry of a result's ratios: our median time over that of `to`, per second of audio, with its interval."""
+    run = {"stage": ours[0].stage, "threads": threads, "delegate": ours[0].delegate}
+    return {"name": ours[0].name, "to": to, **run, **ratio_with_interval(ours, theirs)}

@@ -1,6 +1,8 @@
-"""The only place that builds a peer from its public description: a MobileNetV3-Small detector on PCEN, raw PCM in."""
+"""Builds a peer from its public description, MobileNetV3-Small on PCEN, and makes TFLite models of torch modules."""
 
 import math
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +22,16 @@ from distill.models.hear_front_end import (
     smoothing_matrix,
 )
 from distill.models.phone_front_end import dft_weights, hann_window, mel_weights
+from quantize.conversion import quiet
+from quantize.recipe import OperatorConfig, QuantizerEntry, TensorConfig
 
 N_MELS = 48
 N_EVENTS = 8
 HEAD_CHANNELS = 576
 SQUEEZE = 4
+_SIGNATURE, _INPUT = "serving_default", "args_0"
+_WEIGHTS = TensorConfig(num_bits=8, symmetric=True, granularity="CHANNELWISE", dtype="INT")
+_ACTIVATIONS = TensorConfig(num_bits=8, symmetric=False, granularity="TENSORWISE", dtype="INT")
 
 
 class Bottleneck(NamedTuple):
@@ -104,13 +111,13 @@ class Squeeze(nn.Module):
 class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, squeeze where the table says so, projection, and a residual."""
 
-    def __init__(self, n_in: int, its: Bottleneck):
+    def __init__(self, n_in: int, row: Bottleneck):
         super().__init__()
-        layers = [] if its.expanded == n_in else [*_normed(n_in, its.expanded, 1), its.activation()]
-        layers += [*_normed(its.expanded, its.expanded, its.kernel, its.stride, its.expanded), its.activation()]
-        layers += [Squeeze(its.expanded)] if its.squeezes else []
-        self.layers = nn.Sequential(*layers, *_normed(its.expanded, its.n_out, 1))
-        self.has_residual = its.stride == 1 and n_in == its.n_out
+        layers = [] if row.expanded == n_in else [*_normed(n_in, row.expanded, 1), row.activation()]
+        layers += [*_normed(row.expanded, row.expanded, row.kernel, row.stride, row.expanded), row.activation()]
+        layers += [Squeeze(row.expanded)] if row.squeezes else []
+        self.layers = nn.Sequential(*layers, *_normed(row.expanded, row.n_out, 1))
+        self.has_residual = row.stride == 1 and n_in == row.n_out
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (batch, n_in, time, mel) to (batch, n_out, time / stride, mel / stride)."""
@@ -133,9 +140,9 @@ class MobileNetV3Detector(nn.Module):
         super().__init__()
         self.front_end = PcenFrontEnd()
         blocks, n_in = [], 16
-        for its in BOTTLENECKS:
-            blocks.append(InvertedResidual(n_in, its))
-            n_in = its.n_out
+        for row in BOTTLENECKS:
+            blocks.append(InvertedResidual(n_in, row))
+            n_in = row.n_out
         stem = [*_normed(1, 16, 3, 2), nn.Hardswish()]
         self.body = nn.Sequential(*stem, *blocks, *_normed(n_in, HEAD_CHANNELS, 1), nn.Hardswish())
         self.events = nn.Linear(HEAD_CHANNELS, N_EVENTS)
@@ -144,3 +151,36 @@ class MobileNetV3Detector(nn.Module):
         """Map a waveform (1, 32000) to eight probabilities (1, 8)."""
         maps = self.body(self.front_end(waveform))
         return torch.sigmoid(self.events(F.adaptive_avg_pool2d(maps, 1).flatten(1)))
+
+
+def to_float(module: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """Convert a module of one input of `shape`; the content of a float32 .tflite file."""
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        import litert_torch
+
+        path = Path(folder) / "model.tflite"
+        litert_torch.convert(module.eval(), (torch.zeros(shape),)).export(str(path))
+        return path.read_bytes()
+
+
+def to_int8(float_model: bytes, inputs: np.ndarray | None, layers: str = ".*") -> bytes:
+    """Quantize operators whose layer matches `layers`: statically over `inputs` (n, *shape), or dynamically without.
+
+    One scale per output channel of the weights. Dynamic means that activations stay float32 between operators and are
+    rounded by their own range inside them.
+    """
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    activations = None if inputs is None else _ACTIVATIONS
+    config = OperatorConfig(
+        activation_tensor_config=activations, weight_tensor_config=_WEIGHTS, compute_precision="INTEGER"
+    )
+    entry = QuantizerEntry(
+        regex=layers, operation="*", algorithm_key="min_max_uniform_quantize", op_config=config
+    ).model_dump(exclude={"comment"}, exclude_none=True)
+    with quiet():
+        quantizer = Quantizer(bytearray(float_model), [entry])
+        ranges = None
+        if inputs is not None:
+            ranges = quantizer.calibrate({_SIGNATURE: [{_INPUT: clip[None]} for clip in inputs]}, num_threads=1)
+        return bytes(quantizer.quantize(ranges).quantized_model)

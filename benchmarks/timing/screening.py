@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import MODEL, OURS, SCREENING
-from benchmarks.timing.delegates import DelegateInterpreter, open_runtime
 from benchmarks.timing.interleaved import RUNS_PER_ROUND, Contender, Timing
-from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.runtime import DelegateInterpreter, model_costs, open_runtime
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.resample import Resampler

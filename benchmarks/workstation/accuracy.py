@@ -11,8 +11,7 @@ from rich.table import Table
 from benchmarks.results.device import load_average
 from benchmarks.results.result import Result, Row, make_result
 from benchmarks.results.row_log import RowLog
-from benchmarks.timing.interleaved import Timing, check_runs, time_interleaved
-from benchmarks.timing.timed_rows import timed_row
+from benchmarks.timing.interleaved import Timing, check_runs, time_interleaved, timed_row
 from benchmarks.workstation.accuracy_models import Judged, Scored, load_judged
 from core.bundle import COUGH, Bundle, load_bundle
 from core.errors import DataError, exit_on_error

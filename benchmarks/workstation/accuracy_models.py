@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results.names import PEER, XNNPACK, YAMNET_NAME
-from benchmarks.timing.contenders import load_student_model
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.model_costs import model_costs
+from benchmarks.timing.models import load_student_model
+from benchmarks.timing.runtime import model_costs
 from core.audio import read_waveform
 from core.bundle import COUGH, Bundle
 from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, screen_rows
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import read_model
 
 Scored = list[ScoredRecording]

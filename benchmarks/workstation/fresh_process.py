@@ -1,4 +1,4 @@
-"""The only place that starts new processes to measure them: one as on a telephone, and one that times its imports."""
+"""Starts new processes to measure them: one that runs as on a phone, and one that times its imports."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Start:
 
     def stage(self, name: str) -> dict[str, Any]:
         """The stage of a name."""
-        return next(its for its in self.stages if its["stage"] == name)
+        return next(stage for stage in self.stages if stage["stage"] == name)
 
     def added_bytes(self, name: str) -> int:
         """What a stage added to the resident memory."""
@@ -59,8 +59,8 @@ def start_process(work: str, *arguments: str, bytecode: Path, timeout_s: float |
     `bytecode` is a folder for compiled modules: an installed program has them, whatever this process was told of them.
     """
     command = [sys.executable, "-m", "benchmarks.workstation.started_process", work, repr(time.monotonic()), *arguments]
-    said = json.loads(_run(command, bytecode, timeout_s or TIMEOUT_S).stdout.splitlines()[-1])
-    return Start(said["stages"], said["packages"])
+    report = json.loads(_run(command, bytecode, timeout_s or TIMEOUT_S).stdout.splitlines()[-1])
+    return Start(report["stages"], report["packages"])
 
 
 def _run(command: list[str], bytecode: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
@@ -92,12 +92,12 @@ def measure_imports(starts: int, bytecode: Path, on_start: Callable[[], None] = 
     for name in runs[0]:
         pairs = [run[name] for run in runs if name in run]
         modules.append(ImportedModule(name, *(float(value) for value in np.median(pairs, axis=0))))
-    return sorted(modules, key=lambda its: -its.self_ms)
+    return sorted(modules, key=lambda module: -module.self_ms)
 
 
 def parse_imports(text: str) -> dict[str, tuple[float, float]]:
     """Milliseconds of each module, by itself and with what it imported, as ``-X importtime`` writes them."""
-    found = {match[4]: (int(match[1]) / 1000, int(match[2]) / 1000) for match in _IMPORT_LINE.finditer(text)}
-    if not found:
+    times = {match[4]: (int(match[1]) / 1000, int(match[2]) / 1000) for match in _IMPORT_LINE.finditer(text)}
+    if not times:
         raise DataError("python -X importtime wrote no import times.")
-    return found
+    return times

@@ -12,10 +12,17 @@ from benchmarks.results.device import load_average
 from benchmarks.results.names import DETECTOR_NAME, MODEL, PEER, XNNPACK, YAMNET_NAME, YARDSTICK
 from benchmarks.results.result import Kind, Result, Row
 from benchmarks.results.runner import Run
-from benchmarks.timing.delegates import check_delegate
-from benchmarks.timing.interleaved import WARM_UP_RUNS, Contender, Timing, check_runs, time_interleaved
+from benchmarks.timing.interleaved import (
+    WARM_UP_RUNS,
+    Contender,
+    Timing,
+    check_runs,
+    time_interleaved,
+    timed_ratio,
+    timed_row,
+)
+from benchmarks.timing.runtime import check_delegate
 from benchmarks.timing.screening import ScreeningContender, write_recording
-from benchmarks.timing.timed_rows import timed_ratio, timed_row
 from benchmarks.workstation.latency_subjects import Subjects, load_subjects
 from core.bundle import load_bundle
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.timing.contenders import load_detectors, load_parts, load_student_model, load_yamnet
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.peer_files import load_peer
+from benchmarks.timing.models import load_parts, load_student_model
+from benchmarks.timing.peers import load_detectors, load_peer, load_yamnet
 from benchmarks.timing.screening import ScreeningContender, load_screening
 from core.bundle import Bundle
 from core.errors import InterpreterError

@@ -1,152 +1,139 @@
-"""The only place for the benchmark of scale: cost against length, files and workers (scale)."""
+"""Measures time and memory of a screening against the length of the recording."""
 
-from collections.abc import Iterator
+import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+import numpy as np
 
-from benchmarks.results.result import Result, Row, make_result
-from benchmarks.results.row_log import RowLog
-from benchmarks.workstation.scale_mining import measure_mining, worker_counts
-from benchmarks.workstation.scale_screening import (
-    N_FILES,
-    Subject,
-    fit_line,
-    lengths_up_to,
-    measure_batches,
-    measure_lengths,
-)
+from benchmarks.results.device import load_average
+from benchmarks.results.names import XNNPACK
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
+from benchmarks.results.runner import Run
+from benchmarks.workstation.fresh_process import Start, start_process
+from benchmarks.workstation.long_sound import SAMPLE_BYTES, write_long_wav
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
-from core.errors import DataError, exit_on_error
-from core.files import check_writable
+from core.errors import OutputError, SettingsError
+from core.screener import Screener
+from core.stopwatch import STAGES
 
-KIND = "scale"
+LENGTHS_S = (1, 10, 60, 600, 3600, 14_400)
+MIN_LENGTHS = 3
 FULL_S = 60  # a shorter recording does not fill all the blocks that are held of a longer one
-PROTOCOL = (
-    "lengths: the app's screening of a WAV at 16 kHz on disk, from the file to the result, all lengths in turns, short "
-    "ones several times a round; their memory: the most that tussis-screen took in a fresh process; files: the wall "
-    "time of tussis-screen from the start of its process, in turns; lines are fitted to medians by relative error; "
-    "mining: tussis-mine's own report, each number of workers in turns, its wall time with the start of the workers"
+WARM_UP_RUNS = 5
+SLOWEST_RTF = 0.5  # a process that screens slower than this has hung
+PATIENCE_S = 120.0
+SPARE_BYTES = 50_000_000
+SCALE = Kind(
+    "scale",
+    "the app's screening of a WAV at 16 kHz on disk, from the file to the result, all lengths in turns, short ones "
+    "several times a round; memory: the most that tussis-screen took in a fresh process; the line is fitted to medians "
+    "by relative error",
+    columns=("p50_ms", "max_ms", "rtf", "peak_bytes", "before_bytes", *(f"{stage}_ms" for stage in STAGES)),
 )
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured: lengths in seconds, numbers of files and workers, and how often all of it.
+class Line:
+    """time = fixed_ms + ms_per_unit * n, and how far the time that lies furthest from it lies from it, as a part."""
 
-    ``mined`` is a folder to mine, None for synthesized recordings of `mined_minutes`; with 0 minutes nothing is mined.
-    """
-
-    lengths_s: tuple[int, ...]
-    counts: tuple[int, ...] = N_FILES
-    workers: tuple[int, ...] = (1,)
-    rounds: int = 3
-    mined: Path | None = None
-    mined_minutes: float = 240.0
-
-    @property
-    def has_mining(self) -> bool:
-        """Whether mining is measured."""
-        return self.mined is not None or self.mined_minutes > 0
-
-    @property
-    def n_steps(self) -> int:
-        """How often `on_step` is called."""
-        n_mined = self.rounds * len(self.workers) if self.has_mining else 0
-        return (self.rounds + 1) * len(self.lengths_s) + self.rounds * len(self.counts) + n_mined
+    fixed_ms: float
+    ms_per_unit: float
+    largest_deviation: float
+    largest_at: float
 
 
-def measure(subject: Subject, plan: Plan, log: RowLog, console: Console) -> Result:
-    """Measure all of the plan; rows are in `log` as soon as they are there."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("measuring", total=plan.n_steps)
-        for row in _rows(subject, plan, lambda: progress.advance(task)):
-            log.append(row)
-    return make_result(KIND, PROTOCOL, log.rows, facts=scale_facts(log.rows))
+def measure_scale(bundle: Path | None, longest_s: float, rounds: int, run: Run) -> Result:
+    """Screen recordings of all lengths in turns, `rounds` times, then each once in a fresh process; a row a length."""
+    lengths_s, opened, load_before = lengths_up_to(longest_s), load_bundle(bundle), load_average()
+    n_steps = (rounds + 1) * len(lengths_s)
+    with tempfile.TemporaryDirectory() as folder, run.progress("screening", n_steps) as step:
+        paths = write_recordings(Path(folder), lengths_s)
+        screener = Screener(opened)
+        for _ in range(WARM_UP_RUNS):
+            screener.screen(paths[lengths_s[1]])
+        timings_ms: dict[int, list[dict[str, float]]] = {length_s: [] for length_s in lengths_s}
+        for _ in range(rounds):
+            for length_s, path in paths.items():
+                timings_ms[length_s] += [screener.screen(path).timing_ms for _ in range(repeats(length_s))]
+                step()
+        provenance = describe_run(1, XNNPACK, opened.read_model(), load_before=load_before)
+        bytecode = Path(folder) / "bytecode"
+        start_screening(bundle, paths[lengths_s[0]], lengths_s[0], bytecode)  # compiles
+        for length_s, path in paths.items():
+            start = start_screening(bundle, path, length_s, bytecode)
+            run.append(_length_row(opened.name, length_s, timings_ms[length_s], start, provenance))
+            step()
+    return run.result(facts=scale_facts(run.rows))
 
 
-def _rows(subject: Subject, plan: Plan, on_step: Any) -> Iterator[Row]:
-    yield from measure_lengths(subject, plan.lengths_s, plan.rounds, on_step)
-    yield from measure_batches(subject, plan.counts, plan.rounds, on_step)
-    if plan.has_mining:
-        mined = plan.mined, plan.mined_minutes, plan.workers, plan.rounds
-        yield from measure_mining(subject.bundle, *mined, on_step)
+def lengths_up_to(longest_s: float) -> tuple[int, ...]:
+    """Lengths to measure, seconds; SettingsError where there are too few for a line and its deviation."""
+    lengths = tuple(length_s for length_s in LENGTHS_S if length_s <= longest_s)
+    if len(lengths) < MIN_LENGTHS:
+        raise SettingsError(f"--longest is {longest_s:g} s; a line needs at least {LENGTHS_S[MIN_LENGTHS - 1]} s.")
+    return lengths
+
+
+def write_recordings(folder: Path, lengths_s: tuple[int, ...]) -> dict[int, Path]:
+    """Write a WAV of each length, by length; OutputError at once where the disk has no room for them."""
+    wanted = sum(lengths_s) * SAMPLE_RATE_HZ * SAMPLE_BYTES + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        room = f"{free / 1e6:.0f} MB are free and {wanted / 1e6:.0f} MB are needed"
+        raise OutputError(f"recordings cannot be written to {folder}: {room}; cut them with --longest.")
+    return {length_s: write_long_wav(folder / f"{length_s}.wav", length_s) for length_s in lengths_s}
+
+
+def repeats(length_s: float) -> int:
+    """How often a recording is screened in a round: short ones more often, because they take less and vary more."""
+    return max(1, round(30 / length_s**0.5))
+
+
+def start_screening(bundle: Path | None, recording: Path, audio_s: float, bytecode: Path) -> Start:
+    """Run ``tussis-screen`` on a recording in a fresh process; `bundle` is None for the shipped one."""
+    arguments = [] if bundle is None else ["--bundle", str(bundle.resolve())]
+    timeout_s = PATIENCE_S + SLOWEST_RTF * audio_s
+    return start_process("command", *arguments, str(recording), bytecode=bytecode, timeout_s=timeout_s)
+
+
+def memory_metrics(start: Start) -> dict[str, float]:
+    """Most bytes of the process, and of it before it opened a recording."""
+    peak, before = start.stage("recordings")["peak_bytes"], start.stage("core")["peak_bytes"]
+    return {"peak_bytes": peak, "before_bytes": before}
+
+
+def _length_row(name: str, length_s: int, timings_ms: list[dict[str, float]], start: Start, run: dict[str, Any]) -> Row:
+    totals_ms = [timing_ms["total"] for timing_ms in timings_ms]
+    stages = {f"{stage}_ms": float(np.median([timing_ms[stage] for timing_ms in timings_ms])) for stage in STAGES}
+    metrics = {**timing_metrics(totals_ms, length_s), **memory_metrics(start), **stages}
+    return make_row(name, f"recording of {words_of(length_s)}", run, metrics, length_s, len(totals_ms), totals_ms)
+
+
+def words_of(length_s: float) -> str:
+    """A length in the unit that suits it: 10 s, 1 min, 4 h."""
+    for unit_s, unit in ((3600, "h"), (60, "min")):
+        if length_s >= unit_s:
+            return f"{length_s / unit_s:g} {unit}"
+    return f"{length_s:g} s"
 
 
 def scale_facts(rows: list[Row]) -> dict[str, Any]:
-    """Lines through lengths and through numbers of files, and how far memory is from flat."""
-    lengths, batches, _ = kinds_of_rows(rows)
-    by_length = fit_line([its["audio_s"] for its in lengths], [its["metrics"]["p50_ms"] for its in lengths])
-    peaks = [its["metrics"]["peak_bytes"] for its in lengths if its["audio_s"] >= FULL_S]
+    """The line through times over lengths, and how far memory is from flat."""
+    line = fit_line([row["audio_s"] for row in rows], [row["metrics"]["p50_ms"] for row in rows])
+    peaks = [row["metrics"]["peak_bytes"] for row in rows if row["audio_s"] >= FULL_S]
     flat = {"minute_peak_bytes": peaks[0], "most_peak_bytes": max(peaks), "most_over_minute": max(peaks) / peaks[0]}
-    facts = {"line_over_audio_s": asdict(by_length), "memory": flat}
-    if len(batches) > 2:  # a line lies on any two
-        n_files = [its["metrics"]["n_files"] for its in batches]
-        facts["line_over_files"] = asdict(fit_line(n_files, [its["metrics"]["p50_ms"] for its in batches]))
-    return facts
+    return {"line_over_audio_s": asdict(line), "memory": flat}
 
 
-def kinds_of_rows(rows: list[Row]) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of lengths, of numbers of files and of numbers of workers."""
-    batches = [row for row in rows if "n_files" in row["metrics"]]
-    mining = [row for row in rows if "workers" in row["metrics"]]
-    return [row for row in rows if row not in batches and row not in mining], batches, mining
-
-
-def show(result: Result, console: Console) -> None:
-    """Print a result for a person: a table of lengths and files, what mining did, lines and memory."""
-    lengths, batches, mining = kinds_of_rows(result["rows"])
-    table = Table("what", title=f"{lengths[0]['name']}, medians")
-    for column in ("runs", "s", "RTF", "most MB"):
-        table.add_column(column, justify="right")
-    for row in (*lengths, *batches):
-        its = row["metrics"]
-        cost = f"{its['p50_ms'] / 1000:.4g}", f"{its['rtf']:.5f}", f"{its['peak_bytes'] / 1e6:.1f}"
-        table.add_row(row["stage"], str(row["n_runs"]), *cost)
-    console.print(table)
-    facts = result["facts"]
-    for key, unit in (("line_over_audio_s", "second of sound"), ("line_over_files", "file")):
-        if its := facts.get(key):
-            line = f"{its['fixed_ms']:.2f} ms + {its['ms_per_unit']:.4f} ms a {unit}"
-            console.print(
-                f"time is {line}; off by at most {100 * its['largest_deviation']:.1f} % (at {its['largest_at']:g})"
-            )
-    its = facts["memory"]
-    minute, most = (f"{its[key] / 1e6:.1f} MB" for key in ("minute_peak_bytes", "most_peak_bytes"))
-    console.print(f"memory: {minute} for a minute, {most} at most for longer ones, {its['most_over_minute']:.3f} of it")
-    for row in mining:
-        its = row["metrics"]
-        rates = (
-            f"{its['audio_hours_per_hour']:.0f} h of sound an hour, {its['audio_hours_per_core_hour']:.0f} a core-hour"
-        )
-        console.print(f"{row['stage']}: {rates}, {its['speed_up']:.2f} times one worker")
-    console.print(f"{lengths[0]['cpu']}, {lengths[0]['runtime']}, commit {lengths[0]['commit']}")
-
-
-def scale(
-    bundle: Path | None,
-    longest: float,
-    files: list[int] | None,
-    workers: list[int] | None,
-    data: Path | None,
-    mined_minutes: float,
-    rounds: int,
-    json_path: Path | None,
-) -> None:
-    """Measure, write and show."""
-    with exit_on_error("tussis-benchmark"):
-        counts, n_workers = sorted(set(files or N_FILES)), sorted({1, *(workers or worker_counts())})
-        plan = Plan(lengths_up_to(longest), tuple(counts), tuple(n_workers), rounds, data, mined_minutes)
-        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        if data is not None and not data.is_dir():
-            raise DataError(f"{data}: there is no such folder of recordings.")
-        if json_path is not None:
-            check_writable(json_path)
-        with RowLog(json_path, KIND, PROTOCOL) as log:
-            result = measure(Subject(load_bundle(bundle), bundle), plan, log, notes)
-            log.finish(result)
-        show(result, console)
+def fit_line(sizes: list[float], times_ms: list[float]) -> Line:
+    """The line that is off by the least part of each time: by milliseconds alone only the largest would count."""
+    n, times = np.array(sizes, np.float64), np.array(times_ms)
+    terms = np.stack([np.ones_like(n), n], axis=1) / times[:, None]
+    fixed_ms, ms_per_unit = np.linalg.lstsq(terms, np.ones_like(n), rcond=None)[0]
+    off = np.abs((fixed_ms + ms_per_unit * n) / times - 1)
+    worst = int(np.argmax(off))
+    return Line(float(fixed_ms), float(ms_per_unit), float(off[worst]), float(n[worst]))

@@ -1,19 +1,28 @@
-"""The only place that composes hours of sound for monitoring: recordings with pauses between them over faint noise."""
+"""Makes hours of sound that take little memory: recordings with pauses over faint noise, or one minute again."""
 
+import itertools
+import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
-from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, DEMONSTRATION_S, synthesize_demonstration
+from core.demonstration import (
+    COUGH_LENGTH_S,
+    COUGH_TIMES_S,
+    DEMONSTRATION_S,
+    synthesize_demonstration,
+    synthesized_clips,
+)
+from core.errors import OutputError
 from distill.corpus.manifests import build_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording
 from distill.evaluation.event_scoring import Span
-from quantize.synthesized_clips import synthesized_clips
 
 CHUNK_S = 10.0
 CHUNK_SAMPLES = round(CHUNK_S * SAMPLE_RATE_HZ)
@@ -22,6 +31,9 @@ NOISE_TILT = 0.5  # of the amplitude's fall with frequency: pink
 LOWEST_HZ = 20.0
 GAIN_DB = (-15.0, 0.0)
 N_SYNTHESIZED_CLIPS = 12
+MINUTE_SAMPLES = 60 * SAMPLE_RATE_HZ
+MINUTE_PAUSE_S = 2.0
+SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True)
@@ -58,15 +70,15 @@ class SoundStream:
     @property
     def sound_share(self) -> float:
         """Share of the time in which one of the sounds is heard, and not only noise."""
-        return sum(its.sound.n_samples for its in self.placed) / (self.n_chunks * CHUNK_SAMPLES)
+        return sum(placed.sound.n_samples for placed in self.placed) / (self.n_chunks * CHUNK_SAMPLES)
 
     @property
     def coughs(self) -> list[Span]:
         """Known coughs, seconds from the stream's beginning."""
         return [
-            (its.start_sample / SAMPLE_RATE_HZ + start_s, its.start_sample / SAMPLE_RATE_HZ + end_s)
-            for its in self.placed
-            for start_s, end_s in its.sound.coughs
+            (placed.start_sample / SAMPLE_RATE_HZ + start_s, placed.start_sample / SAMPLE_RATE_HZ + end_s)
+            for placed in self.placed
+            for start_s, end_s in placed.sound.coughs
         ]
 
     def chunks(self) -> Iterator[np.ndarray]:
@@ -76,13 +88,20 @@ class SoundStream:
         for number in range(self.n_chunks):
             first, chunk = number * CHUNK_SAMPLES, faint_noise(CHUNK_SAMPLES, [self.seed, number])
             while waiting and waiting[-1].start_sample < first + CHUNK_SAMPLES:
-                its = waiting.pop()
-                playing.append((its.start_sample, np.float32(its.gain) * its.sound.read()))
+                placed = waiting.pop()
+                playing.append((placed.start_sample, np.float32(placed.gain) * placed.sound.read()))
             for start, waveform in playing:
                 begin, end = max(start, first), min(start + len(waveform), first + CHUNK_SAMPLES)
                 chunk[begin - first : end - first] += waveform[begin - start : end - start]
-            playing = [its for its in playing if its[0] + len(its[1]) > first + CHUNK_SAMPLES]
+            playing = [
+                (start, waveform) for start, waveform in playing if start + len(waveform) > first + CHUNK_SAMPLES
+            ]
             yield np.clip(chunk, -1.0, 1.0)
+
+    def blocks(self, block_s: float) -> Iterator[np.ndarray]:
+        """Yield the stream in shorter blocks, of which a chunk holds a whole number."""
+        for chunk in self.chunks():
+            yield from chunk.reshape(-1, round(block_s * SAMPLE_RATE_HZ))
 
 
 def compose_stream(sounds: Sequence[Sound], duration_s: float, pause_s: float, seed: int = 0) -> SoundStream:
@@ -132,7 +151,7 @@ def validation_sounds(store: WaveformStore) -> list[Sound]:
 
 def composed_sounds(recordings: Sequence[ComposedRecording]) -> list[Sound]:
     """Recordings composed with coughs at known times."""
-    return [Sound(len(its.waveform), lambda its=its: its.waveform, tuple(its.coughs)) for its in recordings]
+    return [Sound(len(one.waveform), lambda one=one: one.waveform, tuple(one.coughs)) for one in recordings]
 
 
 def synthesized_sounds() -> list[Sound]:
@@ -141,7 +160,7 @@ def synthesized_sounds() -> list[Sound]:
     demonstration = synthesize_demonstration()
     others = synthesized_clips(N_SYNTHESIZED_CLIPS)[1:]
     demonstrated = Sound(round(DEMONSTRATION_S * SAMPLE_RATE_HZ), lambda: demonstration, coughs)
-    return [demonstrated, *(Sound(CLIP_SAMPLES, lambda its=its: its) for its in others)]
+    return [demonstrated, *(Sound(CLIP_SAMPLES, lambda clip=clip: clip) for clip in others)]
 
 
 def read_validation_store(data: Path, folder: Path) -> WaveformStore:
@@ -157,3 +176,30 @@ def open_sounds(store: Path | None, data: Path, folder: Path) -> tuple[list[Soun
     elif data.is_dir():
         opened, words = read_validation_store(data, folder), "validation recordings of the packs"
     return (synthesized_sounds() if opened is None else validation_sounds(opened)), opened, words
+
+
+@cache
+def one_minute() -> np.ndarray:
+    """Three synthetic coughs, then bursts, tones and glides with pauses over faint noise: (960000,) float32, 16 kHz."""
+    waveform = np.concatenate(list(in_a_row(synthesized_sounds(), MINUTE_PAUSE_S).chunks()))
+    minute = np.resize(np.roll(waveform, -round(MINUTE_PAUSE_S * SAMPLE_RATE_HZ)), MINUTE_SAMPLES)
+    minute.setflags(write=False)
+    return minute
+
+
+def write_long_wav(path: Path, seconds: float) -> Path:
+    """Write the minute over and over, `seconds` long, as a 16-bit WAV at 16 kHz; OutputError for a full disk."""
+    left = round(seconds * SAMPLE_RATE_HZ)
+    try:
+        with path.open("wb") as raw, wave.open(raw, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(SAMPLE_BYTES)
+            file.setframerate(SAMPLE_RATE_HZ)
+            for block in itertools.cycle(one_minute().reshape(-1, CHUNK_SAMPLES)):
+                file.writeframes(np.rint(block[:left] * 32767.0).astype("<i2").tobytes())
+                left -= len(block)
+                if left <= 0:
+                    return path
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path

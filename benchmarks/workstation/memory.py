@@ -1,41 +1,40 @@
-"""The only place that says what Tussis takes of a telephone's memory, and how long it takes to start."""
+"""Measures what Tussis takes of a phone's memory, and how long it takes to start."""
 
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from ai_edge_litert.interpreter import Interpreter
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Column, Table
 
 from benchmarks.results.device import load_average
 from benchmarks.results.names import XNNPACK
-from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, timing_metrics, write_result
-from benchmarks.timing.chosen_model import ChosenModel, choose_model
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
+from benchmarks.results.runner import Run
+from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
-from benchmarks.workstation.repeated_operators import find_constants
-from benchmarks.workstation.started_process import N_AGAIN
+from benchmarks.workstation.operators import find_constants
 from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
-from core.errors import SettingsError, exit_on_error
-from core.files import check_writable
+from core.errors import SettingsError
 from quantize.tflite_graph import read_operators
 
-KIND = "memory"
-MIN_STARTS, DEFAULT_STARTS = 3, 9
+MIN_STARTS = 3
 N_MODULES = 15
 SMALLEST_PACKAGE_MS = 0.5  # less is a name that was looked for and not found
 FOOTPRINT, FIRST_RESULT = "footprint", "first result"
-PROTOCOL = (
+MEMORY = Kind(
+    "memory",
     "each start is a new process with only the standard library, numpy and the runtime, which screens a recording of "
     "6 s; modules were compiled before, by a start that is left out; memory is what the system calls resident; import "
-    "times by python -X importtime; medians over the starts"
+    "times by python -X importtime; medians over the starts",
+    columns=(
+        *("model_bytes", "values_at_once_bytes", "values_together_bytes", "create_bytes", "allocate_bytes"),
+        *("invoke_bytes", "python_bytes", "above_python_bytes", "growth_bytes", "at_ms", "self_ms", "cumulative_ms"),
+        *("p50_ms", "min_ms", "max_ms", "resident_bytes", "peak_bytes"),
+    ),
 )
 
 
@@ -50,11 +49,11 @@ def planned_bytes(model: bytes) -> tuple[int, int]:
         detail["index"]: int(np.prod(detail["shape"], dtype=np.int64)) * np.dtype(detail["dtype"]).itemsize
         for detail in runtime.get_tensor_details()
     }
-    inputs = [its["index"] for its in runtime.get_input_details()]
-    outputs = [its["index"] for its in runtime.get_output_details()]
+    inputs = [detail["index"] for detail in runtime.get_input_details()]
+    outputs = [detail["index"] for detail in runtime.get_output_details()]
     operators = read_operators(model)
     constants = find_constants(operators, inputs)
-    last_read = {index: number for number, its in enumerate(operators) for index in its.inputs}
+    last_read = {index: number for number, operator in enumerate(operators) for index in operator.inputs}
     last_read |= dict.fromkeys(outputs, len(operators))
     living, most = set(inputs), 0
     every = set(inputs)
@@ -76,43 +75,42 @@ class Footprint:
     load_before: float | None
 
 
-def measure(chosen: ChosenModel, bundle: Path | None, is_file: bool, starts: int, console: Console) -> Footprint:
-    """Start processes until there are `starts` of each kind, with a progress bar."""
+def measure_memory(bundle: Path | None, model: Path | None, n_starts: int, run: Run) -> Result:
+    """Start processes until there are `n_starts` of each kind, with the bundle's model or the file `model`."""
+    if n_starts < MIN_STARTS:
+        raise SettingsError(f"--starts is {n_starts}; medians need at least {MIN_STARTS}.")
+    chosen = choose_model(bundle, model)
     load_before = load_average()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("starting", total=2 * starts)
-        recording, model, bytecode = (Path(folder) / name for name in ("recording.wav", "model.tflite", "bytecode"))
+    with tempfile.TemporaryDirectory() as folder, run.progress("starting", 2 * n_starts) as step:
+        recording, content, bytecode = (Path(folder) / name for name in ("recording.wav", "model.tflite", "bytecode"))
         write_wav(recording, synthesize_demonstration())
-        model.write_bytes(chosen.content)
-        arguments = str(recording), "" if bundle is None else str(bundle.resolve()), str(model) if is_file else ""
-        start_process("screen", *arguments, bytecode=bytecode)
-        allocation = start_process("allocate", str(model), bytecode=bytecode)
-        runs = []
-        for _ in range(starts):
-            runs.append(start_process("screen", *arguments, bytecode=bytecode))
-            progress.advance(task)
-        modules = measure_imports(starts, bytecode, lambda: progress.advance(task))
-    return Footprint(runs, allocation, modules, load_before)
+        content.write_bytes(chosen.content)
+        paths = str(recording), "" if bundle is None else str(bundle.resolve()), "" if model is None else str(content)
+        start_process("screen", *paths, bytecode=bytecode)
+        allocation = start_process("allocate", str(content), bytecode=bytecode)
+        starts = []
+        for _ in range(n_starts):
+            starts.append(start_process("screen", *paths, bytecode=bytecode))
+            step()
+        modules = measure_imports(n_starts, bytecode, step)
+    return memory_result(chosen, Footprint(starts, allocation, modules, load_before), run)
 
 
-def memory_result(chosen: ChosenModel, footprint: Footprint) -> Result:
+def memory_result(chosen: ChosenModel, footprint: Footprint, run: Run) -> Result:
     """The result of kind ``memory``: the footprint, the first result, each stage of a start, packages and modules."""
     provenance = describe_run(1, XNNPACK, chosen.content, load_before=footprint.load_before)
     n_starts = len(footprint.starts)
-    first_ms = [its.stage(FIRST_RESULT)["at_ms"] for its in footprint.starts]
+    first_ms = [start.stage(FIRST_RESULT)["at_ms"] for start in footprint.starts]
     facts = {"packages": footprint.starts[0].packages}
     metrics = footprint_metrics(chosen.content, footprint)
     first = timing_metrics(first_ms), DEMONSTRATION_S, n_starts, first_ms
-    rows = [
+    run.append(
         make_row(chosen.name, FOOTPRINT, provenance, metrics, n_runs=n_starts, facts=facts),
         make_row(chosen.name, FIRST_RESULT, provenance, *first),
         *_stage_rows(chosen.name, footprint.starts, provenance),
         *_import_rows(chosen.name, footprint.modules, provenance, n_starts),
-    ]
-    return make_result(KIND, PROTOCOL, rows)
+    )
+    return run.result()
 
 
 def footprint_metrics(model: bytes, footprint: Footprint) -> dict[str, float]:
@@ -120,11 +118,11 @@ def footprint_metrics(model: bytes, footprint: Footprint) -> dict[str, float]:
     at_once, together = planned_bytes(model)
 
     def median(value: Callable[[Start], float]) -> float:
-        return float(np.median([value(its) for its in footprint.starts]))
+        return float(np.median([value(start) for start in footprint.starts]))
 
-    peak = median(lambda its: its.stage(FIRST_RESULT)["peak_bytes"])
-    python = median(lambda its: its.stage("python")["peak_bytes"])
-    growth = median(lambda its: its.added_bytes("again"))
+    peak = median(lambda start: start.stage(FIRST_RESULT)["peak_bytes"])
+    python = median(lambda start: start.stage("python")["peak_bytes"])
+    growth = median(lambda start: start.added_bytes("again"))
     return {
         **{"model_bytes": len(model), "values_at_once_bytes": at_once, "values_together_bytes": together},
         **{f"{name}_bytes": footprint.allocation.added_bytes(name) for name in ("create", "allocate", "invoke")},
@@ -134,11 +132,11 @@ def footprint_metrics(model: bytes, footprint: Footprint) -> dict[str, float]:
 
 def _stage_rows(name: str, starts: Sequence[Start], provenance: dict[str, Any]) -> list[Row]:
     rows = []
-    for place, stage in enumerate(its["stage"] for its in starts[0].stages):
-        at_ms = np.array([its.stages[place]["at_ms"] for its in starts])
-        before_ms = np.array([its.stages[place - 1]["at_ms"] if place else 0.0 for its in starts])
+    for place, stage in enumerate(entry["stage"] for entry in starts[0].stages):
+        at_ms = np.array([start.stages[place]["at_ms"] for start in starts])
+        before_ms = np.array([start.stages[place - 1]["at_ms"] if place else 0.0 for start in starts])
         keys = "resident_bytes", "peak_bytes"
-        bytes_of = {key: np.median([its.stages[place][key] for its in starts]) for key in keys}
+        bytes_of = {key: np.median([start.stages[place][key] for start in starts]) for key in keys}
         metrics = {**timing_metrics(at_ms - before_ms), "at_ms": float(np.median(at_ms)), **bytes_of}
         rows.append(make_row(name, f"start: {stage}", provenance, metrics, n_runs=len(starts)))
     return rows
@@ -146,73 +144,14 @@ def _stage_rows(name: str, starts: Sequence[Start], provenance: dict[str, Any]) 
 
 def _import_rows(name: str, modules: Sequence[ImportedModule], provenance: dict[str, Any], n_starts: int) -> list[Row]:
     packages: dict[str, float] = {}
-    for its in modules:
-        packages[its.package] = packages.get(its.package, 0.0) + its.self_ms
+    for module in modules:
+        packages[module.package] = packages.get(module.package, 0.0) + module.self_ms
     rows = [
-        make_row(name, f"package: {package}", provenance, {"self_ms": its_ms}, n_runs=n_starts)
-        for package, its_ms in sorted(packages.items(), key=lambda pair: -pair[1])
-        if its_ms >= SMALLEST_PACKAGE_MS
+        make_row(name, f"package: {package}", provenance, {"self_ms": self_ms}, n_runs=n_starts)
+        for package, self_ms in sorted(packages.items(), key=lambda pair: -pair[1])
+        if self_ms >= SMALLEST_PACKAGE_MS
     ]
-    for its in modules[:N_MODULES]:
-        metrics = {"self_ms": its.self_ms, "cumulative_ms": its.cumulative_ms}
-        rows.append(make_row(name, f"import: {its.name}", provenance, metrics, n_runs=n_starts))
+    for module in modules[:N_MODULES]:
+        metrics = {"self_ms": module.self_ms, "cumulative_ms": module.cumulative_ms}
+        rows.append(make_row(name, f"import: {module.name}", provenance, metrics, n_runs=n_starts))
     return rows
-
-
-def show(result: Result, console: Console) -> None:
-    """Print a result for a person: bytes, the way to the first result, and the imports that take longest."""
-    by_stage = {row["stage"]: row for row in result["rows"]}
-    footprint = by_stage[FOOTPRINT]
-    title = f"{footprint['name']}, {footprint['n_runs']} starts"
-    numbers = (Column(its, justify="right") for its in ("ms", "at ms", "MB", "most MB"))
-    table = Table("start", *numbers, title=title, box=SIMPLE)
-    for stage, row in by_stage.items():
-        if stage.startswith("start: "):
-            its = row["metrics"]
-            sizes = f"{its['resident_bytes'] / 1e6:.1f}", f"{its['peak_bytes'] / 1e6:.1f}"
-            table.add_row(stage.removeprefix("start: "), f"{its['p50_ms']:.1f}", f"{its['at_ms']:.0f}", *sizes)
-    console.print(table)
-    imports = {name: row["metrics"] for name, row in by_stage.items() if name.startswith(("package: ", "import: "))}
-    for kind in ("package", "import"):
-        chosen = {name.removeprefix(f"{kind}: "): at for name, at in imports.items() if name.startswith(kind)}
-        words = ", ".join(f"{name} {at['self_ms']:.1f}" for name, at in chosen.items())
-        console.print(f"milliseconds of {kind}s: {words}")
-    _show_bytes(footprint["metrics"], console)
-    first = by_stage[FIRST_RESULT]["metrics"]
-    span = f"{first['min_ms']:.0f} to {first['max_ms']:.0f}"
-    console.print(f"first result {first['p50_ms']:.0f} ms after the start ({span})")
-    console.print(f"imported beside Python's own: {', '.join(footprint['facts']['packages'])}")
-
-
-def _show_bytes(its: dict[str, float], console: Console) -> None:
-    mb = {key: f"{value / 1e6:.2f} MB" for key, value in its.items()}
-    at_once = f"values {mb['values_at_once_bytes']} at once, {mb['values_together_bytes']} without reuse"
-    console.print(f"model file {mb['model_bytes']}; {at_once}")
-    console.print(f"allocating tensors adds {mb['allocate_bytes']}, the first run {mb['invoke_bytes']}")
-    console.print(
-        f"the process takes {mb['peak_bytes']} at most, {mb['above_python_bytes']} above a bare Python; "
-        f"{N_AGAIN} more recordings add {mb['growth_bytes']}"
-    )
-
-
-def memory(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")] = None,
-    starts: Annotated[int, typer.Option(help=f"Processes of each kind, at least {MIN_STARTS}.")] = DEFAULT_STARTS,
-    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
-) -> None:
-    """Measure memory, imports and the time to the first result, in processes as on a telephone.
-
-    Example: tussis-benchmark memory --json memory.json
-    """
-    with exit_on_error("tussis-benchmark"):
-        if starts < MIN_STARTS:
-            raise SettingsError(f"--starts is {starts}; medians need at least {MIN_STARTS}.")
-        if json_path is not None:
-            check_writable(json_path)
-        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        chosen = choose_model(bundle, model)
-        result = memory_result(chosen, measure(chosen, bundle, model is not None, starts, notes))
-        if json_path is not None:
-            write_result(json_path, result)
-        show(result, console)

@@ -1,62 +1,73 @@
-"""The only place that says where a model's time goes: microseconds, bytes and speed of each of its operators."""
+"""Times each operator of a model, and says what it multiplies, reads and writes."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import flatbuffers
 import numpy as np
-import typer
-from ai_edge_litert.interpreter import Interpreter
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Column, Table
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from benchmarks.results.device import load_average
-from benchmarks.results.names import MIN_RUNS
-from benchmarks.results.result import Result, Row, describe_run, make_result, make_row, write_result
-from benchmarks.timing.chosen_model import ChosenModel, choose_model
-from benchmarks.timing.contenders import load_plain
-from benchmarks.timing.interleaved import check_runs, time_interleaved
-from benchmarks.workstation.operator_alignment import align
-from benchmarks.workstation.operator_facts import (
-    BODY,
-    FRONT_END,
-    HEADS,
-    Traffic,
-    describe_traffic,
-    part_of,
-    partitions_of,
-)
-from benchmarks.workstation.repeated_operators import find_constants, time_alone
-from benchmarks.workstation.runtime_profiler import Profile, ProfilerError, profile
+from benchmarks.results.names import BODY, BUILTIN, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8, WHOLE, XNNPACK
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
+from benchmarks.results.runner import Run
+from benchmarks.timing.interleaved import Contender, check_runs, time_interleaved
+from benchmarks.timing.models import ChosenModel, load_plain
 from core.clips import CLIP_S, CLIP_SAMPLES
-from core.errors import exit_on_error
-from core.files import check_writable
-from core.interpreter import MAX_THREADS
-from quantize.tflite_graph import Operator, read_operators
+from core.demonstration import synthesized_clips
+from core.errors import InterpreterError
+from core.interpreter import one_line
+from quantize.tflite_graph import FILE_IDENTIFIER, Operator, read_operators
+from quantize.tflite_parts import cut
 
-KIND = "operators"
-DELEGATE = "xnnpack"
-WHOLE = "whole"
 PART_METRICS = {FRONT_END: "front_end_us", BODY: "body_us", HEADS: "heads_us"}
-SMALLEST_SHARE = 0.01
-_NUMBERS = ("us", "kMAC", "kB", "GMAC/s", "GB/s")
 AT_LOAD, INTO_NEIGHBOUR = "computed when the model is loaded", "folded into a neighbour"
-PROTOCOL = (
-    "each operator within the model by the runtime's profiler, which rounds down to whole microseconds (median); its "
-    "fraction from the operator alone, repeated in a graph, in turns with all others; one thread unless said otherwise"
+OPERATORS = Kind(
+    "operators",
+    "each operator alone on the values that it has in the model, once in a graph and repeated in one, all in turns; "
+    "its time is the difference of the medians over the difference in number; XNNPACK folds padding into the "
+    "convolution that reads it; one thread unless said otherwise",
+    columns=(
+        *("operators_us", "us", "share_of_time", "macs", "weight_bytes", "activation_bytes", "gmacs_per_s"),
+        *("gb_per_s", "precision", "shape", "note", "unexplained_us", "unexplained_share", *PART_METRICS.values()),
+    ),
 )
+MAX_COPIES = 17
+# All copies' outputs together: within a core's own cache, where the operator's output lies in the whole model too.
+MAX_OUTPUT_BYTES = 512 * 1024
+# All copies' products together: a run of a millisecond is seldom interrupted where others use the processor too.
+MAX_MACS = 15_000_000
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_LAYERS_OF_HEADS = ("body", "body.activity", "body.embedding", "body.events", "")
+
+Tensors = dict[int, np.ndarray]
+"""Values by index of the tensor."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What an operator reads and writes: bytes of constants as they are stored, and of values that depend on inputs.
+
+    ``shape`` is that of the first varying input and of the first output, in words.
+    """
+
+    weight_bytes: int
+    activation_bytes: int
+    shape: str
+    precision: str
+
+    @property
+    def n_bytes(self) -> int:
+        """All bytes together."""
+        return self.weight_bytes + self.activation_bytes
 
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """An operator's time in microseconds.
-
-    ``us`` is the best estimate: ``alone_us`` (by itself; None where that cannot be) kept within ``low_us`` and
-    ``high_us``, between which the profiler saw it in the model; without a profiler these are None.
-    """
+    """An operator's time in microseconds; 0 where ``note`` says who does its work, or where it does not run alone."""
 
     number: int
     operator: Operator
@@ -64,204 +75,282 @@ class OperatorTime:
     partition: int | None
     traffic: Traffic
     us: float
-    alone_us: float | None
-    low_us: float | None
-    high_us: float | None
     note: str
 
-
-def combine(
-    operators: Sequence[Operator],
-    traffic: Sequence[Traffic],
-    constant: Sequence[bool],
-    alone_us: Sequence[float | None],
-    profiled: Profile | None,
-) -> list[OperatorTime]:
-    """Put together what the profiler says of each operator in the model and what it takes by itself.
-
-    Raises
-    ------
-    ProfilerError
-        If the profiler's operators are not those of the model.
-    """
-    groups: dict[int, list[int]] = {}
-    if profiled is not None:
-        varying = [number for number in range(len(operators)) if not constant[number]]
-        groups = dict(zip(varying, align(profiled.names, [operators[n].kind for n in varying]), strict=True))
-    partitions = partitions_of(operators)
-    times = []
-    for number, operator in enumerate(operators):
-        low = high = None
-        us, note = alone_us[number] or 0.0, AT_LOAD if constant[number] else ""
-        if number in groups and profiled is not None:
-            low = float(np.median(profiled.elapsed_us[:, groups[number]].sum(axis=1))) if groups[number] else 0.0
-            high = low + len(groups[number])
-            us = (low + high) / 2 if alone_us[number] is None else float(np.clip(us, low, high))
-            note = note if groups[number] else INTO_NEIGHBOUR
-        facts = part_of(number, operators), partitions[number], traffic[number]
-        times.append(OperatorTime(number, operator, *facts, us, alone_us[number], low, high, note))
-    return times
+    def row(self, name: str, provenance: dict[str, Any], metrics: dict[str, float], n_runs: int, **facts: Any) -> Row:
+        """A row of a result, with what the operator is."""
+        operator = self.operator
+        stage = " ".join(word for word in (f"{self.number:03d}", operator.layer, operator.kind) if word)
+        what = {"number": self.number, "layer": operator.layer, "operator": operator.kind, "part": self.part}
+        facts = {**what, "precision": self.traffic.precision, **facts}
+        return make_row(name, stage, provenance, metrics, n_runs=n_runs, facts=facts)
 
 
 @dataclass(frozen=True)
 class ModelTimes:
-    """A model's operators, and the whole of it: ``whole_ms`` (n_runs,), as the app runs it.
-
-    ``profiled`` is None where ``missing`` says why there is no profile.
-    """
+    """A model's operators, and the whole of it: ``whole_ms`` (n_runs,), as the app runs it."""
 
     operators: list[OperatorTime]
     whole_ms: np.ndarray
-    profiled: Profile | None
-    missing: str
     load_before: float | None
 
     @property
     def sum_us(self) -> float:
-        """All operators' time together."""
-        return sum(its.us for its in self.operators)
+        """All operators' time together, never 0."""
+        return sum(time.us for time in self.operators) or 1e-3
+
+
+def measure_operators(chosen: ChosenModel, threads: int, runs: int, run: Run) -> Result:
+    """Time a model whole and operator by operator: the whole model's row, then one an operator."""
+    check_runs(runs)
+    with run.progress("timing operators", runs) as step:
+        times = time_operators(chosen.content, threads, runs, step)
+    provenance = describe_run(threads, XNNPACK, chosen.content, load_before=times.load_before)
+    run.append(whole_row(chosen.name, times, provenance))
+    run.append(*(operator_row(chosen.name, time, times, provenance) for time in times.operators))
+    return run.result(facts={"kinds": times_by_kind(times)})
 
 
 def time_operators(
     model: bytes, threads: int, runs: int, on_round: Callable[[int], None] = lambda n_rounds: None
 ) -> ModelTimes:
-    """Time a model whole, by the runtime's profiler and operator by operator."""
-    load_before = load_average()
-    operators = read_operators(model)
-    graph_inputs = [its["index"] for its in Interpreter(model_content=model).get_input_details()]
-    constants = find_constants(operators, graph_inputs)
-    constant = [set(its.outputs) <= constants for its in operators]
+    """Time a model whole, and operator by operator."""
+    load_before, operators = load_average(), read_operators(model)
+    constants = find_constants(operators, graph_inputs(model))
+    notes = [note_of(operator, operators, constants) for operator in operators]
     whole = time_interleaved([load_plain(model, WHOLE, threads, CLIP_SAMPLES)], runs)[0]
-    alone = time_alone(model, operators, threads, runs, on_round)
-    traffic = describe_traffic(model, operators)
-    profiled, missing = None, ""
-    try:
-        profiled = profile(model, runs, threads)
-        times = combine(operators, traffic, constant, alone, profiled)
-    except ProfilerError as reason:
-        profiled, missing = None, str(reason)
-        times = combine(operators, traffic, constant, alone, None)
-    return ModelTimes(times, 1000 * whole.runs_s, profiled, missing, load_before)
-
-
-def operator_row(name: str, its: OperatorTime, sum_us: float, provenance: dict[str, Any], n_runs: int) -> Row:
-    """A row of the result; what an operator does not have (products, a profile) is left out of its metrics."""
-    traffic, operator = its.traffic, its.operator
-    n_bytes = traffic.weight_bytes + traffic.activation_bytes
-    optional = {"alone_us": its.alone_us, "profiler_low_us": its.low_us, "profiler_high_us": its.high_us}
-    metrics = {
-        **{"us": its.us, "p50_ms": its.us / 1000, "share_of_time": its.us / sum_us if sum_us else 0.0},
-        **{"macs": operator.macs, "weight_bytes": traffic.weight_bytes, "activation_bytes": traffic.activation_bytes},
-        **{key: value for key, value in optional.items() if value is not None},
-    }
-    if its.us > 0:
-        metrics |= {"gmacs_per_s": operator.macs / its.us / 1000, "gb_per_s": n_bytes / its.us / 1000}
-    facts = {
-        **{"number": its.number, "layer": operator.layer, "operator": operator.kind, "part": its.part},
-        **{"precision": traffic.precision, "shape": traffic.shape, "partition": its.partition, "note": its.note},
-    }
-    stage = " ".join(word for word in (f"{its.number:03d}", operator.layer, operator.kind) if word)
-    runner = provenance if operator.is_delegated else {**provenance, "delegate": "builtin"}
-    return make_row(name, stage, runner, metrics, n_runs=n_runs, facts=facts)
+    alone_us = time_alone(model, operators, [not note for note in notes], threads, runs, on_round)
+    partitions, traffic = partitions_of(operators), describe_traffic(model, operators)
+    times = [
+        OperatorTime(number, operator, part_of(number, operators), partitions[number], traffic[number], us, note)
+        for number, (operator, us, note) in enumerate(zip(operators, alone_us, notes, strict=True))
+    ]
+    return ModelTimes(times, 1000 * whole.runs_s, load_before)
 
 
 def whole_row(name: str, times: ModelTimes, provenance: dict[str, Any]) -> Row:
-    """The model as it is, and how much of its time the operators' sum leaves unexplained.
-
-    That is told from runs beside the profiled ones, which met the same load, where there are any.
-    """
+    """The model as it is, and how much of its time the operators' sum leaves unexplained."""
     p50_us = 1000 * float(np.median(times.whole_ms))
-    profiled = times.profiled
-    plain_us = p50_us if profiled is None else float(np.median(profiled.plain_us))
-    parts = {part: sum(its.us for its in times.operators if its.part == part) for part in PART_METRICS}
+    parts = {key: sum(time.us for time in times.operators if time.part == part) for part, key in PART_METRICS.items()}
     metrics = {
-        **{"p50_ms": p50_us / 1000, "us": p50_us, "operators_us": times.sum_us, "plain_us": plain_us},
-        **{"unexplained_us": plain_us - times.sum_us, "unexplained_share": 1 - times.sum_us / plain_us},
-        **{PART_METRICS[part]: us for part, us in parts.items()},
-        "macs": sum(its.operator.macs for its in times.operators),
+        **{"p50_ms": p50_us / 1000, "us": p50_us, "operators_us": times.sum_us},
+        **{"unexplained_us": p50_us - times.sum_us, "unexplained_share": 1 - times.sum_us / p50_us, **parts},
+        "macs": sum(time.operator.macs for time in times.operators),
     }
-    if profiled is not None:
-        metrics["profiler_cost_share"] = float(np.median(profiled.profiled_us)) / plain_us - 1
-    facts = {"profiler": times.missing or "read"}
-    return make_row(name, WHOLE, provenance, metrics, CLIP_S, len(times.whole_ms), times.whole_ms, facts)
+    return make_row(name, WHOLE, provenance, metrics, CLIP_S, len(times.whole_ms), times.whole_ms)
 
 
-def operators_result(chosen: ChosenModel, times: ModelTimes, threads: int) -> Result:
-    """The result of kind ``operators``: the whole model's row, then one an operator."""
-    provenance = describe_run(threads, DELEGATE, chosen.content, load_before=times.load_before)
-    n_runs, sum_us = len(times.whole_ms), times.sum_us
-    rows = [operator_row(chosen.name, its, sum_us, provenance, n_runs) for its in times.operators]
-    return make_result(KIND, PROTOCOL, [whole_row(chosen.name, times, provenance), *rows])
+def operator_row(name: str, time: OperatorTime, times: ModelTimes, provenance: dict[str, Any]) -> Row:
+    """An operator's time, and its speed where it takes any."""
+    traffic, macs = time.traffic, time.operator.macs
+    metrics = {
+        **{"us": time.us, "p50_ms": time.us / 1000, "share_of_time": time.us / times.sum_us},
+        **{"macs": macs, "weight_bytes": traffic.weight_bytes, "activation_bytes": traffic.activation_bytes},
+    }
+    if time.us > 0:
+        metrics |= {"gmacs_per_s": macs / time.us / 1000, "gb_per_s": traffic.n_bytes / time.us / 1000}
+    runner = provenance if time.operator.is_delegated else {**provenance, "delegate": BUILTIN}
+    facts = {"shape": traffic.shape, "partition": time.partition, "note": time.note}
+    return time.row(name, runner, metrics, len(times.whole_ms), **facts)
 
 
-def show(result: Result, console: Console) -> None:
-    """Print a result for a person: the operators that take time, and all of them by part and kind."""
-    whole, *rows = result["rows"]
-    slow = [row for row in rows if row["metrics"]["share_of_time"] >= SMALLEST_SHARE]
-    title = f"{whole['name']}, {whole['threads']} thread(s), {whole['n_runs']} runs: operators of at least 1 %"
-    table = operator_table("precision", _NUMBERS, title)
-    for row in slow:
-        its = row["metrics"]
-        n_bytes = its["weight_bytes"] + its["activation_bytes"]
-        costs = (
-            f"{its['macs'] / 1e3:.0f}",
-            f"{n_bytes / 1e3:.0f}",
-            f"{its['gmacs_per_s']:.1f}",
-            f"{its['gb_per_s']:.1f}",
-        )
-        table.add_row(short_name(row), row["facts"]["precision"], f"{its['us']:.2f}", *costs)
-    console.print(table)
-    for part, key in PART_METRICS.items():
-        console.print(f"{part}, {whole['metrics'][key]:.0f} us: {_by_kind(rows, part)}")
-    its = whole["metrics"]
-    console.print(f"all {len(rows)} operators {its['operators_us']:.0f} us; the model itself {its['plain_us']:.0f} us")
-    if whole["facts"]["profiler"] != "read":
-        console.print(f"times are of operators alone: {whole['facts']['profiler']}")
+def times_by_kind(times: ModelTimes) -> list[dict[str, Any]]:
+    """Microseconds of all operators of a kind, in each part of the model, the slowest first."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for time in times.operators:
+        groups.setdefault((time.part, time.operator.kind), []).append(time.us)
+    kinds = [
+        {"part": part, "operator": kind, "n": len(us), "us": sum(us), "share_of_time": sum(us) / times.sum_us}
+        for (part, kind), us in groups.items()
+    ]
+    return sorted(kinds, key=lambda kind: -kind["us"])
 
 
-def operator_table(kind: str, numbers: Sequence[str], title: str) -> Table:
-    """An empty table of operators: name, a column of words, and columns of numbers."""
-    columns = (Column(its, justify="right") for its in numbers)
-    table = Table("operator", kind, *columns, title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    table.columns[0].no_wrap = True
-    return table
+def graph_inputs(model: bytes) -> list[int]:
+    """Indices of a model's inputs."""
+    return [detail["index"] for detail in Interpreter(model_content=model).get_input_details()]
 
 
-def short_name(row: Row) -> str:
-    """An operator's name for a narrow table."""
-    return row["stage"].replace(" body.", " ")
+def find_constants(operators: Sequence[Operator], inputs: Sequence[int]) -> set[int]:
+    """Indices of the tensors that do not depend on a model's inputs: weights, shapes, what is made of these alone."""
+    varying = set(inputs)
+    for operator in operators:
+        if varying & set(operator.inputs):
+            varying |= set(operator.outputs)
+    every = {tensor for operator in operators for tensor in (*operator.inputs, *operator.outputs)}
+    return every - varying
 
 
-def _by_kind(rows: Sequence[Row], part: str) -> str:
-    spent: dict[str, list[float]] = {}
-    for row in rows:
-        if row["facts"]["part"] == part:
-            spent.setdefault(row["facts"]["operator"], []).append(row["metrics"]["us"])
-    slowest_first = sorted(spent.items(), key=lambda pair: -sum(pair[1]))
-    return ", ".join(f"{len(its)} {kind} {sum(its):.1f}" for kind, its in slowest_first)
+def note_of(operator: Operator, operators: Sequence[Operator], constants: set[int]) -> str:
+    """Why an operator takes no time of its own; "" where it does.
 
-
-def operators(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle; the shipped one when left out.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")] = None,
-    runs: Annotated[int, typer.Option(help=f"Runs of each, at least {MIN_RUNS}.")] = MIN_RUNS,
-    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of the model.")] = 1,
-    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
-) -> None:
-    """Time each operator of a model, with its products, bytes and speed.
-
-    Example: tussis-benchmark operators --model student_int8.tflite --json operators.json
+    What is made of constants alone is computed when the model is loaded. XNNPACK folds a PAD into the one convolution
+    that reads it.
     """
-    with exit_on_error("tussis-benchmark"):
-        check_runs(runs)
-        if json_path is not None:
-            check_writable(json_path)
-        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        chosen = choose_model(bundle, model)
-        with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
-            task = progress.add_task("timing operators", total=runs)
-            times = time_operators(chosen.content, threads, runs, lambda n: progress.update(task, completed=n))
-        result = operators_result(chosen, times, threads)
-        if json_path is not None:
-            write_result(json_path, result)
-        show(result, console)
+    if set(operator.outputs) <= constants:
+        return AT_LOAD
+    readers = [reader.kind for reader in operators if set(operator.outputs) & set(reader.inputs)]
+    is_folded = operator.kind == "PAD" and operator.is_delegated and len(readers) == 1 and readers[0] in _CONVOLUTIONS
+    return INTO_NEIGHBOUR if is_folded else ""
+
+
+def describe_traffic(model: bytes, operators: Sequence[Operator]) -> list[Traffic]:
+    """Bytes, shape and precision of each operator.
+
+    A matrix that the file holds as float16 is read as float32: XNNPACK unpacks it once, when the model is loaded.
+    """
+    runtime = Interpreter(model_content=model, num_threads=1)
+    runtime.allocate_tensors()
+    tensors = {detail["index"]: detail for detail in runtime.get_tensor_details()}
+    constants = find_constants(operators, graph_inputs(model))
+    return [_traffic(operator, tensors, constants) for operator in operators]
+
+
+def _traffic(operator: Operator, tensors: dict[int, dict[str, Any]], constants: set[int]) -> Traffic:
+    def n_bytes(index: int) -> int:
+        return math.prod(map(int, tensors[index]["shape"])) * np.dtype(tensors[index]["dtype"]).itemsize
+
+    inputs = [index for index in dict.fromkeys(operator.inputs) if index in tensors]
+    varying = [index for index in inputs if index not in constants]
+    outputs = [index for index in operator.outputs if index in tensors]
+    weights = [index for index in inputs if index in constants and tensors[index]["shape"].size]
+    types = [np.dtype(tensors[index]["dtype"]) for index in (*varying, *outputs)]
+    has_int8_weights = any(np.dtype(tensors[index]["dtype"]) == np.int8 for index in weights)
+    is_int8 = bool(types) and all(dtype == np.int8 for dtype in types)
+    precision = INT8 if is_int8 else DYNAMIC if has_int8_weights else FLOAT
+    ends = [*varying[:1], *outputs[:1]]
+    shape = " to ".join("x".join(str(size) for size in tensors[index]["shape"]) or "1" for index in ends)
+    return Traffic(sum(map(n_bytes, weights)), sum(map(n_bytes, (*varying, *outputs))), shape, precision)
+
+
+def part_of(number: int, operators: Sequence[Operator]) -> str:
+    """Front end, body or heads: the front end ends with the logarithm, the heads begin after the last block."""
+    kinds = [operator.kind for operator in operators]
+    layer = operators[number].layer
+    if layer.startswith("front_end") or ("LOG" in kinds and number <= kinds.index("LOG")):
+        return FRONT_END
+    return HEADS if layer in _LAYERS_OF_HEADS else BODY
+
+
+def partitions_of(operators: Sequence[Operator]) -> list[int | None]:
+    """The stretch of delegated operators that each belongs to, from 1; None for one that the delegate does not run."""
+    numbers: list[int | None] = []
+    current = 0
+    for place, operator in enumerate(operators):
+        current += operator.is_delegated and (place == 0 or not operators[place - 1].is_delegated)
+        numbers.append(current if operator.is_delegated else None)
+    return numbers
+
+
+def time_alone(
+    model: bytes,
+    operators: Sequence[Operator],
+    is_timed: Sequence[bool],
+    threads: int,
+    runs: int,
+    on_round: Callable[[int], None] = lambda n_rounds: None,
+) -> list[float]:
+    """Microseconds of each operator by itself on the values that it has in the model, all in turns.
+
+    Each is timed once and repeated; the difference of the medians over the difference in number is one operator's
+    time. 0 for an operator that is not to be timed, and for one that the runtime does not take alone.
+    """
+    values, constants = run_preserving(model), find_constants(operators, graph_inputs(model))
+    pairs: dict[int, tuple[Contender, Contender, int]] = {}
+    for number, operator in enumerate(operators):
+        inputs = [index for index in dict.fromkeys(operator.inputs) if index in values and index not in constants]
+        if not inputs or not is_timed[number]:
+            continue
+        copies = copies_of(operator, values)
+        try:
+            one, many = (_load(repeat(model, operator, inputs, n), values, inputs, threads) for n in (1, copies))
+        except InterpreterError:
+            continue
+        pairs[number] = one, many, copies
+    contenders = [contender for one, many, _ in pairs.values() for contender in (one, many)]
+    timings = time_interleaved(contenders, runs, on_round=on_round) if contenders else []
+    medians_us = [float(np.median(timing.runs_s)) * 1e6 for timing in timings]
+    times_us = [0.0] * len(operators)
+    for number, one_us, many_us in zip(pairs, medians_us[::2], medians_us[1::2], strict=True):
+        times_us[number] = max(0.0, (many_us - one_us) / (pairs[number][2] - 1))
+    return times_us
+
+
+def run_preserving(model: bytes) -> Tensors:
+    """Every tensor's value after one synthesized clip, from the runtime's own kernels, without a delegate."""
+    runtime = Interpreter(
+        model_content=model,
+        num_threads=1,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    runtime.allocate_tensors()
+    for detail in runtime.get_input_details():
+        clip = np.resize(synthesized_clips(2)[1], detail["shape"]).astype(detail["dtype"])
+        runtime.set_tensor(detail["index"], clip)
+    runtime.invoke()
+    values = {}
+    for detail in runtime.get_tensor_details():
+        try:
+            values[detail["index"]] = runtime.get_tensor(detail["index"])
+        except ValueError:  # scratch memory of a kernel, which has no value
+            continue
+    return values
+
+
+def copies_of(operator: Operator, values: Tensors) -> int:
+    """How often an operator is repeated: as often as outputs and products fit, from 2 to `MAX_COPIES`."""
+    n_bytes = sum(values[index].nbytes for index in operator.outputs if index in values)
+    fitting = min(MAX_OUTPUT_BYTES // max(n_bytes, 1), MAX_MACS // max(operator.macs, 1))
+    return int(np.clip(fitting, 2, MAX_COPIES))
+
+
+def repeat(model: bytes, operator: Operator, inputs: Sequence[int], copies: int) -> bytes:
+    """A model of one operator, `copies` times on the same inputs, each time to an output of its own.
+
+    Parameters
+    ----------
+    model : bytes
+    operator : Operator
+        One of `model`.
+    inputs : sequence of int
+        Those of its inputs that are not constant.
+    """
+    unpacked = schema.ModelT.InitFromPackedBuf(cut(model, inputs, operator.outputs), 0)
+    graph = unpacked.subgraphs[0]
+    last = graph.operators[-1]
+    for _ in range(copies - 1):
+        again = schema.OperatorT()
+        vars(again).update(vars(last))
+        again.outputs = []
+        for index in operator.outputs:
+            graph.tensors.append(graph.tensors[index])
+            again.outputs.append(len(graph.tensors) - 1)
+        graph.operators.append(again)
+        graph.outputs = [*graph.outputs, *again.outputs]
+    _drop_unused(unpacked)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(unpacked.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _drop_unused(model: schema.ModelT) -> None:
+    """Empty the buffers that no operator reads, so that a hundred small models do not each hold all weights."""
+    graph = model.subgraphs[0]
+    read = {graph.tensors[index].buffer for operator in graph.operators for index in operator.inputs if index >= 0}
+    for number, buffer in enumerate(model.buffers):
+        if number not in read:
+            buffer.data = None
+    model.metadata = model.metadataBuffer = None
+
+
+def _load(content: bytes, values: Tensors, inputs: Sequence[int], threads: int) -> Contender:
+    try:
+        runtime: Any = Interpreter(model_content=content, num_threads=threads)
+        runtime.allocate_tensors()
+        for detail, index in zip(runtime.get_input_details(), inputs, strict=True):
+            runtime.set_tensor(detail["index"], values[index])
+        runtime.invoke()
+    except (ValueError, RuntimeError) as reason:
+        raise InterpreterError(f"an operator does not run alone ({one_line(reason)}).") from reason
+    return Contender("operator", runtime.invoke, 1.0, 0.0, {})

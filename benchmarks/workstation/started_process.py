@@ -1,4 +1,4 @@
-"""The only place that is run as a telephone runs Tussis, in a process of its own that says its time and memory."""
+"""Runs Tussis as a phone does, in a process of its own that reports its time and memory."""
 
 # Only the standard library, numpy and the runtime may come in here, and at the top only what Python has loaded anyway:
 # what is imported further down is measured.
@@ -9,18 +9,22 @@ import time
 N_AGAIN = 20
 
 
-def resident_bytes() -> tuple[int, int]:
-    """Memory of this process now, and the most that it ever had; where the system tells only the latter, it twice."""
+def process_memory() -> dict[str, int]:
+    """Bytes of this process: ``resident_bytes`` now, ``peak_bytes`` ever, ``own_bytes`` now without mapped files.
+
+    Where the system tells only the peak, it stands for the first two, and the third is absent.
+    """
+    names = {"VmRSS": "resident_bytes", "VmHWM": "peak_bytes", "RssAnon": "own_bytes"}
     try:
         with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123  (pathlib is not loaded yet)
-            fields = dict(line.split(":", 1) for line in file if line.startswith(("VmRSS", "VmHWM")))
-        return tuple(1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+            fields = dict(line.split(":", 1) for line in file if line.startswith(tuple(names)))
+        return {name: 1024 * int(fields[field].split()[0]) for field, name in names.items()}
     except (OSError, KeyError):
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak *= 1 if sys.platform == "darwin" else 1024
-        return peak, peak
+        return {"resident_bytes": peak, "peak_bytes": peak}
 
 
 class Diary:
@@ -33,8 +37,7 @@ class Diary:
     def note(self, stage: str) -> None:
         """Write down that a stage is done."""
         elapsed_ms = 1000 * (time.monotonic() - self._started_s)
-        resident, peak = resident_bytes()
-        self.entries.append({"stage": stage, "at_ms": elapsed_ms, "resident_bytes": resident, "peak_bytes": peak})
+        self.entries.append({"stage": stage, "at_ms": elapsed_ms, **process_memory()})
 
 
 def screen_once(diary: Diary, recording: str, bundle: str, model: str) -> None:

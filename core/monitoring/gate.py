@@ -83,12 +83,6 @@ class Gate:
         self._note_what_stands_out(clip.waveform, start)
         return self._counts_until_s > clip.start_s
 
-    @property
-    def floor_dbfs(self) -> float:
-        """The noise floor in the gate's own band; -inf in digital silence or before any clip."""
-        floor = self._floor() if self._n_frames else 0.0
-        return float(10.0 * np.log10(floor)) if floor > 0 else -np.inf
-
     def _listen(self, waveform: np.ndarray, start: int) -> None:
         """Measure the whole frames that are new in a clip that begins at sample `start`."""
         first = max(0, self._n_frames * FRAME_SAMPLES - start)

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from core.errors import DataError, exit_on_error
+from core.errors import DataError
 from core.files import write_atomically
 
 VALIDATION_FOLD = 5
@@ -173,36 +171,3 @@ def packs_used(rows: Iterable[ManifestRow], role: str) -> list[dict[str, Any]]:
             pack["hours"] += row.duration_s / 3600
             pack["licences"].add(row.licence)
     return [{**pack, "hours": round(pack["hours"], 3), "licences": sorted(pack["licences"])} for pack in packs.values()]
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def build(
-    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")],
-    out: Annotated[Path, typer.Option(help="CSV to write.")],
-    unlabelled: Annotated[bool, typer.Option(help="Whether unlabelled recordings take part.")] = True,
-    train_fraction: Annotated[
-        float, typer.Option(min=0, max=1, help="Part of the training subjects to keep, for curves over corpus size.")
-    ] = 1.0,
-) -> None:
-    """Read the packs' manifests, split them by subject and write one manifest.
-
-    Example: python -m distill.corpus.manifests --data ../shared/data --out runs/manifest.csv
-    """
-    with exit_on_error("manifests"):
-        rows = [row for row in build_manifest(data) if unlabelled or row.labelled]
-        rows = with_fewer_train_subjects(rows, train_fraction)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_manifest(rows, out)
-        print(summarize(rows))
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.corpus.manifests``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The only place that says how a corpus of shards lies on disk: index, tar files and clips, and what is refused."""
+"""Says how a corpus of shards lies on disk: index, tar files and clips, and what is refused."""
 
 import hashlib
 import json
@@ -28,10 +28,7 @@ INDEX_FILE = "index.json"
 SHARD_PATTERN = "corpus-*.tar"
 MAX_CLIP_S = 4 * 3600  # 460 MB of int16; longer recordings are for tussis-mine to cut
 MAX_RECORD_BYTES = 1 << 20  # of a KEY.json
-WRITE_AGAIN = (
-    "copy it again from where it was written, "
-    "or write the corpus again with python -m distill.corpus.shard_writer write"
-)
+WRITE_AGAIN = "copy it again from where it was written, or write the corpus again with tussis-corpus shards write"
 
 Codec = Literal["flac", "opus"]
 _SOUND_FILE = {"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}
@@ -170,7 +167,7 @@ def read_index(folder: Path) -> ShardIndex:
     """Read a corpus's ``index.json``; DataError where it is absent, of another format, or does not add up."""
     path = folder / INDEX_FILE
     if not path.is_file():
-        remedy = "run python -m distill.corpus.shard_writer write, which also goes on where it was stopped"
+        remedy = "run tussis-corpus shards write, which also goes on where it was stopped"
         raise DataError(f"{folder} holds no finished corpus of shards, for there is no {INDEX_FILE}: {remedy}.")
     try:
         index = ShardIndex.model_validate_json(path.read_bytes())

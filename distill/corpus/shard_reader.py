@@ -1,4 +1,4 @@
-"""The only place that reads a corpus of shards: split over ranks and workers, whole to check it, or into a store."""
+"""Reads a corpus of shards: split over ranks and workers, whole to check it, or into a store."""
 
 import os
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ class ShardCorpus(IterableDataset):
     Parameters
     ----------
     folder : Path
-        Written by ``python -m distill.corpus.shard_writer write``.
+        Written by ``tussis-corpus shards write``.
     rank, world_size : int
         Which of how many processes this is.
     workers, batch_size : int

@@ -1,4 +1,4 @@
-"""The only place that writes a corpus of WebDataset tar shards, checks one, and unpacks it into a waveform store."""
+"""Writes a corpus as WebDataset tar shards."""
 
 import fcntl
 import hashlib
@@ -9,16 +9,15 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
-from typing import Annotated, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
-import typer
 from webdataset.writer import TarWriter
 
 from core.audio import SAMPLE_RATE_HZ
-from core.errors import DataError, OutputError, SettingsError, exit_on_error
+from core.errors import DataError, OutputError, SettingsError
 from core.files import sha256_of_file, write_atomically
-from distill.corpus.manifests import ROLES, ManifestRow, read_manifest
+from distill.corpus.manifests import ROLES, ManifestRow
 from distill.corpus.shard_format import (
     CODECS,
     INDEX_FILE,
@@ -35,7 +34,6 @@ from distill.corpus.shard_format import (
     record_json,
     tally,
 )
-from distill.corpus.shard_reader import check_corpus, unpack_corpus
 from distill.prefetch import prefetch
 from distill.settings import first_difference
 
@@ -231,35 +229,7 @@ def summarize(index: ShardIndex) -> str:
     return f"{size}, {index.clips} clips, {index.seconds / 3600:.2f} h, {len(index.licences)} licences"
 
 
-app = typer.Typer(add_completion=False, help="Corpora of WebDataset tar shards: write, check, unpack.")
-Shards = Annotated[Path, typer.Argument(help="Folder of a corpus: corpus-000000.tar and so on, and index.json.")]
-
-
-@app.command()
-def write(
-    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.corpus.manifests.")],
-    data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or one to go on with.")],
-    role: Annotated[list[str] | None, typer.Option(help="Which recordings; may be repeated. [default: train]")] = None,
-    shard_mib: Annotated[float, typer.Option(help="Size that a shard does not pass, in MiB.")] = 64.0,
-    codec: Annotated[str, typer.Option(help="flac, or opus, which loses a little and takes a fraction.")] = "flac",
-    opus_kbit_s: Annotated[float | None, typer.Option(min=6, max=256, help="Rate of opus; left out, about 28.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order in which recordings are written.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Recordings decoded at the same time.")] = 2,
-) -> None:
-    """Write recordings as 16 kHz mono clips in tar shards; a write that was stopped goes on.
-
-    Example: python -m distill.corpus.shard_writer write --manifest runs/manifest.csv --data ../shared/data --out corpus
-    """
-    with exit_on_error("shards"):
-        roles = _checked(role or ["train"], codec, shard_mib)
-        rows = read_manifest(manifest)
-        options = {"codec": codec, "opus_kbit_s": opus_kbit_s, "shard_mib": shard_mib, "seed": seed, "threads": threads}
-        index = write_shards(rows, data, out, roles=roles, **options)
-        print(f"{out}: {summarize(index)}")
-
-
-def _checked(roles: Sequence[str], codec: str, shard_mib: float) -> list[str]:
+def checked_roles(roles: Sequence[str], codec: str, shard_mib: float) -> list[str]:
     """The roles in the order of ROLES; SettingsError for what is unknown or out of range."""
     if unknown := sorted(set(roles) - set(ROLES)):
         raise SettingsError(f"--role is {unknown[0]!r}; expected one of {', '.join(ROLES)}.")
@@ -268,29 +238,3 @@ def _checked(roles: Sequence[str], codec: str, shard_mib: float) -> list[str]:
     if not 0 < shard_mib <= MAX_SHARD_MIB:
         raise SettingsError(f"--shard-mib is {shard_mib:g}; expected a number above 0 and at most {MAX_SHARD_MIB} MiB.")
     return [role for role in ROLES if role in roles]
-
-
-@app.command()
-def check(folder: Shards) -> None:
-    """Read everything: sizes, hashes, names, every clip, every total."""
-    with exit_on_error("shards"):
-        print(f"{folder}: whole; {summarize(check_corpus(folder))}")
-
-
-@app.command()
-def store(
-    shards: Annotated[Path, typer.Option(help="Folder of a corpus, as for check.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: 2 bytes a sample, about 115 MB an hour.")],
-) -> None:
-    """Unpack a corpus into a waveform store, which tussis-pretrain and tussis-distill read."""
-    with exit_on_error("shards"):
-        print(f"{len(unpack_corpus(shards, out).rows)} recordings in {out}")
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.corpus.shard_writer``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

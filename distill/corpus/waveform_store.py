@@ -3,17 +3,17 @@
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import typer
 from rich.progress import track
-from torch import Tensor
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
-from core.errors import DataError, exit_on_error
+from core.errors import DataError
 from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLES_FILE = "waveforms.i16"
 OFFSETS_FILE = "offsets.npy"
@@ -41,11 +41,18 @@ class WaveformStore:
         """Return recording `index`, float32 in [-1, 1), shape (n_samples,)."""
         return as_float(self.waveform(index))
 
-    def tensors(self) -> tuple[Tensor, Tensor]:
+    def tensors(self) -> "tuple[Tensor, Tensor]":
         """Return all recordings one after the other, int16, without a copy, and where each begins, (n_rows + 1,)."""
+        import torch
+
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
             return torch.from_numpy(self._samples), torch.from_numpy(self._offsets)
+
+    @property
+    def hours(self) -> float:
+        """Length of all recordings together."""
+        return self._offsets[-1] / SAMPLE_RATE_HZ / 3600
 
     def indices(self, role: str) -> list[int]:
         """Return the positions of the rows with `role`."""
@@ -70,7 +77,7 @@ class WaveformStore:
     def open(cls, folder: Path) -> "WaveformStore":
         """Map the store in `folder`; an unfinished or altered one raises `DataError`."""
         if not (folder / MANIFEST_FILE).exists():
-            raise DataError(f"{folder} holds no finished waveform store: run python -m distill.corpus.waveform_store")
+            raise DataError(f"{folder} holds no finished waveform store: run tussis-corpus store")
         rows = read_manifest(folder / MANIFEST_FILE)
         offsets = np.load(folder / OFFSETS_FILE, allow_pickle=False)
         samples = np.memmap(folder / SAMPLES_FILE, dtype=np.int16, mode="r")
@@ -92,27 +99,3 @@ def read_int16(path: Path) -> np.ndarray:
 def to_int16(waveform: np.ndarray) -> np.ndarray:
     """Return float samples in [-1, 1] as int16: rounded, then saturated."""
     return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def build(
-    manifest: Annotated[Path, typer.Option(help="CSV written by python -m distill.corpus.manifests.")],
-    data: Annotated[Path, typer.Option(help="Folder of packs that the manifest's paths start from.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: 2 bytes a sample, about 115 MB an hour.")],
-) -> None:
-    """Decode the manifest's recordings once, to int16 at 16 kHz."""
-    with exit_on_error("waveform_store"):
-        store = WaveformStore.build(read_manifest(manifest), data, out)
-        print(f"{len(store.rows)} recordings, {store._offsets[-1] / SAMPLE_RATE_HZ / 3600:.2f} h in {out}")
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.corpus.waveform_store``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -220,7 +220,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/distil_small.toml.")],
-    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")],
+    store: Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")],
     targets: Annotated[Path, typer.Option(help="Folder written by python -m distill.distillation.targets.")],
     out: Annotated[Path, typer.Option(help="Run folder: settings, log, latest.pt to resume from, final.pt.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key.sub=value.")] = None,

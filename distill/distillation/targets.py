@@ -210,7 +210,7 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
 
 
 app = typer.Typer(add_completion=False)
-StoreOption = Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")]
+StoreOption = Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")]
 TEACHER_HELP = (
     "mae:CHECKPOINT, hear:FOLDER or hear:HUB_ID in google/hear-pytorch's layout, tflite:MODEL with a waveform input, "
     "tflite-inner:MODEL (what its last layer takes, where its outputs are classes), or several joined by +, for "

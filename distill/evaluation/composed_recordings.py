@@ -1,4 +1,4 @@
-"""The only place that composes validation recordings with coughs at known times."""
+"""Composes validation recordings with coughs at known times."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from distill.corpus.waveform_store import WaveformStore
 
 DURATION_S = 10.0
 MAX_COUGHS = 5
-COUGH_FRAMES = (2, 15)
+COUGH_FRAMES = (2, 15)  # of 40 ms: a single cough lasts 80 to 600 ms
 MIN_GAP_S = 0.4
-SNR_DB = (5.0, 30.0)
-PEAK = (0.03, 0.9)
+SNR_DB = (5.0, 30.0)  # of the coughs above the background
+PEAK = (0.03, 0.9)  # of the whole recording; 1 is full scale
 
 
 @dataclass(frozen=True)

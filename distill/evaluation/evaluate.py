@@ -1,4 +1,4 @@
-"""The only place where a bundle is judged on a labelled pack, through core's screener itself (tussis-evaluate)."""
+"""Measures a bundle on a labelled pack, through the screener that people use (tussis-evaluate)."""
 
 import json
 from collections import defaultdict
@@ -224,9 +224,9 @@ def show(result: dict[str, Any], console: Console) -> None:
     table = Table(title=f"{result['bundle']['name']} on {result['pack']}: {result['n']} recordings")
     for column in ("label", "n", "positive", "AUROC, unscored lowest", "AUROC, scored only"):
         table.add_column(column, justify="left" if column == "label" else "right")
-    for label, its in result["labels"].items():
-        aurocs = [_in_words(its[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
-        table.add_row(label, str(its["n"]), str(its["n_positive"]), *aurocs)
+    for label, measured in result["labels"].items():
+        aurocs = [_in_words(measured[key]) for key in ("auroc_unscored_lowest", "auroc_scored_only")]
+        table.add_row(label, str(measured["n"]), str(measured["n_positive"]), *aurocs)
     console.print(table)
     console.print(f"unscored: {result['n_unscored']} of {result['n']} recordings")
     at = f"at the shipped threshold of {result['cough_threshold']:.3f}"
@@ -236,9 +236,9 @@ def show(result: dict[str, Any], console: Console) -> None:
         console.print(f"cough AUROC of the float model: {_in_words(beside['cough_auroc'])}")
         if beside["cough_auroc_loss"] is not None:
             console.print(f"int8 loses {100 * beside['cough_auroc_loss']:.2f} points of cough AUROC to it")
-    alarms = {name: its for name, its in result["false_alarms_by_class"].items() if its["n_false_alarms"]}
-    words = ", ".join(f"{name} {its['n_false_alarms']}/{its['n']}" for name, its in alarms.items())
-    console.print(f"false alarms by class: {words or 'none'}")
+    classes = {name: counts for name, counts in result["false_alarms_by_class"].items() if counts["n_false_alarms"]}
+    alarms = ", ".join(f"{name} {counts['n_false_alarms']}/{counts['n']}" for name, counts in classes.items())
+    console.print(f"false alarms by class: {alarms or 'none'}")
 
 
 def _in_words(estimate: dict[str, Any] | None) -> str:

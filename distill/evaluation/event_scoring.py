@@ -1,4 +1,4 @@
-"""The only place for counting coughs right: found events against reference events, by EPFL's rules."""
+"""Scores found events against reference events, by the rules of EPFL's timescoring."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class EventRules:
-    """When a found event counts as found: EPFL timescoring's parameters, at DESIGN.md's values for coughs."""
+    """When a reference event counts as found: the parameters of EPFL ``timescoring``, in seconds.
+
+    The defaults are for coughs: a cough lasts about 0.3 s, and two can follow each other without a gap.
+    """
 
     start_tolerance_s: float = 0.25
     end_tolerance_s: float = 0.25

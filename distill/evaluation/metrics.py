@@ -1,4 +1,4 @@
-"""The only place for the numbers that judge a detector or a probe, each with its interval by subject."""
+"""Computes the numbers that judge a detector or a probe, each with its interval over resampled subjects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,15 +25,6 @@ class Estimate:
     high: float | None
     n: int
     n_subjects: int
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold (refer where score >= threshold) with the sensitivity and specificity it reaches."""
-
-    threshold: float
-    sensitivity: float
-    specificity: float
 
 
 @dataclass(frozen=True)
@@ -128,26 +119,12 @@ def average_precision(scores: ArrayLike, positives: ArrayLike) -> float:
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def operating_points(scores: ArrayLike, positives: ArrayLike) -> list[OperatingPoint]:
-    """Every distinct threshold from the highest down, after one above all scores that refers nobody."""
+def threshold_at_sensitivity(scores: ArrayLike, positives: ArrayLike, sensitivity: float) -> float:
+    """Highest threshold (refer where score >= threshold) that reaches at least ``sensitivity``, 0 to 1."""
     scores, positives = _checked(scores, positives)
     thresholds = np.append(np.inf, np.unique(scores)[::-1])
-    positive_scores, negative_scores = np.sort(scores[positives]), np.sort(scores[~positives])
-    sensitivity = 1 - np.searchsorted(positive_scores, thresholds, side="left") / len(positive_scores)
-    specificity = np.searchsorted(negative_scores, thresholds, side="left") / len(negative_scores)
-    return [OperatingPoint(*map(float, point)) for point in zip(thresholds, sensitivity, specificity, strict=True)]
-
-
-def sensitivity_at_specificity(scores: ArrayLike, positives: ArrayLike, specificity: float) -> OperatingPoint:
-    """Lowest threshold whose specificity is at least ``specificity`` (0 to 1)."""
-    points = operating_points(scores, positives)
-    return [point for point in points if point.specificity >= specificity - 1e-12][-1]
-
-
-def specificity_at_sensitivity(scores: ArrayLike, positives: ArrayLike, sensitivity: float) -> OperatingPoint:
-    """Highest threshold whose sensitivity is at least ``sensitivity`` (0 to 1)."""
-    points = operating_points(scores, positives)
-    return next(point for point in points if point.sensitivity >= sensitivity - 1e-12)
+    reached = 1 - np.searchsorted(np.sort(scores[positives]), thresholds, side="left") / np.count_nonzero(positives)
+    return float(thresholds[np.argmax(reached >= sensitivity - 1e-12)])
 
 
 def percentage_errors(predicted: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:

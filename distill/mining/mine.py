@@ -1,24 +1,22 @@
-"""The only place that mines folders of recordings for clips with a health sound, as HeAR's corpus was (tussis-mine)."""
+"""Mines folders of recordings for clips with a health sound, as HeAR's corpus was."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import track
 
-from core.bundle import Bundle, load_bundle
-from core.errors import DataError, SettingsError, exit_on_error
+from core.bundle import Bundle
+from core.errors import DataError, SettingsError
 from core.interpreter import Interpreter, LiteRtInterpreter
 from distill.corpus.manifests import AUGMENT_PACKS, TEST_PACKS
 from distill.mining.miner import Heard, Miner, MiningSettings
-from distill.mining.pack import SKIPPED_FILE, MinedPack, check_pack_folder
+from distill.mining.pack import SKIPPED_FILE, MinedPack
 from distill.mining.ray_cluster import check_ray_address, mine_on_cluster, ray_cluster
-from distill.mining.recordings import Found, Skipped, Source, find_recordings, printable
+from distill.mining.recordings import Found, Skipped, Source
 from distill.mining.report import REPORT_FILE, MiningReport, RunMeter, add_to_report
 from distill.mining.workers import mine_in_processes
 
@@ -141,63 +139,3 @@ def summarize_report(report: MiningReport, out: Path) -> str:
     if report.recordings_skipped:
         lines.append(f"{report.recordings_skipped} skipped, listed with the reason in {out / SKIPPED_FILE}")
     return "\n".join(lines)
-
-
-def _shard_writer(pack: Path, folder: Path) -> Callable[[], str]:
-    """Check now, and write later, what `mined_shards` writes of a pack; gives a line that says what it was."""
-    # torch comes with these, and each miner's process would pay for it.
-    from distill.corpus.shard_writer import summarize
-    from distill.mining.shards import check_shards_folder, write_pack_as_shards
-
-    check_shards_folder(pack, folder)
-    return lambda: f"{folder}: {summarize(write_pack_as_shards(pack, folder))}"
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def command(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with recordings of any length: WAV, FLAC, Ogg, MP3.")],
-    out: Annotated[Path, typer.Option(help="Pack to write: a new folder, or one to go on with.")],
-    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
-    min_probability: Annotated[float, typer.Option(help="Least probability of one of the labels, 0 to 1.")] = 0.3,
-    labels: Annotated[str | None, typer.Option(help="Event labels, with commas; all but speech when left out.")] = None,
-    licence: Annotated[str, typer.Option(help="Of recordings of which no pack's manifest.csv says it.")] = "unknown",
-    name: Annotated[str | None, typer.Option(help="Name of the data set; the pack folder's when left out.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes or Ray actors; one per core when left out.")] = None,
-    ray_address: Annotated[str | None, typer.Option(help="Ray cluster: HOST:PORT, auto, or local.")] = None,
-    shards: Annotated[Path | None, typer.Option(help="Folder for the pack's clips as WebDataset tar shards.")] = None,
-) -> None:
-    """Keep the 2-s clips that hold a health sound, as a pack that training takes as unlabelled data.
-
-    Clips are 16 kHz FLAC; clips that overlap a better one and near-duplicates are left out. A recording that a pack's
-    manifest.csv lists keeps its subject; else the first folder below FOLDER is one subject, and a recording that lies
-    directly in FOLDER another. A run that was stopped goes on when it is started again. report.json in the pack says
-    what was heard and kept, and audio-hours per core-hour.
-
-    With --ray-address the recordings are mined on a Ray cluster, every node of which has Tussis and reads them at the
-    same paths. With --shards the clips are then written as a corpus of shards, with clips.csv: source, offset and
-    scores of each. What a pack in the same folder as OUT holds out of training stays out of the shards.
-
-    Example: tussis-mine recordings --out data/mined --licence "CC BY 4.0" --shards corpus
-    """
-    with exit_on_error("tussis-mine"):
-        opened = load_bundle(bundle)
-        settings = mining_settings(opened, out, name, labels, min_probability)
-        labour = checked_labour(workers, ray_address)
-        check_pack_folder(out)
-        write_shards = _shard_writer(out, shards) if shards else None
-        found = find_recordings(folders, out, settings.name, licence)
-        print(printable(mine_into_pack(settings, found, opened, out, labour)))
-        if write_shards:
-            print(printable(write_shards()))
-
-
-def main() -> None:
-    """Entry point of ``tussis-mine``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from core.bundle import Bundle
-from core.errors import DataError, OutputError, SettingsError, TussisError
+from core.errors import DataError, OutputError, SettingsError, TussisError, one_line
 from core.files import write_atomically
-from core.interpreter import LiteRtInterpreter, ModelShape, one_line
+from core.interpreter import LiteRtInterpreter, ModelShape
 from distill.mining.miner import Heard, Miner, MiningSettings
 from distill.mining.pack import MinedRecording
 from distill.mining.recordings import Skipped, Source

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import DataError
+from core.files import encodable
 from distill.corpus.manifests import TEST_PACKS
 
 RECORDING_ENDINGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3")
@@ -81,7 +82,7 @@ def find_recordings(folders: Sequence[Path], excluded: Path, dataset: str, licen
     for folder in folders:
         if not folder.is_dir():
             reason = " is not a folder" if folder.exists() else ": there is no such folder"
-            raise DataError(f"{printable(str(folder))}{reason}.")
+            raise DataError(f"{encodable(str(folder))}{reason}.")
     walk = _Walk(Path(_real(excluded)), dataset, licence)
     for folder in folders:
         walk.visit(folder)
@@ -89,13 +90,8 @@ def find_recordings(folders: Sequence[Path], excluded: Path, dataset: str, licen
         named, endings = ", ".join(map(str, folders)), ", ".join(RECORDING_ENDINGS)
         skipped = [skipped.sentence for skipped in walk.found.skipped]
         reason = skipped[0] if skipped else f"nothing there ends in {endings}."
-        raise DataError(f"no recordings to mine were found in {printable(named)}: {reason}")
+        raise DataError(f"no recordings to mine were found in {encodable(named)}: {reason}")
     return walk.found
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what is not Unicode, as a file name may be, so that it can be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Walk:
@@ -124,7 +120,7 @@ class _Walk:
             try:
                 entries = sorted(folder.iterdir())
             except OSError as error:
-                sentence = printable(f"{folder} cannot be read: {error.strerror or error}.")
+                sentence = encodable(f"{folder} cannot be read: {error.strerror or error}.")
                 self.found.skipped.append(Skipped(_digest(real), _source_id(folder, top), sentence))
                 continue
             waiting.extend(entry for entry in reversed(entries) if _is_folder(entry))
@@ -137,7 +133,7 @@ class _Walk:
         self._visited.add(real)
         source_id = _source_id(path, top)
         if pack := TEST_PACKS & set(Path(real).parts):
-            sentence = printable(f"{path} is of the test pack {min(pack)}, on which nothing may be trained.")
+            sentence = encodable(f"{path} is of the test pack {min(pack)}, on which nothing may be trained.")
             self.found.skipped.append(Skipped(_digest(real), source_id, sentence))
             return
         inside = source_id.split("/")
@@ -182,7 +178,7 @@ def _read_listing(folder: Path) -> dict[str, dict[str, str]]:
 
 def _source_id(path: Path, top: Path) -> str:
     """The path from the name of `top` on, with /."""
-    return printable(Path(Path(_real(top)).name or "root", path.relative_to(top)).as_posix())
+    return encodable(Path(Path(_real(top)).name or "root", path.relative_to(top)).as_posix())
 
 
 def _is_folder(path: Path) -> bool:

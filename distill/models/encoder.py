@@ -97,7 +97,7 @@ class Encoder(nn.Module):
 
         With a pooler (HeAR) its output on the class token. Without one the patch tokens after the last norm, their mean
         over time in each of the 8 mel bands, lowest first, then their standard deviation and their maximum: the
-        statistics of the floor that an embedding has to beat (`log_mel_statistics`). A masked autoencoder trains its
+        statistics of the floor that an embedding has to beat (`LogMelStatistics`). A masked autoencoder trains its
         class token for nothing; a mean over the bands as well loses what tells a breath from speech (M2D keeps them
         too, Niizumi et al. 2022, arXiv:2210.14648); the maximum finds a short sound in a long clip.
         """

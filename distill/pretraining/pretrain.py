@@ -1,14 +1,13 @@
-"""The only place that pretrains the teacher: a masked autoencoder on clips of recordings (tussis-pretrain)."""
+"""Pretrains the teacher: a masked autoencoder on clips of recordings."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
 from torch import Generator, Tensor, nn
 
-from core.errors import DataError, SettingsError, exit_on_error
+from core.errors import DataError
 from distill.checkpoints import source_commit
 from distill.corpus.manifests import packs_used
 from distill.corpus.waveform_store import WaveformStore
@@ -18,10 +17,10 @@ from distill.models.patches import N_PATCHES
 from distill.pretraining.clips import ClipSampler, ClipSettings
 from distill.pretraining.reconstructions import draw_reconstructions
 from distill.pretraining.shard_clips import ShardSampler
-from distill.settings import Settings, load_settings
+from distill.settings import Settings
 from distill.training.device import autocast, training_device
 from distill.training.loop import TrainingSettings, train
-from distill.training.processes import check_shares, is_first, joined, n_processes, process_index
+from distill.training.processes import check_shares, n_processes, process_index
 from distill.training.state import LossOf
 
 _UNCHANGED_CLIPS = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
@@ -152,56 +151,9 @@ def _validation(store: WaveformStore, front_end: HearFrontEnd, run_dir: Path) ->
     return Validation(store, front_end, run_dir) if has_validation else None
 
 
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option(help="TOML settings, for instance distill/configs/pretrain_tiny.toml.")],
-    out: Annotated[Path, typer.Option(help="Run folder: settings, log, pictures, latest.pt to resume, final.pt.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings as key.sub=value, e.g. training.steps=100.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")
-    ] = None,
-    shards: Annotated[
-        Path | None, typer.Option(help="Corpus of shards to train on; --store is then for validation and rooms.")
-    ] = None,
-    time_limit_s: Annotated[
-        float | None, typer.Option(min=0.001, help="End after this many seconds of training; unlimited when left out.")
-    ] = None,
-) -> None:
-    """Pretrain a masked autoencoder on 2-s clips; an interrupted run goes on where it stopped.
-
-    Example: tussis-pretrain --config distill/configs/pretrain_tiny.toml --store cache/store --out runs/pretrain_tiny
-
-    From a corpus too large for a store: --shards corpus --store small_store.
-
-    On eight GPUs: torchrun --standalone --nproc-per-node 8 -m distill.pretraining.pretrain, with the same
-    options; for a model that leaves a GPU too little memory, with training.sharding=fsdp.
-    """
-    with exit_on_error("tussis-pretrain"):
-        settings = load_settings(PretrainSettings, config, overrides or [])
-        if store is None and shards is None:
-            raise SettingsError("there is nothing to train on: give --store, --shards or both")
-        with joined():
-            final = pretrain(settings, _open_store(store), out, time_limit_s, shards)
-            if is_first():
-                print(final)
-
-
-def _open_store(folder: Path | None) -> WaveformStore | None:
+def open_store(folder: Path | None) -> WaveformStore | None:
+    """Open the store in `folder`, where one is named."""
     try:
         return WaveformStore.open(folder) if folder is not None else None
     except OSError as error:
         raise DataError(f"cannot open the waveform store {folder}: {error}") from error
-
-
-def main() -> None:
-    """Entry point of ``tussis-pretrain``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

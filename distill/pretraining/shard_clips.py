@@ -30,7 +30,7 @@ class ShardSampler(ClipMaker):
 
     Parameters
     ----------
-    folder : written by ``python -m distill.corpus.shard_writer write``, of training recordings only
+    folder : written by ``tussis-corpus shards write``, of training recordings only
     settings : as for `ClipSampler`; ``pack_exponent`` says nothing here, for every recording comes once in an epoch
     batch_size : of this process's share
     process, n_processes : which of how many this is
@@ -60,7 +60,7 @@ class ShardSampler(ClipMaker):
             roles = ", ".join(self._corpus.index.roles)
             raise DataError(
                 f"{folder / INDEX_FILE} says that the corpus holds the roles {roles}; expected train alone, or others "
-                "would be trained on: write it with python -m distill.corpus.shard_writer write --role train."
+                "would be trained on: write it with tussis-corpus shards write --role train."
             )
         positions = slice(process * batch_size, (process + 1) * batch_size)
         super().__init__(settings, rooms_of(store) if store else [], seed, positions)

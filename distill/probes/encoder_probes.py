@@ -1,40 +1,78 @@
-"""The only place that asks how well labels can be read off an embedding by a linear probe, on people it never heard."""
+"""Measures how well a linear probe reads labels off an encoder's embeddings, on people whom it never heard."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError, exit_on_error
-from core.files import write_atomically
+from core.errors import DataError
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore, as_float
-from distill.distillation.targets import MAX_BLOCK_SIZE, TEACHER_HELP, principal_axes
-from distill.distillation.teachers import load_teacher
+from distill.distillation.targets import MAX_BLOCK_SIZE, principal_axes
+from distill.distillation.teachers import Teacher
 from distill.evaluation.metrics import auroc, auroc_difference_with_interval, auroc_with_interval
 from distill.probes.linear_fit import fit_with_best_regularizer, ridge_path
-from distill.probes.log_mel_statistics import LogMelStatistics
 
 SCHEMA = "tussis.label_probes/1"
 FLOOR = "log-mel statistics"
 NOISE = "noise"
 LABELS = ("cough", "breathing", "speech", "sneeze", NOISE)
 HELD_OUT_PACK = "coswara_20200413"  # one microphone recorded its coughs, breaths and speech: the channel cannot help
-_STEP_SAMPLES = 1_600
+_LOUDEST_GRID_SAMPLES = 1_600  # 0.1 s
 _BATCH = 64
 
+_WINDOW_SAMPLES = 400
+_HOP_SAMPLES = 160
+_N_MELS = 64
+_MEL_MIN_HZ, _MEL_MAX_HZ = 60.0, 7_800.0
+_RELATIVE_FLOOR = 1e-5  # 50 dB below the clip's mean energy
+_SILENCE_POWER = 1e-12
+
 Embed = Callable[[Tensor], Tensor]
+
+
+class LogMelStatistics:
+    """The floor for embeddings, with nothing learnt: mean, standard deviation and maximum over time of each mel band.
+
+    Of the sets of statistics that were tried this one gives the highest floor (EXPERIMENTS.md).
+    64 HTK bands of 25 ms windows every 10 ms, relative to the clip's mean energy, so that gain changes nothing.
+    """
+
+    name = FLOOR
+    fingerprint = None
+    embedding_size = 3 * _N_MELS
+
+    def __init__(self) -> None:
+        from librosa.filters import mel
+
+        filters = mel(
+            sr=SAMPLE_RATE_HZ,
+            n_fft=_WINDOW_SAMPLES,
+            n_mels=_N_MELS,
+            fmin=_MEL_MIN_HZ,
+            fmax=_MEL_MAX_HZ,
+            htk=True,
+            norm=None,
+        )
+        self._filters = torch.tensor(filters.T.copy())
+        self._window = torch.hann_window(_WINDOW_SAMPLES)
+
+    def embed(self, waveform: Tensor) -> Tensor:
+        """Describe waveforms (batch, 32000), float32 at 16 kHz, as (batch, 192)."""
+        frames = waveform.unfold(1, _WINDOW_SAMPLES, _HOP_SAMPLES) * self._window
+        energy = torch.fft.rfft(frames).abs().square() @ self._filters
+        relative = energy / (energy.mean(dim=(1, 2), keepdim=True) + _SILENCE_POWER)
+        log_mel = torch.log(relative + _RELATIVE_FLOOR)
+        return torch.cat([log_mel.mean(dim=1), log_mel.std(dim=1), log_mel.amax(dim=1)], dim=1)
 
 
 def loudest_clip(recording: np.ndarray) -> np.ndarray:
@@ -43,7 +81,7 @@ def loudest_clip(recording: np.ndarray) -> np.ndarray:
     if len(waveform) <= CLIP_SAMPLES:
         return np.resize(waveform, CLIP_SAMPLES)
     energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
-    starts = np.arange(0, len(waveform) - CLIP_SAMPLES + 1, _STEP_SAMPLES)
+    starts = np.arange(0, len(waveform) - CLIP_SAMPLES + 1, _LOUDEST_GRID_SAMPLES)
     start = starts[np.argmax(energy[starts + CLIP_SAMPLES] - energy[starts])]
     return waveform[start : start + CLIP_SAMPLES]
 
@@ -146,53 +184,26 @@ def _one_minus_auroc(scores: np.ndarray, targets: np.ndarray) -> float:
     return 1.0 - auroc(scores, targets > 0.5)
 
 
+def measure_encoders(store: WaveformStore, teachers: Sequence[Teacher]) -> dict[str, Any]:
+    """Probe each teacher, and the floor beside them, on the labelled recordings; the result in `SCHEMA`."""
+    rows = labelled_rows(store)
+    encoders = [LogMelStatistics(), *teachers]
+    embeddings = {encoder.name: embed_rows(store, rows, encoder.embed, encoder.name) for encoder in encoders}
+    facts = {encoder.name: {"fingerprint": encoder.fingerprint, "size": encoder.embedding_size} for encoder in encoders}
+    tasks = probe_labels(embeddings, [store.rows[row] for row in rows])
+    return {"schema": SCHEMA, "embeddings": facts, "tasks": tasks}
+
+
 def show(result: dict[str, Any], console: Console) -> None:
     """Print AUROC with its interval, a row per task and a column per embedding."""
     names = list(result["embeddings"])
     table = Table("task", "n (positive)", *names, title="AUROC of linear probes on held-out subjects (95 % interval)")
-    for task, its in result["tasks"].items():
-        cells = [_in_words(its["auroc"][name]) for name in names]
-        table.add_row(task, f"{its['n_measured']} ({its['n_positive']})", *cells)
+    for task, measured in result["tasks"].items():
+        cells = [_in_words(measured["auroc"][name]) for name in names]
+        table.add_row(task, f"{measured['n_measured']} ({measured['n_positive']})", *cells)
     console.print(table)
 
 
 def _in_words(estimate: dict[str, Any]) -> str:
     interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f}-{estimate['high']:.3f})"
     return f"{estimate['value']:.3f}{interval}"
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def run(
-    store: Annotated[Path, typer.Option(help="Folder written by python -m distill.corpus.waveform_store.")],
-    teacher: Annotated[list[str], typer.Option(help=f"May be repeated, to compare. {TEACHER_HELP}")],
-    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
-) -> None:
-    """Fit linear probes for cough, breathing, speech, sneeze and noise on teachers and on log-mel statistics.
-
-    Example: python -m distill.probes.encoder_probes --store cache/store --teacher mae:runs/pretrain/final.pt
-    """
-    with exit_on_error("label_probes"):
-        teachers = [load_teacher(spec) for spec in teacher]
-        opened = WaveformStore.open(store)
-        rows = labelled_rows(opened)
-        embeds = {FLOOR: LogMelStatistics().embed} | {its.name: its.embed for its in teachers}
-        embeddings = {name: embed_rows(opened, rows, embed, name) for name, embed in embeds.items()}
-        tasks = probe_labels(embeddings, [opened.rows[row] for row in rows])
-        described = {its.name: {"fingerprint": its.fingerprint, "size": its.embedding_size} for its in teachers}
-        floor = {FLOOR: {"fingerprint": None, "size": LogMelStatistics.embedding_size}}
-        result = {"schema": SCHEMA, "embeddings": floor | described, "tasks": tasks}
-        if out is not None:
-            write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console(soft_wrap=True))
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.probes.encoder_probes``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from core.bundle import load_bundle
-from core.errors import OutputError, ProbeError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.errors import ProbeError, exit_on_error
+from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
+from distill.distillation.targets import TEACHER_HELP
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
@@ -189,7 +190,7 @@ def fit_demonstration_probes(
         The hop of the bundle that will hold the probes.
     """
     model = EmbeddingModel(interpreter, hop_s, ACTIVITY_FRAME_STEP_S, EVENT_LABELS, model_sha256)
-    _check_folder(out)
+    make_folder(out)
     written = []
     for description in DEMONSTRATIONS:
         with tempfile.TemporaryDirectory() as folder:
@@ -233,7 +234,7 @@ def fit(
         selection = ClipSelection(None if event == "none" else event, min_probability, min_clips, "mean")
         description = ProbeDescription(name, title or name, status, kind, intended_use, selection, data)
         check_description(description)
-        _check_folder(out)
+        make_folder(out)
         model = model_of_bundle(load_bundle(bundle))
         _check_event(event, model)
         cohort = load_cohort(recordings, kind, selection, model, embeddings)
@@ -251,26 +252,40 @@ def demonstration(
 ) -> None:
     """Fit the two demonstration probes on synthetic sound; their status is demonstration, and core never scores them.
 
-    Example: python -m distill.probes.fit_probe demonstration --model model.tflite --out probes
+    Example: tussis-probe demonstration --model model.tflite --out probes
     """
     with exit_on_error("tussis-probe"):
-        _check_folder(out)
+        make_folder(out)
         interpreter = LiteRtInterpreter(model)
         for path in fit_demonstration_probes(interpreter, sha256_of_file(model), out, seed=seed):
             Console().print(f"{path}: demonstration only, fitted on synthetic sound")
 
 
+@app.command()
+def encoder(
+    store: Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")],
+    teacher: Annotated[list[str], typer.Option(help=f"May be repeated, to compare. {TEACHER_HELP}")],
+    out: Annotated[Path | None, typer.Option(help="JSON to write.")] = None,
+) -> None:
+    """Probe encoders for cough, breathing, speech, sneeze and noise, beside log-mel statistics: AUROC by subject.
+
+    Example: tussis-probe encoder --store cache/store --teacher mae:runs/pretrain/final.pt
+    """
+    with exit_on_error("tussis-probe"):
+        from distill.corpus.waveform_store import WaveformStore
+        from distill.distillation.teachers import load_teacher
+        from distill.probes.encoder_probes import measure_encoders, show
+
+        teachers = [load_teacher(spec) for spec in teacher]
+        result = measure_encoders(WaveformStore.open(store), teachers)
+        if out is not None:
+            write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        show(result, Console(soft_wrap=True))
+
+
 def main() -> None:
     """Entry point of ``tussis-probe``."""
     app()
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    check_writable(folder)
 
 
 def _check_event(event: str, model: EmbeddingModel) -> None:

@@ -1,4 +1,4 @@
-"""The only place for the linear algebra of probes: standardize, fit with an L2 penalty, choose it across subjects."""
+"""Fits linear probes: standardizes, fits with an L2 penalty, and chooses the penalty across subjects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from core.probes import sigmoid
 
 REGULARIZERS = np.logspace(-5, 5, 50)
 N_FOLDS = 5
@@ -45,8 +46,8 @@ class FittedProbe:
     metrics: dict[str, Any]
 
 
-def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLDS, seed: int = 0) -> NDArray[np.int64]:
-    """Fold 0 to n_folds - 1 of each item, (n,): every subject in exactly one fold, targets spread over the folds.
+def subject_folds(subjects: Sequence[str], targets: Array, seed: int = 0) -> NDArray[np.int64]:
+    """Fold 0 to `N_FOLDS` - 1 of each item, (n,): every subject in exactly one fold, targets spread over the folds.
 
     Subjects are shuffled, sorted by their mean target and dealt out in rounds, each round in a random order.
     """
@@ -55,8 +56,8 @@ def subject_folds(subjects: Sequence[str], targets: Array, n_folds: int = N_FOLD
     mean_target = np.bincount(index, weights=targets) / np.bincount(index)
     shuffled = generator.permutation(len(names))
     ordered = shuffled[np.argsort(mean_target[shuffled], kind="stable")]
-    n_rounds = -(-len(names) // n_folds)
-    dealt = np.concatenate([generator.permutation(n_folds) for _ in range(n_rounds)])[: len(names)]
+    n_rounds = -(-len(names) // N_FOLDS)
+    dealt = np.concatenate([generator.permutation(N_FOLDS) for _ in range(n_rounds)])[: len(names)]
     fold_of_subject = np.empty(len(names), dtype=np.int64)
     fold_of_subject[ordered] = dealt
     return fold_of_subject[index]
@@ -188,11 +189,6 @@ def fit_temperature(scores: Array, targets: Array) -> float:
         slope = np.sum(item_weights * scores * (sigmoid(middle * scores) - targets))
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(2 / (low + high))
-
-
-def sigmoid(scores: Array) -> Array:
-    """Logistic function, without overflow for large scores."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(scores, dtype=np.float64)))
 
 
 def _participants(targets: Array, subjects: Sequence[str]) -> tuple[NDArray[np.int64], Array, list[str]]:

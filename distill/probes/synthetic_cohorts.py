@@ -1,21 +1,18 @@
-"""The only place for synthetic cohorts: sound made from noise, for showing the probes' plumbing and nothing else."""
+"""Synthesizes cohorts from noise, to show how probes are fitted and for nothing else."""
 
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.random import Generator
 from numpy.typing import NDArray
-from rich.console import Console
 from scipy.signal import butter, sosfilt
 
 from core.audio import SAMPLE_RATE_HZ, write_wav
-from core.errors import OutputError, exit_on_error
+from core.errors import OutputError
 from core.files import write_atomically
 
 N_SUBJECTS = 40
@@ -194,32 +191,3 @@ def _room(n_samples: int, generator: Generator) -> Waveform:
 def _band_noise(n_samples: int, band_hz: tuple[float, float], generator: Generator) -> NDArray[np.float64]:
     sections = butter(2, band_hz, btype="bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     return sosfilt(sections, generator.standard_normal(n_samples))
-
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command()
-def write(
-    name: Annotated[str, typer.Argument(help="tb or spirometry.")],
-    out: Annotated[Path, typer.Option(help="Folder for the WAV files and recordings.csv.")],
-    subjects: Annotated[int, typer.Option(min=1, help="Synthetic subjects, three recordings each.")] = N_SUBJECTS,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
-) -> None:
-    """Write a synthetic cohort, for demonstration probes only: it holds no sound of any person.
-
-    Example: python -m distill.probes.synthetic_cohorts tb --out runs/synthetic_tb
-    """
-    with exit_on_error("cohorts"):
-        if name not in COHORTS:
-            raise OutputError(f"there is no cohort {name!r}; expected one of {', '.join(COHORTS)}")
-        Console().print(f"{write_cohort(name, out, subjects, seed)}: synthetic sound, for demonstration only")
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.probes.synthetic_cohorts``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

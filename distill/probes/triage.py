@@ -1,4 +1,4 @@
-"""The only place where a yes-or-no probe is fitted, its operating point chosen and its triage quality measured."""
+"""Fits a yes-or-no probe, chooses its operating point and measures how well it would triage."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.probes import sigmoid
 from distill.evaluation.metrics import (
     auroc_with_interval,
     average_precision,
     rate_with_interval,
-    specificity_at_sensitivity,
+    threshold_at_sensitivity,
 )
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import (
@@ -21,7 +22,6 @@ from distill.probes.linear_fit import (
     logistic_path,
     out_of_fold_scores,
     participant_means,
-    sigmoid,
 )
 
 # Minimum targets of a community-based triage test: WHO 2014, high-priority target product profiles for TB diagnostics.
@@ -58,7 +58,7 @@ def fit_triage(cohort: Cohort, seed: int = 0) -> FittedProbe:
     scores, targets, subjects = participant_means(out_of_fold_scores(*data), cohort.labels, cohort.subjects)
     temperature = fit_temperature(scores, targets)
     probabilities = sigmoid(scores / temperature)
-    point = specificity_at_sensitivity(probabilities, targets, WHO_TRIAGE_MINIMUM["sensitivity"]).threshold
+    point = threshold_at_sensitivity(probabilities, targets, WHO_TRIAGE_MINIMUM["sensitivity"])
     band = abstention_band(probabilities, point)
     metrics = {
         "how": HOW_MEASURED,
@@ -77,9 +77,9 @@ def evaluate_triage(probe: FittedProbe, cohort: Cohort) -> dict[str, Any]:
     return {"how": HOW_TESTED, "table_sha256": cohort.table_sha256, "n_unscored": cohort.n_unscored, **measured}
 
 
-def abstention_band(probabilities: Array, point: float, fraction: float = ABSTAINED_FRACTION) -> Band | None:
-    """The band around ``point`` that holds half of ``fraction`` of the participants on each side; None if that is 0."""
-    n_each = round(fraction / 2 * len(probabilities))
+def abstention_band(probabilities: Array, point: float) -> Band | None:
+    """The band around ``point`` that holds half of `ABSTAINED_FRACTION` on each side; None where that is nobody."""
+    n_each = round(ABSTAINED_FRACTION / 2 * len(probabilities))
     if n_each == 0:
         return None
     below = np.sort(probabilities[probabilities < point])[-n_each:]

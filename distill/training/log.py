@@ -1,4 +1,4 @@
-"""The only place for what a training run tells: log.jsonl, and a progress bar or plain lines."""
+"""Writes what a training run tells: log.jsonl, and a progress bar or plain lines."""
 
 import json
 import time
@@ -88,19 +88,24 @@ class TrainingLog:
         if self._board is not None:
             self._board.close()
 
-    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float) -> None:
-        """Log the means of the losses since the last call; shows clips per second and the time left."""
+    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float, waiting_share: float) -> None:
+        """Log the means of the losses since the last call; shows clips per second and the time left.
+
+        `waiting_share` tells whether the input keeps up: the part of the steps' time spent waiting for clips, 0 to 1.
+        """
         now = time.perf_counter()
         steps_per_s = (step - self._last_step) / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
         losses = means.take()
         speed = self._speed(steps_per_s * self._settings.batch_size)
-        self._write({"step": step, **losses, "lr": learning_rate, **speed, "elapsed_s": round(elapsed_s, 2)})
+        times = {"waiting_share": round(waiting_share, 4), "elapsed_s": round(elapsed_s, 2)}
+        self._write({"step": step, **losses, "lr": learning_rate, **speed, **times})
         text = (
             " ".join(f"{name} {value:.4f}" for name, value in losses.items()) + f"  {speed['clips_per_s']:.0f} clips/s"
         )
         if "mfu" in speed:
             text += f"  {speed['mfu']:.1%} MFU"
+        text += f"  {waiting_share:.0%} waiting"
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=step, description=text)
         else:
@@ -141,7 +146,7 @@ class SilentLog(TrainingLog):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float) -> None:
+    def losses(self, step: int, means: LossMeans, learning_rate: float, elapsed_s: float, waiting_share: float) -> None:
         means.take()
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The one training loop, of pretraining and of distillation: checkpoints, resuming, log and progress."""
+"""Trains a model in pretraining and in distillation: checkpoints, resuming, log and progress."""
 
 import math
 import signal
@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from core.errors import DataError, OutputError
+from core.errors import DataError
+from core.files import make_folder
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
 from distill.settings import first_difference, with_defaults, write_settings
@@ -72,7 +73,7 @@ def train(
     DataError : the run was begun with other settings, data or another model, or the loss is no longer finite.
     SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
     """
-    _make_folder(run_dir)
+    make_folder(run_dir)
     torch.set_num_threads(settings.threads)
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
@@ -110,14 +111,17 @@ def _open_log(run_dir: Path, settings: TrainingSettings, run: Run, flops_per_cli
 
 
 def _timed_step(run: Run, batches: Iterator[Any], loss_of: Callable[[nn.Module, Any], dict[str, Tensor]]) -> None:
-    start = time.perf_counter()
-    run.take_step(next(batches), loss_of)
-    run.elapsed_s += time.perf_counter() - start
+    start_s = time.perf_counter()
+    batch = next(batches)
+    waited_s = time.perf_counter() - start_s
+    run.take_step(batch, loss_of)
+    run.count_time(time.perf_counter() - start_s, waited_s)
 
 
 def _log_losses(run: Run, settings: TrainingSettings, log: TrainingLog) -> None:
     run.read_losses()
-    log.losses(run.step, run.means, learning_rate_at(run.step - 1, settings), run.elapsed_s)
+    learning_rate = learning_rate_at(run.step - 1, settings)
+    log.losses(run.step, run.means, learning_rate, run.elapsed_s, run.take_waiting_share())
 
 
 def _save_and_exit(path: Path, run: Run, keep: dict[str, Any], status: int) -> None:
@@ -171,13 +175,6 @@ def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]
     with run.averaged_weights() as model, torch.no_grad():
         if is_first():
             log.metrics(run.step, on_checkpoint(run.step, model))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the run folder {folder}: {error.strerror}") from error
 
 
 @contextmanager

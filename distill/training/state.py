@@ -1,4 +1,4 @@
-"""The only place for the state of a run: model, optimizer, averaged weights and step, and how one step changes them."""
+"""The state of a training run: model, optimizer, averaged weights and step, and how one step changes them."""
 
 import copy
 import math
@@ -53,6 +53,7 @@ class Run:
         self.step, self.elapsed_s = 0, 0.0
         self.means = LossMeans()
         self._unread: tuple[int, list[str], Tensor] | None = None
+        self._since_log_s = self._waited_since_log_s = 0.0
 
     def take_step(self, batch: Any, loss_of: LossOf) -> None:
         """Learn from one batch. The random state is set from the step, so that `loss_of` may draw from it.
@@ -70,6 +71,18 @@ class Run:
         self.read_losses()
         self._unread = (self.step, list(losses), mean_over_processes(torch.stack(list(losses.values()))))
         self.step += 1
+
+    def count_time(self, step_s: float, waited_s: float) -> None:
+        """Count the seconds of a step, and those of them in which it waited for its batch."""
+        self.elapsed_s += step_s
+        self._since_log_s += step_s
+        self._waited_since_log_s += waited_s
+
+    def take_waiting_share(self) -> float:
+        """Return which share of the steps' time since the last call went into waiting for batches."""
+        share = self._waited_since_log_s / max(self._since_log_s, 1e-9)
+        self._since_log_s = self._waited_since_log_s = 0.0
+        return share
 
     def _seed_step(self) -> None:
         """Set the random state of every device from the step, and pass over what earlier processes draw from it."""

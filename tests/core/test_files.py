@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import OutputError, TussisError
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, make_folder, sha256_of_file, write_atomically
 
 
 def test_text_is_written_as_utf8_with_its_own_line_ends(tmp_path: Path) -> None:
@@ -127,6 +127,15 @@ def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path: Path) -> None:
         for refuse in (check_writable, lambda path: write_atomically(path, "x")):
             with pytest.raises(OutputError, match="is not a usable file name"):
                 refuse(name)
+
+
+def test_a_folder_is_made_with_those_above_it_or_refused(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "above" / "folder")
+        assert list((tmp_path / "above" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"the folder .*file/folder cannot be made: Not a directory\."):
+        make_folder(tmp_path / "file" / "folder")
 
 
 def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:

@@ -68,18 +68,18 @@ def test_a_constant_stays_that_constant(rate_hz: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    rates=st.sampled_from([(48_000, 16_000), (44_100, 16_000), (8_000, 16_000), (44_101, 16_000), (16_000, 16_000)]),
+    rate_hz=st.sampled_from([48_000, 44_100, 8_000, 44_101, 16_000]),
     n_samples=st.integers(0, 40_000),
     cuts=st.lists(st.integers(0, 40_000), max_size=10),
 )
-def test_any_division_into_blocks_gives_the_same_bits(rates: tuple[int, int], n_samples: int, cuts: list[int]) -> None:
+def test_any_division_into_blocks_gives_the_same_bits(rate_hz: int, n_samples: int, cuts: list[int]) -> None:
     waveform = np.random.default_rng(n_samples).standard_normal(n_samples).astype(np.float32)
-    resampler = Resampler(*rates)
+    resampler = Resampler(rate_hz)
     blocks = np.split(waveform, sorted(min(position, n_samples) for position in cuts))
     streamed = np.concatenate([*(resampler.process(block) for block in blocks), resampler.flush()])
     assert streamed.dtype == np.float32
-    assert len(streamed) == ceil(n_samples * rates[1] / rates[0])
-    np.testing.assert_array_equal(streamed, resample(waveform, *rates))
+    assert len(streamed) == ceil(n_samples * 16_000 / rate_hz)
+    np.testing.assert_array_equal(streamed, resample(waveform, rate_hz))
 
 
 @settings(max_examples=40, deadline=None)

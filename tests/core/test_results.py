@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from core.decisions import DEMONSTRATION_REASON, Decision, ProbeResult
 from core.events import Event
+from core.probes import DEMONSTRATION_REASON, Decision, ProbeResult
 from core.quality import Quality
 from core.results import (
     FailedRecording,

@@ -10,9 +10,9 @@ import pytest
 
 from core.audio import write_wav
 from core.bundle import Bundle, load_bundle
-from core.decisions import Decision
 from core.errors import AudioError, BundleError
 from core.interpreter import Interpreter, ModelOutputs
+from core.probes import Decision
 from core.results import Screening
 from core.screener import Screener, screen_recording
 

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core.bundle import load_bundle
-from core.bundle_archive import archive_content
+from core.bundle_files import archive_content
 from core.errors import BundleError, SigningError
 from core.screen_command import main
 from core.signing import PublicKey, TrustPolicy, parse_public_key, read_trust

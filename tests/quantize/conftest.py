@@ -14,7 +14,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from core.audio import write_wav
-from core.demonstration import synthesize_demonstration
+from core.demonstration import synthesize_demonstration, synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
@@ -25,7 +25,6 @@ from quantize.calibration_set import CalibrationId, write_ids
 from quantize.conversion import FLOAT_FILE
 from quantize.quantize_model import Quantized
 from quantize.recipe import RECIPES
-from quantize.synthesized_clips import synthesized_clips
 
 SMALL = StudentSettings(channels=(8, 8, 8, 16, 16), expanded_channels=(16, 16, 16, 24, 24), pooled_channels=32)
 PACK = [{"name": "synthetic", "recordings": 16, "hours": 0.01, "licences": ["CC BY-NC 3.0"]}]

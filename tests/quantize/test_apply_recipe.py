@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from core.demonstration import synthesized_clips
 from core.errors import DataError
 from quantize.apply_recipe import apply_recipe, calibrated_ranges, with_learnt_ranges
 from quantize.recipe import read_recipe
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import layer_path, read_operators
 
 

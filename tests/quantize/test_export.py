@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import torch
 
+from core.demonstration import synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.models.student import Student, StudentSettings, load_student
 from quantize import conversion, export
 from quantize.conversion import FLOAT_FILE, ONNX_FILE
 from quantize.outputs import onnx_outputs, tflite_outputs, torch_outputs
-from quantize.synthesized_clips import synthesized_clips
 
 OUTPUT_SIZES = {"embedding": 512, "event_logits": 8, "activity_logits": 50}
 

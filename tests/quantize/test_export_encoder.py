@@ -11,6 +11,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
+from core.demonstration import synthesized_clips
 from distill.checkpoints import save_checkpoint
 from distill.distillation.teachers import load_mae_encoder, load_teacher
 from distill.models.encoder import SIZES, Encoder, EncoderSettings
@@ -23,7 +24,6 @@ from quantize.export_encoder import ENCODER_OPERATORS, FILES
 from quantize.outputs import onnx_outputs
 from quantize.recipe import Format, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, count_partitions, list_operators
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from core.demonstration import synthesized_clips
 from quantize import fallback
 from quantize.apply_recipe import apply_recipe, calibrated_ranges
 from quantize.fallback import bad_blocks, block_of, quantize_with_fallback
 from quantize.layer_errors import Effect, FloatRun, LayerError, LayerOutputError
 from quantize.recipe import Fallback, read_recipe
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import count_partitions, quantized_layers, read_operators
 
 WITHIN, BETWEEN = "body.blocks.3.expand", "body.blocks.3.project"  # whose outputs stay in their block, and leave it

@@ -1,7 +1,7 @@
+from core.demonstration import synthesized_clips
 from quantize.apply_recipe import apply_recipe, calibrated_ranges
 from quantize.layer_errors import FloatRun, layer_errors
 from quantize.recipe import read_recipe
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import layer_path, quantized_layers, read_operators
 
 

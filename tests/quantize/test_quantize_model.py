@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from core.demonstration import synthesized_clips
 from core.interpreter import LiteRtInterpreter
 from quantize import fallback
 from quantize.quantize_model import choose_error_clips
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import count_partitions
 
 

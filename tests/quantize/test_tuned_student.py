@@ -7,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer.algorithms.uniform_quantize.uniform_quantize_tensor import tensor_zp_scale_from_min_max
 from ai_edge_quantizer.qtyping import QuantGranularity
 
+from core.demonstration import synthesized_clips
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.distillation.quantization_aware import (
     RANGES_PREFIX,
@@ -20,7 +21,6 @@ from quantize.apply_recipe import apply_recipe, calibrated_ranges, with_learnt_r
 from quantize.conversion import export_float_tflite
 from quantize.outputs import cosines, tflite_outputs
 from quantize.recipe import read_recipe
-from quantize.synthesized_clips import synthesized_clips
 from quantize.tflite_graph import quantized_layers, read_operators
 
 

@@ -1,4 +1,4 @@
-"""A program that stands in for adb, with a folder as the telephone: $FAKE_PHONE holds its settings and its files.
+"""A program that stands in for adb, with a folder as the phone: $FAKE_PHONE holds its settings and its files.
 
 Copied to a file named adb by `make_phone`. Its shell is this computer's, on paths moved into the folder, so that
 quoting, pipes, globs and exit statuses are real; getprop, dumpsys, taskset, run-as, am and benchmark_model are small
@@ -17,7 +17,7 @@ SERIAL = "R58N12ABCDE"
 MOVED = ("/data/local/tmp", "/sys/devices", "/proc/cpuinfo", "/proc/loadavg")
 DEFAULTS = {
     "devices": [[SERIAL, "device"]],
-    "leaves_at_run": None,  # the number of the run of a model, from 1, in which the telephone is unplugged
+    "leaves_at_run": None,  # the number of the run of a model, from 1, in which the phone is unplugged
     "slow_s": 0.0,  # how long each command of the shell takes
     "garbage": False,  # every answer is noise
     "full": False,  # nothing can be pushed
@@ -77,7 +77,7 @@ SHELL_PROGRAMS = {
 
 
 def make_phone(folder: Path, **settings: object) -> Path:
-    """A telephone in `folder`; returns the folder to put first on PATH, with this file in it as adb."""
+    """A phone in `folder`; returns the folder to put first on PATH, with this file in it as adb."""
     path, phone = folder / "path", folder / "phone"
     path.mkdir(exist_ok=True)
     write_program(path / "adb", Path(__file__).read_text(encoding="utf-8"))
@@ -134,7 +134,7 @@ class FakeAdb:
         return {"shell": self.shell, "push": self.push, "pull": self.pull}[verb](*rest)
 
     def devices(self) -> list[list[str]]:
-        """Serial numbers and states; none once the telephone is unplugged."""
+        """Serial numbers and states; none once the phone is unplugged."""
         return [] if (self.phone / "unplugged").exists() else self.settings["devices"]
 
     def list_devices(self) -> int:
@@ -147,7 +147,7 @@ class FakeAdb:
         return 0
 
     def shell(self, script: str) -> int:
-        """Run a line in this computer's shell, on the telephone's paths and programs."""
+        """Run a line in this computer's shell, on the phone's paths and programs."""
         time.sleep(self.settings["slow_s"])
         if "--graph=" in script and self.is_last_run():
             (self.phone / "unplugged").touch()
@@ -160,14 +160,14 @@ class FakeAdb:
         return 0 if self.settings["old"] else done.returncode
 
     def is_last_run(self) -> bool:
-        """Whether the telephone is unplugged during this run of a model."""
+        """Whether the phone is unplugged during this run of a model."""
         counter = self.phone / "runs"
         n_runs = 1 + (int(counter.read_text()) if counter.exists() else 0)
         counter.write_text(str(n_runs))
         return n_runs == self.settings["leaves_at_run"]
 
     def push(self, local: str, remote: str) -> int:
-        """Copy a file to the telephone."""
+        """Copy a file to the phone."""
         if self.settings["full"]:
             return self.fail(f"failed to copy '{local}' to '{remote}': remote No space left on device", "adb: ")
         shutil.copyfile(local, self.moved(remote))
@@ -175,14 +175,14 @@ class FakeAdb:
         return 0
 
     def pull(self, remote: str, local: str) -> int:
-        """Copy a file from the telephone."""
+        """Copy a file from the phone."""
         if not Path(self.moved(remote)).is_file():
             return self.fail(f"failed to stat remote object '{remote}': No such file or directory", "adb: ")
         shutil.copyfile(self.moved(remote), local)
         return 0
 
     def moved(self, text: str) -> str:
-        """A line with the telephone's paths as those in its folder."""
+        """A line with the phone's paths as those in its folder."""
         for start in MOVED:
             text = text.replace(start, f"{self.phone}{start}")
         return text

@@ -1,13 +1,12 @@
-"""Programs of the fake telephone that answer as benchmark_model and the app do, and how a test runs the command."""
+"""Programs of the fake phone that answer as benchmark_model and the app do, and how a test runs the command."""
 
 from pathlib import Path
 
-import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from benchmarks.command import app
 from benchmarks.phone.app import APP_FORMAT
-from benchmarks.phone.measure import phone
 from tests.benchmarks.phone.fake_adb import make_phone, write_program
 
 DATA = Path(__file__).parents[2] / "data" / "benchmark_model"
@@ -63,13 +62,9 @@ else:
 (folder / (extras["request"] + ".json")).write_text(json.dumps(answer))
 """
 
-command = typer.Typer(add_completion=False)
-command.command("phone")(phone)
-command.command("other")(lambda: None)
-
 
 def make_phone_and_tool(folder: Path, gpu: str = GPU, **settings: object) -> tuple[Path, Path]:
-    """A fake adb in ``folder/path``, its telephone in ``folder/phone``; returns the telephone and a tool to push to it.
+    """A fake adb in ``folder/path``, its phone in ``folder/phone``; returns the phone and a tool to push to it.
 
     `gpu` is the recorded output that the tool gives where the GPU is asked for.
     """
@@ -81,11 +76,11 @@ def make_phone_and_tool(folder: Path, gpu: str = GPU, **settings: object) -> tup
 
 def run(*arguments: object) -> Result:
     """``tussis-benchmark phone`` with these arguments."""
-    return CliRunner().invoke(command, ["phone", *map(str, arguments)])
+    return CliRunner().invoke(app, ["phone", *map(str, arguments)])
 
 
 def calls(phone_folder: Path) -> list[str]:
-    """What the telephone's programs were called with, in order."""
+    """What the phone's programs were called with, in order."""
     path = phone_folder / "calls"
     return path.read_text().splitlines() if path.exists() else []
 

@@ -1,30 +1,14 @@
-import os
 import shutil
 import subprocess
 
 import pytest
 
 from benchmarks.phone.adb import Listed, Phone, PhoneError, PhoneLostError, choose_phone, find_adb, list_phones
-from benchmarks.phone.device import describe_phone, pinned, read_condition
 from core.errors import TussisError
-from tests.benchmarks.phone.fake_adb import SERIAL, make_phone, write_program
+from tests.benchmarks.phone.fake_adb import SERIAL, write_program
 
 OTHER = "emulator-5554"
 NASTY = ["a b", "c'd", 'e"f', "$HOME", "`id`", ";exit 7", "*", "", "\\", "-n", "ü\n2", "&& false", "#"]
-
-
-@pytest.fixture
-def plug(tmp_path, monkeypatch):
-    """Put a fake adb with one telephone first on PATH; returns the function that makes it."""
-
-    def make(**settings):
-        path = make_phone(tmp_path, **settings)
-        monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
-        monkeypatch.setenv("FAKE_PHONE", str(tmp_path / "phone"))
-        monkeypatch.delenv("ANDROID_SERIAL", raising=False)
-        return tmp_path / "phone"
-
-    return make
 
 
 @pytest.fixture
@@ -53,7 +37,7 @@ def test_without_adb_the_sentence_names_the_debian_package(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("devices", "said"),
+    ("devices", "sentence"),
     [
         ([], "USB debugging"),
         ([[SERIAL, "unauthorized"]], "allow USB debugging"),
@@ -64,11 +48,11 @@ def test_without_adb_the_sentence_names_the_debian_package(monkeypatch, tmp_path
         ([[SERIAL, "asleep"]], "not understood"),
     ],
 )
-def test_a_phone_that_cannot_be_used_is_one_sentence_with_the_remedy(plug, devices, said):
+def test_a_phone_that_cannot_be_used_is_one_sentence_with_the_remedy(plug, devices, sentence):
     plug(devices=devices)
     with pytest.raises(PhoneError) as refused:
         choose_phone()
-    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_serial_number_chooses_and_one_that_is_not_there_is_refused_with_those_that_are(plug, monkeypatch):
@@ -85,7 +69,7 @@ def test_arguments_reach_the_phone_as_they_are(plug, old):
     plug(old=old)
     answer = choose_phone().run(["printf", "<%s>\\n", *NASTY])
     assert answer.status == 0
-    assert answer.text == "".join(f"<{its}>\n" for its in NASTY)
+    assert answer.text == "".join(f"<{argument}>\n" for argument in NASTY)
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -98,7 +82,7 @@ def test_the_exit_status_and_the_errors_of_a_command_come_back_from_every_androi
 
 
 def test_files_go_there_and_back_unchanged(plug, tmp_path):
-    phone_folder = plug()
+    phone_folder, _ = plug()
     phone = choose_phone()
     sent, back = tmp_path / "sent file", tmp_path / "back"
     sent.write_bytes(bytes(range(256)) * 100)
@@ -110,6 +94,14 @@ def test_files_go_there_and_back_unchanged(plug, tmp_path):
         phone.pull("/data/local/tmp/none", back)
 
 
+def test_a_file_that_arrives_altered_is_refused(plug, tmp_path):
+    folder, _ = plug()
+    write_program(folder / "system/bin/sha256sum", "#!/bin/sh\necho 00ff it\n")
+    (tmp_path / "model").write_bytes(b"x")
+    with pytest.raises(PhoneError, match="has another file than was sent as model: SHA-256 00ff it"):
+        choose_phone().push(tmp_path / "model", "/data/local/tmp/model")
+
+
 def test_a_full_phone_is_refused_with_what_adb_says(plug, tmp_path):
     plug(full=True)
     (tmp_path / "model").write_bytes(b"x")
@@ -119,7 +111,7 @@ def test_a_full_phone_is_refused_with_what_adb_says(plug, tmp_path):
 
 
 def test_a_phone_that_is_unplugged_is_lost_and_not_a_failed_command(plug, tmp_path):
-    folder = plug()
+    folder, _ = plug()
     phone = choose_phone()
     (folder / "unplugged").touch()
     for use in (
@@ -149,53 +141,13 @@ def test_an_adb_that_is_no_program_or_talks_nonsense_is_refused(tmp_path):
     broken.write_bytes(b"\x7fELF nothing")
     broken.chmod(0o755)
     write_program(chatty, "#!/bin/sh\necho hello\n")
-    for adb, said in ((broken, "cannot be run"), (chatty, "it answers: hello"), (tmp_path / "none", "cannot be run")):
-        with pytest.raises(PhoneError, match=said):
+    for adb, sentence in (
+        (broken, "cannot be run"),
+        (chatty, "it answers: hello"),
+        (tmp_path / "none", "cannot be run"),
+    ):
+        with pytest.raises(PhoneError, match=sentence):
             list_phones(str(adb))
-
-
-def test_a_phone_is_described_without_its_serial_number(plug):
-    plug()
-    description = describe_phone(choose_phone())
-    assert description.provenance() == {
-        **{"device": "Google Pixel 6", "machine": "aarch64", "cpu": "Google Tensor", "n_cores": 8},
-        **{"instructions": ["asimddp", "i8mm"], "governor": "sched_pixel", "cpu_mhz": 2850.0},
-        "os": "Android 14 (SDK 34)",
-    }
-    assert description.big_cores() == (4, 5, 6, 7)
-    assert SERIAL not in repr(description)
-
-
-def test_the_condition_is_that_of_this_moment_and_not_what_was_cached(plug):
-    plug()
-    assert read_condition(choose_phone()).facts() == {
-        **{"battery_c": 31.2, "battery_percent": 87, "is_charging": True, "thermal_status": "light"},
-        **{"cpu_c": 48.25, "skin_c": 36.5, "load": 1.75},
-    }
-
-
-def test_a_phone_that_tells_nothing_of_itself_is_described_as_unknown(plug):
-    folder = plug()
-    (folder / "getprop").write_text("what?\n[]\n")
-    (folder / "dumpsys.battery").write_text("Can't find service: battery\n")
-    (folder / "dumpsys.thermalservice").unlink()
-    shutil.rmtree(folder / "sys")
-    phone = choose_phone()
-    description = describe_phone(phone)
-    assert (description.model, description.processor, description.sdk, description.cores) == (
-        "unknown",
-        "unknown",
-        0,
-        (),
-    )
-    assert description.big_cores() == ()
-    assert read_condition(phone).facts() == {"load": 1.75}
-
-
-def test_a_command_is_pinned_to_cores_by_a_hexadecimal_mask():
-    assert pinned(["x"], (4, 5, 6, 7)) == ["taskset", "f0", "x"]
-    assert pinned(["x"], (0, 9)) == ["taskset", "201", "x"]
-    assert pinned(["x"], ()) == ["x"]
 
 
 def test_the_real_adb_says_that_there_is_no_phone_and_is_understood(real_adb):

@@ -12,7 +12,7 @@ from tests.benchmarks.phone.fake_phone_programs import AM, calls, left_on, run
 
 @pytest.fixture
 def app(plug):
-    """A telephone with the app, whose side of the contract is a program in place of am."""
+    """A phone with the app, whose side of the contract is a program in place of am."""
 
     def make(**settings):
         folder, _ = plug(**settings)
@@ -71,7 +71,7 @@ def test_an_app_that_gives_no_result_is_waited_for_and_then_lost(app):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         ({"request": "another"}, "request"),
         ({"format": "tussis.app-benchmark/2"}, "format"),
@@ -83,9 +83,9 @@ def test_an_app_that_gives_no_result_is_waited_for_and_then_lost(app):
         ({"error": "the microphone is on"}, "the microphone is on"),
     ],
 )
-def test_an_answer_of_the_app_that_breaks_the_contract_is_refused_with_the_field(change, said):
+def test_an_answer_of_the_app_that_breaks_the_contract_is_refused_with_the_field(change, sentence):
     answer = {"format": APP_FORMAT, "request": "id", "runtime": "LiteRT", "load_ms": 1.0, "first_run_ms": 2.0}
     answer |= {"n_runs": 50, "runs_ms": [1.0] * 50}
     assert read_answer(json.dumps(answer).encode(), "id", 50, "the answer").n_runs == 50
-    with pytest.raises(PhoneError, match=said):
+    with pytest.raises(PhoneError, match=sentence):
         read_answer(json.dumps(answer | change).encode(), "id", 50, "the answer")

@@ -3,18 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.phone.benchmark_model_output import parse_output
-from benchmarks.phone.measure import KIND, PROTOCOL
-from benchmarks.phone.models import PhoneModel, Setting, load_models, waveform_s
-from benchmarks.phone.profile import parse_profile_csv
-from benchmarks.phone.rounds import turns
+from benchmarks.phone.benchmark_model import parse_output, parse_profile
+from benchmarks.phone.measure import PHONE
+from benchmarks.phone.models import load_models
+from benchmarks.results.names import BUILTIN, XNNPACK
 from benchmarks.results.result import SCHEMA, read_result
-from core.bundle import load_bundle
-from core.errors import InterpreterError, SettingsError
 from tests.benchmarks.phone.fake_adb import SERIAL, write_program
 from tests.benchmarks.phone.fake_phone_programs import DATA, calls, left_on, run
 
-XNNPACK, BUILTIN, NO_GPU = "xnnpack", "builtin", "gpu_none"
+NO_GPU = "gpu_none"
 
 
 def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, peer, tmp_path):
@@ -25,14 +22,14 @@ def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, 
     done = run("--benchmark-model", tool, "--peer", peer, "--threads", 1, "--threads", 2, "--rounds", 4, "--json", out)
     assert done.exit_code == 0, done.stderr
     result = read_result(out)
-    assert (result["schema"], result["kind"], result["protocol"]) == (SCHEMA, KIND, PROTOCOL)
+    assert (result["schema"], result["kind"], result["protocol"]) == (SCHEMA, PHONE.name, PHONE.protocol)
     assert [(row["name"], row["threads"]) for row in result["rows"]] == [
         *((ours.name, 1), ("peer.tflite", 1), (ours.name, 2), ("peer.tflite", 2))
     ]
     row = result["rows"][0]
     expected = parse_output((DATA / "tf2_16_xnnpack.txt").read_text(), "it")
-    assert row["metrics"] == pytest.approx(expected.metrics() | {"rtf": 2.741 / 1000 / 2})
-    assert row["n_runs"] == 4 * expected.runs.n_runs
+    assert row["metrics"] == pytest.approx(expected.metrics | {"rtf": 2.741 / 1000 / 2})
+    assert row["n_runs"] == 4 * expected.n_runs
     assert (row["device"], row["cpu"], row["os"]) == ("Google Pixel 6", "Google Tensor", "Android 14 (SDK 34)")
     assert (row["governor"], row["delegate"], row["temperature_c"]) == ("sched_pixel", "xnnpack", 48.25)
     assert (row["model_sha256"], row["load_average"]) == (ours.sha256, {"before": 1.75, "after": 1.75})
@@ -50,15 +47,6 @@ def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, 
     assert files == [*one_round(us, them), *one_round(them, us), *one_round(us, them), *one_round(them, us)]
     assert left_on(folder) == [] and not Path(f"{out}.partial").exists()
     assert SERIAL not in out.read_text()
-
-
-def test_turns_meet_every_setting_in_every_round_and_change_who_is_first():
-    models = [PhoneModel(name, name.encode(), 2.0) for name in "abc"]
-    plan = turns(models, [Setting(1, XNNPACK), Setting(2, XNNPACK)], 3)
-    assert len(plan) == 18
-    assert ["".join(its.model.name for its in plan[n : n + 3]) for n in range(0, 18, 3)] == [
-        *("abc", "abc", "bca", "bca", "cab", "cab")
-    ]
 
 
 @pytest.mark.parametrize("leaves_at_run", [1, 4])
@@ -135,13 +123,12 @@ def test_operators_are_rows_of_a_profiled_round_after_all_others(plug, tmp_path)
     done = run("--benchmark-model", tool, "--threads", 1, "--operators", "--json", out)
     assert done.exit_code == 0, done.stderr
     whole, *operators = read_result(out)["rows"]
-    recorded = parse_profile_csv((DATA / "litert_operators.csv").read_text(), "it")
-    runs = [its for its in recorded if its.stage == "runs"]
-    assert [row["stage"] for row in operators] == [f"{n:03d} {its.node_type}" for n, its in enumerate(runs)]
-    assert [row["metrics"]["mean_ms"] for row in operators] == [its.mean_ms for its in runs]
+    recorded = parse_profile((DATA / "litert_operators.csv").read_text(), "it")
+    assert [row["stage"] for row in operators] == [f"{n:03d} {one.node_type}" for n, one in enumerate(recorded)]
+    assert [row["metrics"]["mean_ms"] for row in operators] == [one.mean_ms for one in recorded]
     assert all(row["model_sha256"] == whole["model_sha256"] and row["facts"]["profiled"] for row in operators)
     assert len(calls(folder)) == 6 and left_on(folder) == []
-    assert "Convolution" not in done.stdout
+    assert "Convolution" in done.stdout
 
 
 def test_a_phone_with_an_old_android_gives_the_same_rows(plug, tmp_path):
@@ -153,21 +140,21 @@ def test_a_phone_with_an_old_android_gives_the_same_rows(plug, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tool_text", "said"),
+    ("tool_text", "sentence"),
     [
-        ("#!/bin/sh\nexit 0\n", "lacks the line 'count=' of the runs; the last it says is 'nothing'"),
+        ("#!/bin/sh\nexit 0\n", "lacks the line 'count=' of the runs; its last line is 'nothing'"),
         ("#!/bin/sh\necho 'ERROR: Failed to apply XNNPACK delegate.'; exit 1\n", "Failed to apply XNNPACK delegate"),
         ("#!/no/such/interpreter\n", "is it built for this phone's processor"),
         ("#!/bin/sh\nhead -c 3000 /dev/urandom\n", "lacks"),
     ],
 )
-def test_a_tool_that_does_not_work_is_one_sentence_and_nothing_is_left_behind(plug, tmp_path, tool_text, said):
+def test_a_tool_that_does_not_work_is_one_sentence_and_nothing_is_left_behind(plug, tmp_path, tool_text, sentence):
     folder, tool = plug()
     write_program(tool, tool_text)
     out = tmp_path / "phone.json"
     done = run("--benchmark-model", tool, "--threads", 1, "--json", out)
     assert done.exit_code == 2, done.output
-    assert said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert left_on(folder) == [] and not out.exists() and not Path(f"{out}.partial").exists()
 
 
@@ -182,7 +169,7 @@ def test_a_phone_that_cannot_be_used_ends_with_status_2_and_one_sentence(plug, s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--runs", 10], "50 runs; percentiles need at least 200"),
         (["--delegate", "hexagon"], "expected one of xnnpack, builtin, gpu, nnapi"),
@@ -192,31 +179,19 @@ def test_a_phone_that_cannot_be_used_ends_with_status_2_and_one_sentence(plug, s
         (["--json", "/no/such/folder/phone.json"], "cannot be written"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_the_phone_is_touched(plug, tmp_path, arguments, said):
+def test_what_cannot_be_measured_is_refused_before_the_phone_is_touched(plug, tmp_path, arguments, sentence):
     folder, tool = plug()
     done = run("--benchmark-model", tool, *arguments)
-    assert done.exit_code == 2 and said in done.stderr
+    assert done.exit_code == 2 and sentence in done.stderr
     assert calls(folder) == [] and left_on(folder) == []
 
 
 def test_options_that_only_the_tool_has_are_refused_for_the_app_and_a_missing_tool_is_named(plug, tmp_path):
     plug()
-    for arguments, said in (
+    for arguments, sentence in (
         (["--operators"], "--operators needs --benchmark-model"),
         (["--big-cores"], "--big-cores needs --benchmark-model"),
         (["--benchmark-model", tmp_path / "none"], "there is no such file"),
     ):
         done = run(*arguments)
-        assert done.exit_code == 2 and said in done.stderr
-
-
-def test_two_models_of_one_name_and_a_peer_that_is_no_model_are_refused(peer, tmp_path):
-    with pytest.raises(SettingsError, match=r"two models are called peer\.tflite"):
-        load_models(None, [peer, peer])
-    (tmp_path / "text.tflite").write_text("no model at all")
-    with pytest.raises(InterpreterError, match="TFL3"):
-        load_models(None, [tmp_path / "text.tflite"])
-
-
-def test_the_seconds_of_a_run_are_read_from_the_models_input():
-    assert waveform_s(load_bundle(None).read_model()) == 2.0
+        assert done.exit_code == 2 and sentence in done.stderr

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.compare import compare_results
-from benchmarks.results.matching import check_same_machine, match_rows
+from benchmarks.results.compare import check_same_machine, compare_results, match_rows
 from benchmarks.results.names import OURS, PEER, YARDSTICK
 from benchmarks.results.result import (
     Result,
@@ -25,8 +24,7 @@ from benchmarks.results.result import (
     write_result,
 )
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
-from benchmarks.timing.interleaved import Contender, time_interleaved
-from benchmarks.timing.timed_rows import timed_row
+from benchmarks.timing.interleaved import Contender, time_interleaved, timed_row
 from benchmarks.workstation import latency_subjects
 from benchmarks.workstation.latency import load_yardstick
 from core.errors import DataError

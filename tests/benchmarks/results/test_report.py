@@ -44,11 +44,6 @@ def comparison_result() -> Result:
     return make_result("comparison", "ratios", [], comparisons=[told, untold])
 
 
-def stages_result() -> Result:
-    shares = {"p50_ms": 1.0, "share_of_time": 0.6, "share_of_peak": 0.4}
-    return make_result("stages", "in turns", [make_row("ours", "body", RUN, shares, 2.0)])
-
-
 def new_kind() -> Result:
     rows = [make_row("ours", "file", RUN, {"model_bytes": 750_000}, facts={"layer": "body.blocks.0", "list": [1]})]
     rows.append(make_row("ours", "process", RUN, {"peak_bytes": 40_000_000, "auroc": 0.987654}))
@@ -98,13 +93,11 @@ def test_the_command_writes_a_table_and_a_page_that_needs_nothing_beside_itself(
     outside = Outside()
     outside.feed(page)
     assert outside.found == [] and page.count("<img") == 2
-    assert "| share |\n| ---: |\n| 0.01 |" in markdown
     assert "threads 1, delegate xnnpack, n runs 4" in markdown and "| ours | model | 2 | 1.75 |" in markdown
+    assert "ratios, name ours, to YAMNet, threads 1, delegate xnnpack, stage model, value 0.5, low 0.45" in markdown
 
 
-@pytest.mark.parametrize(
-    "result", [latency_result(), comparison_result(), stages_result()], ids=lambda its: its["kind"]
-)
+@pytest.mark.parametrize("result", [latency_result(), comparison_result()], ids=lambda its: its["kind"])
 def test_a_plot_is_an_image_by_itself_and_the_same_each_time(result):
     svg = draw_plot(result)
     assert svg == draw_plot(result)
@@ -114,15 +107,8 @@ def test_a_plot_is_an_image_by_itself_and_the_same_each_time(result):
 
 def test_a_kind_without_a_plot_and_a_result_with_nothing_to_draw_have_none():
     assert draw_plot(new_kind()) is None
-    for kind in ("latency", "phone", "stages", "comparison"):
+    for kind in PLOTS:
         assert draw_plot(make_result(kind, "nothing", [])) is None
-
-
-def test_every_plot_that_is_registered_is_there():
-    import importlib
-
-    for plot in PLOTS.values():
-        assert callable(getattr(importlib.import_module(plot.module), plot.function))
 
 
 evil = st.sampled_from(
@@ -138,10 +124,9 @@ def test_what_a_result_holds_is_shown_and_never_run(name):
     outside = Outside()
     outside.feed(page)
     assert outside.found == []
-    table = to_markdown_rows(
-        render_markdown({"a.json": make_result("memory", "m", [make_row(name, "x", RUN, {"b": 1})])}, {})
-    )
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} <= {8, 3}
+    rows = [make_row(name, "x", RUN, {"b": number}) for number in range(2)]
+    table = to_markdown_rows(render_markdown({"a.json": make_result("memory", "m", rows)}, {}))
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {3}
     assert "<" not in "".join(table)
 
 
@@ -162,6 +147,26 @@ def test_rows_of_a_run_that_ended_early_are_shown(tmp_path):
         raise KeyboardInterrupt
     said = run_report(tmp_path / "a.json.partial", "--out", tmp_path / "out")
     assert said.exit_code == 0 and "ended early: yes" in (tmp_path / "out" / "report.md").read_text()
+
+
+def many_rows(kind: str, stages: list[str], **changes: object) -> Result:
+    rows = [
+        make_row("ours", stage, RUN | changes, {"us": float(number), "share": 0.1, "words": 1}, n_runs=9)
+        for number, stage in enumerate(stages)
+    ]
+    return make_result(kind, "one by one", rows, facts={"columns": ["us", "share"]})
+
+
+def test_the_markdown_is_short_and_shows_one_thread_and_of_many_operators_the_slowest():
+    stages = [f"{number:03d} body.block CONV_2D" for number in range(90)]
+    results = {f"{n}.json": many_rows("operators", stages) for n in range(9)}
+    results["two.json"] = many_rows("latency", ["screening", "screening: decode", "model"])
+    results["two.json"]["rows"] += many_rows("latency", ["on two threads"], threads=2)["rows"]
+    markdown = render_markdown(results, {"0.json": "<svg/>"})
+    assert 100 < markdown.count("\n") <= 120
+    assert "| 089 body.block CONV_2D | 89 | 0.1 |" in markdown and "000 body.block" not in markdown
+    assert "| model |" in markdown and "on two threads" not in markdown
+    assert "on two threads" in render_page(results, {}) and "000 body.block" in render_page(results, {})
 
 
 def test_what_is_no_result_and_a_folder_that_cannot_be_made_are_refused(tmp_path):

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from benchmarks.results.names import DETECTOR_NAME, OURS, PEER
-from benchmarks.timing.contenders import load_detectors
 from benchmarks.timing.interleaved import Contender, Timing
 from benchmarks.timing.pcen_detector import MobileNetV3Detector, PcenFrontEnd
+from benchmarks.timing.peers import load_detectors
 from benchmarks.workstation.latency import ratios_to_peers
+from core.demonstration import synthesized_clips
 from distill.models.hear_front_end import PCEN_ALPHA, PCEN_DELTA, PCEN_FLOOR, PCEN_ROOT, PCEN_SMOOTHING
-from quantize.synthesized_clips import synthesized_clips
 
 
 def test_the_peers_front_end_is_pcen_of_librosas_mel_spectrogram():

@@ -13,19 +13,18 @@ from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import describe_run, make_result, make_row, read_result
 from benchmarks.results.tables import result_tables
-from benchmarks.timing.contenders import load_yamnet
 from benchmarks.timing.interleaved import Contender
+from benchmarks.timing.peers import load_yamnet
 from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import front_of, measure
 from benchmarks.workstation.accuracy_models import Judged, load_judged
 from core.audio import read_waveform, write_wav
 from core.bundle import COUGH, load_bundle
-from core.demonstration import synthesize_demonstration
+from core.demonstration import synthesize_demonstration, synthesized_clips
 from core.errors import DataError
 from core.screener import Screener
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, pack_rows
-from quantize.synthesized_clips import synthesized_clips
 
 SHARED = Path(__file__).parents[4] / "shared"
 YAMNET, PACKS = SHARED / "models" / "yamnet.tflite", SHARED / "data"

@@ -8,10 +8,9 @@ from typer.testing import CliRunner
 
 from benchmarks import command
 from benchmarks.results.result import read_result
-from benchmarks.timing.delegates import DELEGATES
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval, time_interleaved
-from benchmarks.timing.model_costs import model_costs
-from benchmarks.timing.peer_files import PeerInput, load_peer, resolve_shape
+from benchmarks.timing.peers import PeerInput, load_peer, resolve_shape
+from benchmarks.timing.runtime import DELEGATES, model_costs
 from benchmarks.timing.screening import load_screening, write_recording
 from core.bundle import Bundle
 from core.errors import InterpreterError
@@ -159,7 +158,7 @@ def test_yamnet_stands_beside_the_bundle_with_a_ratio_and_an_interval(tiny_bundl
     assert (ratio["name"], ratio["to"]) == ("test bundle", "YAMNet") and yamnet["audio_s"] == 0.975
     expected = ours["metrics"]["rtf"] / yamnet["metrics"]["rtf"]
     assert ratio["value"] == pytest.approx(expected) and ratio["low"] <= ratio["value"] <= ratio["high"]
-    assert "ratios, name test bundle, threads 1, delegate xnnpack, to YAMNet" in result.stdout
+    assert "ratios, name test bundle, to YAMNet, threads 1, delegate xnnpack" in result.stdout
 
 
 def test_delegates_stand_side_by_side_and_one_that_is_absent_is_refused(tiny_bundle, tmp_path):

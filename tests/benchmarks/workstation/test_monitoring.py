@@ -1,96 +1,63 @@
+"""Monitoring: cost beside YAMNet, drift and growth that are really there are found, coughs that the gate costs."""
+
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
+import benchmarks.workstation.monitoring
+from benchmarks import command
 from benchmarks.results.result import read_result
-from benchmarks.timing.contenders import YAMNET_SAMPLES
-from benchmarks.workstation.long_sound import (
-    CHUNK_S,
-    CHUNK_SAMPLES,
-    Sound,
-    compose_stream,
-    composed_sounds,
-    faint_noise,
-    in_a_row,
-    open_sounds,
-    synthesized_sounds,
-    validation_sounds,
+from benchmarks.results.runner import Run
+from benchmarks.workstation.listeners import N_PARTS, MonitorListening, Part, hear_in_turns
+from benchmarks.workstation.long_sound import compose_stream, synthesized_sounds
+from benchmarks.workstation.monitoring import (
+    GATED,
+    MONITORING,
+    UNGATED,
+    Hearing,
+    drift_comparisons,
+    measure_cost,
+    memory_growth,
+    n_found_again,
+    ratio_of_sums,
 )
-from benchmarks.workstation.monitored_detection import GATED, UNGATED, n_found_again
-from benchmarks.workstation.monitored_listeners import Listening, YamnetStream
-from benchmarks.workstation.monitoring import monitoring, ratio_of_sums, resident_bytes
-from core.audio import write_wav
+from core.bundle import load_bundle
 from core.errors import InterpreterError
-from distill.corpus.manifests import ManifestRow
-from distill.corpus.waveform_store import WaveformStore
-from distill.evaluation.composed_recordings import ComposedRecording
+from core.interpreter import LiteRtInterpreter
 
 YAMNET = Path(__file__).parents[4] / "shared" / "models" / "yamnet.tflite"
-RATE_HZ = 16000
-
-app = typer.Typer()
-app.command()(monitoring)
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command.app, ["monitoring", *map(str, arguments)])
 
 
-def tone(duration_s: float, coughs: tuple = ()) -> Sound:
-    waveform = np.full(round(duration_s * RATE_HZ), 0.25, np.float32)
-    return Sound(len(waveform), lambda: waveform, coughs)
+def part(number: int, n_blocks: int = 1, resident_bytes: int | None = 100) -> Part:
+    blocks = slice((number - 1) * n_blocks, number * n_blocks)
+    return Part(number, blocks, 60.0 * (number - 1), 60.0 * number, resident_bytes)
 
 
-def rendered(stream) -> np.ndarray:
-    return np.concatenate(list(stream.chunks()))
+class TiringInterpreter:
+    """A real model that takes ever longer, as on a phone that grows hot, and that fails after a time."""
 
+    def __init__(self, interpreter: LiteRtInterpreter, tires_s: float = 0.0, fails_after_clips: float = np.inf):
+        self._interpreter, self._tires_s, self._clips_left = interpreter, tires_s, fails_after_clips
+        self._started_s = time.perf_counter()
 
-def test_sounds_lie_where_the_plan_says_over_noise_that_never_stops():
-    stream = compose_stream([tone(1.0), tone(3.5)], 60.0, pause_s=4.0, seed=3)
-    waveform = rendered(stream)
-    noise = np.concatenate([faint_noise(CHUNK_SAMPLES, [3, number]) for number in range(6)])
-    assert waveform.shape == (60 * RATE_HZ,) and waveform.dtype == np.float32
-    assert len(stream.placed) > 3
-    expected = noise.copy()
-    for its in stream.placed:
-        expected[its.start_sample : its.start_sample + its.sound.n_samples] += np.float32(its.gain * 0.25)
-    assert np.allclose(waveform, expected, atol=1e-6)
-    assert 20 * np.log10(noise.std()) == pytest.approx(-60.0, abs=0.1)
-    ends = [0, *(its.start_sample + its.sound.n_samples for its in stream.placed)]
-    assert all(its.start_sample >= end for its, end in zip(stream.placed, ends, strict=False))
-
-
-def test_a_stream_is_a_function_of_its_seed_and_pauses_are_as_long_as_asked_for():
-    sounds = synthesized_sounds()
-    first, again, other = (compose_stream(sounds, 3600.0, 10.0, seed) for seed in (1, 1, 2))
-    assert [its.start_sample for its in first.placed] == [its.start_sample for its in again.placed]
-    assert [its.start_sample for its in first.placed] != [its.start_sample for its in other.placed]
-    pause_s = (1 - first.sound_share) * 3600 / (len(first.placed) + 1)
-    assert pause_s == pytest.approx(10.0, rel=0.2)
-
-
-def test_known_coughs_are_given_at_their_times_in_the_stream():
-    composed = composed_sounds([ComposedRecording(np.zeros(10 * RATE_HZ, np.float32), [(1.0, 1.3), (4.0, 4.2)])] * 2)
-    stream = in_a_row(composed, pause_s=5.0)
-    assert stream.coughs == [(6.0, 6.3), (9.0, 9.2), (21.0, 21.3), (24.0, 24.2)]
-    assert stream.duration_s == 40.0 and stream.n_chunks == 4
-    assert len(rendered(stream)) == 40 * RATE_HZ
-
-
-def test_only_validation_recordings_are_played(tmp_path):
-    rows = []
-    for number, role in enumerate(("train", "validation", "test")):
-        write_wav(tmp_path / f"{role}.wav", np.full(RATE_HZ, 0.1 * (number + 1), np.float32))
-        row = {"path": f"{role}.wav", "pack": "p", "source_id": role, "subject_id": role, "licence": "CC0-1.0"}
-        rows.append(ManifestRow(**row, duration_s=1.0, labels=("noise",), fold=None, role=role, labelled=True))
-    store = WaveformStore.build(rows, tmp_path, tmp_path / "store")
-    (sound,) = validation_sounds(store)
-    assert sound.read() == pytest.approx(np.full(RATE_HZ, 0.2), abs=1e-4)
-    sounds, opened, words = open_sounds(tmp_path / "store", tmp_path / "gone", tmp_path)
-    assert (len(sounds), len(opened.rows), words) == (1, 3, "validation recordings of a store")
+    def run(self, waveform: np.ndarray):
+        """Run the model; wait as long as the time that went by asks for."""
+        now_s = time.perf_counter()
+        self._clips_left -= 1
+        if self._clips_left < 0:
+            raise InterpreterError("the model failed on a clip.")
+        end_s = now_s + self._tires_s * (now_s - self._started_s)
+        outputs = self._interpreter.run(waveform)
+        while time.perf_counter() < end_s:
+            pass
+        return outputs
 
 
 def test_the_ratio_is_of_sums_and_its_interval_holds_it():
@@ -111,41 +78,6 @@ def test_coughs_found_again_are_those_at_the_same_time():
     assert n_found_again([], [(1.0, 1.2)]) == 0
 
 
-def test_what_a_chunk_costs_is_noted_chunk_by_chunk():
-    heard = []
-    listening = Listening("one", heard.append)
-    for level in (0.0, 1.0):
-        listening.take(np.full(4, level))
-    assert [chunk[0] for chunk in heard] == [0.0, 1.0]
-    assert len(listening.processor_s) == len(listening.wall_s) == 2 and min(listening.wall_s) > 0
-
-
-def test_yamnet_hears_a_frame_every_048_seconds_however_the_stream_is_cut():
-    if not YAMNET.exists():
-        pytest.skip("shared/models/yamnet.tflite is not there")
-    waveform, n_frames = 0.01 * np.random.default_rng(0).normal(size=5 * RATE_HZ).astype(np.float32), []
-    for n_samples in (3_000, 80_000):
-        stream = YamnetStream(YAMNET.read_bytes())
-        for start in range(0, len(waveform), n_samples):
-            stream.hear(waveform[start : start + n_samples])
-        n_frames.append(stream.n_frames)
-    assert n_frames == [1 + (len(waveform) - YAMNET_SAMPLES) // 7680] * 2
-
-
-def test_a_model_that_is_not_yamnet_is_refused(tiny_bundle):
-    with pytest.raises(InterpreterError, match="is not YAMNet: expected an input of 15600"):
-        YamnetStream((tiny_bundle / "model.tflite").read_bytes())
-
-
-def test_memory_is_what_the_process_holds():
-    before = resident_bytes()
-    if before is None:
-        pytest.skip("this system does not say how much memory a process holds")
-    held = np.ones(40 * 2**20, np.uint8)
-    assert resident_bytes() - before > 30 * 2**20
-    del held
-
-
 def test_the_command_measures_without_recordings_and_writes_what_its_numbers_depend_on(tiny_bundle, tmp_path):
     out = tmp_path / "monitoring.json"
     absent = ("--yamnet", tmp_path / "no_yamnet", "--data", tmp_path / "no_data")
@@ -154,7 +86,8 @@ def test_the_command_measures_without_recordings_and_writes_what_its_numbers_dep
     assert f"YAMNet is left out: there is no file {tmp_path / 'no_yamnet'}" in result.stderr
     report = read_result(out)
     rows = {row["stage"]: row for row in report["rows"]}
-    assert list(rows) == [GATED, UNGATED, f"coughs found, {GATED}", f"coughs found, {UNGATED}"]
+    tenths = [f"{UNGATED}, {n} to {n + 10} %" for n in range(0, 100, 10)]
+    assert list(rows) == [*tenths, GATED, UNGATED, f"coughs found, {GATED}", f"coughs found, {UNGATED}"]
     assert (report["kind"], "ratios" in report) == ("monitoring", False)
     for monitor in (GATED, UNGATED):
         metrics = rows[monitor]["metrics"]
@@ -164,11 +97,17 @@ def test_the_command_measures_without_recordings_and_writes_what_its_numbers_dep
         assert rows[f"coughs found, {monitor}"]["metrics"]["n_coughs"] == 3 * 10
     assert 0 < rows[GATED]["metrics"]["gated_share"] < 1
     assert rows[UNGATED]["metrics"]["gated_share"] == rows[f"coughs found, {UNGATED}"]["metrics"]["gated_share"] == 0
+    assert sum(rows[tenth]["n_runs"] for tenth in tenths) == 12
+    for metrics in (rows[tenth]["metrics"] for tenth in tenths):
+        assert metrics["p50_ms_per_hop"] == pytest.approx(metrics["p50_ms"] / 20)
+        assert 0 < metrics["busy_share"] <= 1 and metrics["n_late"] == 0 and metrics["audio_s_per_s"] > 1
     facts = report["facts"]
+    assert sum(facts["share_of_time"].values()) == pytest.approx(1) and "comparisons" not in report
     assert facts["stream"]["minutes"] == 2.0 and 0 < facts["stream"]["sound_share"] < 1
-    assert set(facts["memory"]) == {"at_a_tenth_bytes", "at_the_end_bytes"}
+    assert set(facts["memory"]) == {"at_a_tenth_bytes", "at_the_end_bytes", "growth_bytes_per_hour"}
+    assert facts["memory"]["growth_bytes_per_hour"] is None
     assert facts["gate"]["open_db"] > 0
-    assert "synthesized sounds" in result.stdout and "memory of the process" in result.stdout
+    assert "synthesized sounds" in result.stdout and "at a tenth bytes" in result.stdout
 
 
 def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands_beside_it(default_bundle, tmp_path):
@@ -186,7 +125,47 @@ def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands
     gated, ungated = found[f"coughs found, {GATED}"], found[f"coughs found, {UNGATED}"]
     assert gated["n_found"] >= ungated["n_found"] - 1 and ungated["n_found"] > 0
     assert gated["gated_share"] > 0.2
-    assert "of YAMNet's" in result.stdout
+    assert "YAMNet" in result.stdout
+
+
+def test_a_device_that_gets_slower_is_found(tiny_bundle):
+    bundle = load_bundle(tiny_bundle)
+    tiring = TiringInterpreter(LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape), tires_s=0.01)
+    listening = MonitorListening(UNGATED, bundle, tiring, None)
+    stream = compose_stream(synthesized_sounds(), 200.0, 1.0)
+    parts = list(hear_in_turns([listening], stream.blocks(1.0), 200))
+    (drift,) = drift_comparisons("a", listening.wall_s, parts)
+    assert drift["verdict"] == "slower" and drift["low"] > 1.5
+
+
+def test_drift_is_found_or_not_by_the_first_and_the_last_tenth():
+    wall_s = np.random.default_rng(0).normal(1e-3, 2e-5, 400 * N_PARTS)
+    parts = [part(number, 400) for number in range(1, N_PARTS + 1)]
+    assert drift_comparisons("a", wall_s, parts)[0]["verdict"] == "cannot tell"
+    wall_s[parts[-1].blocks] = 1.2 * wall_s[parts[-2].blocks]
+    (drift,) = drift_comparisons("a", wall_s, parts)
+    assert drift["verdict"] == "slower" and drift["value"] == pytest.approx(1.2, rel=0.02)
+    assert drift_comparisons("a", wall_s, [part(number, 19) for number in range(1, N_PARTS + 1)]) == []
+
+
+def test_growth_is_the_slope_after_the_first_tenth():
+    held = [10_000, *(1000 * number for number in range(1, N_PARTS))]
+    memory = memory_growth([part(number, 1, n_bytes) for number, n_bytes in enumerate(held, 1)])
+    assert (memory["at_a_tenth_bytes"], memory["at_the_end_bytes"]) == (10_000, 9000)
+    assert memory["growth_bytes_per_hour"] == pytest.approx(60_000)
+    untold = memory_growth([part(number, 1, None) for number in range(1, N_PARTS + 1)])
+    assert set(untold.values()) == {None}
+
+
+def test_finished_tenths_are_kept_when_the_model_fails(tiny_bundle, tmp_path, monkeypatch):
+    opened = lambda *given: TiringInterpreter(LiteRtInterpreter(*given), fails_after_clips=200)  # noqa: E731
+    monkeypatch.setattr(benchmarks.workstation.monitoring, "LiteRtInterpreter", opened)
+    out = tmp_path / "monitoring.json"
+    absent = ("--yamnet", tmp_path / "no_yamnet", "--data", tmp_path / "no_data")
+    said = run("--bundle", tiny_bundle, *absent, "--minutes", 2, "--json", out)
+    assert said.exit_code == 2 and not out.exists()
+    assert "the model failed on a clip; the finished" in said.stderr.splitlines()[-1]
+    assert read_result(tmp_path / "monitoring.json.partial")["rows"][0]["stage"] == f"{UNGATED}, 0 to 10 %"
 
 
 def test_a_missing_store_bundle_or_folder_is_refused_with_one_sentence(tiny_bundle, tmp_path):
@@ -202,5 +181,11 @@ def test_a_missing_store_bundle_or_folder_is_refused_with_one_sentence(tiny_bund
         assert words in result.stderr and "tussis-benchmark: " in result.stderr
 
 
-def test_chunks_are_ten_seconds():
-    assert CHUNK_SAMPLES == CHUNK_S * RATE_HZ == 160_000
+@pytest.mark.slow
+def test_in_real_time_a_block_comes_every_second(default_bundle):
+    hearing, run = Hearing(None, Path("none"), 0.5, 1.0, is_real_time=True), Run(MONITORING)
+    measure_cost(default_bundle, None, compose_stream(synthesized_sounds(), 30.0, 1.0), hearing, run)
+    tenths = [row for row in run.rows if "busy_share" in row["metrics"]]
+    assert [row["n_runs"] for row in tenths] == [3] * 10
+    assert all(row["metrics"]["audio_s_per_s"] == pytest.approx(1, rel=0.05) for row in tenths)
+    assert max(row["metrics"]["busy_share"] for row in tenths) < 0.3

@@ -1,23 +1,26 @@
+"""Roofline: limits are the longer of products and bytes, peaks are never below what the model itself reaches."""
+
 import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from benchmarks.results.result import check_result, make_result, read_result
-from benchmarks.results.roofline_plot import roofline_svg
-from benchmarks.timing.chosen_model import ChosenModel
-from benchmarks.workstation import machine_peaks, roofline
-from benchmarks.workstation.bandwidth import Bandwidth
-from benchmarks.workstation.machine_peaks import PeakShape
-from benchmarks.workstation.operator_facts import BODY, DYNAMIC, FLOAT, FRONT_END, INT8, Traffic
-from benchmarks.workstation.operators import INTO_NEIGHBOUR, ModelTimes, OperatorTime
+from benchmarks import command
+from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, INT8
+from benchmarks.results.plots import draw_plot
+from benchmarks.results.result import check_result, read_result
+from benchmarks.results.runner import Run
+from benchmarks.timing.models import ChosenModel
+from benchmarks.workstation import machine_peaks
+from benchmarks.workstation.machine_peaks import Bandwidth, PeakShape
+from benchmarks.workstation.operators import INTO_NEIGHBOUR, ModelTimes, OperatorTime, Traffic
 from benchmarks.workstation.roofline import (
     BYTES,
     PRODUCTS,
+    ROOFLINE,
     Roofs,
     best_peaks,
     fastest,
@@ -26,11 +29,8 @@ from benchmarks.workstation.roofline import (
     roofline_result,
     working_set_bytes,
 )
-from core.errors import DataError
 from quantize.tflite_graph import Operator
 
-APP = typer.Typer()
-APP.command()(roofline.roofline)
 IN_CACHE = Bandwidth(
     cache_gb_per_s=100.0, memory_gb_per_s=10.0, core_cache_bytes=1 << 20, last_cache_bytes=1 << 25, array_bytes=1 << 25
 )
@@ -40,7 +40,7 @@ ROOFS = Roofs({FLOAT: 50.0, INT8: 200.0}, IN_CACHE)
 def operator(layer, macs, precision, weight_bytes, activation_bytes, us, part=BODY, note=""):
     made = Operator("CONV_2D" if macs else "ADD", layer, layer, (0,), (1,), macs, precision == INT8, True)
     traffic = Traffic(weight_bytes, activation_bytes, "1 to 1", precision)
-    return OperatorTime(0, made, part, 1, traffic, us, us, None, None, note)
+    return OperatorTime(0, made, part, 1, traffic, us, note)
 
 
 OPERATORS = [
@@ -49,12 +49,20 @@ OPERATORS = [
     replace(operator("body", 0, INT8, 0, 300_000, 6.0), number=2),
     replace(operator("body.expand", 0, INT8, 0, 900_000, 0.0, note=INTO_NEIGHBOUR), number=3),
 ]
-TIMES = ModelTimes(OPERATORS, np.full(200, 0.08), None, "", None)
+TIMES = ModelTimes(OPERATORS, np.full(200, 0.08), None)
 CHOSEN = ChosenModel("a model", b"content")
 SPEEDS = [
     {"name": "x", "precision": FLOAT, "gmacs_per_s": 50.0},
     {"name": "y", "precision": INT8, "gmacs_per_s": 200.0},
 ]
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(command.app, ["roofline", *map(str, arguments)])
+
+
+def result_with(roofs: Roofs) -> dict:
+    return roofline_result(CHOSEN, TIMES, roofs, SPEEDS, 1, Run(ROOFLINE))
 
 
 def test_an_operators_limit_is_the_longer_of_its_products_and_its_bytes():
@@ -71,15 +79,19 @@ def test_int8_weights_of_float_activations_stand_against_the_int8_peak():
 
 def test_the_models_limit_is_the_sum_and_its_bandwidth_that_of_where_it_lies():
     assert working_set_bytes(OPERATORS) == 54_000 + 900_000
-    result = check_result(roofline_result(CHOSEN, TIMES, ROOFS, SPEEDS, 1), "the result")
-    whole, *rows = result["rows"]
+    result = check_result(result_with(ROOFS), "the result")
+    whole, *rows, body = result["rows"]
     assert whole["metrics"]["limit_ms"] == pytest.approx(0.043)
     assert whole["metrics"]["share_of_limit"] == pytest.approx(0.043 / 0.08)
     assert whole["metrics"]["products_ms"] == pytest.approx(0.040)
     assert whole["metrics"]["bandwidth_gb_per_s"] == 100.0
     assert len(rows) == 3 and rows[0]["metrics"]["share_of_limit"] == pytest.approx(0.5)
+    assert body["stage"] == BODY and body["metrics"]["macs"] == 4_000_000
+    assert body["metrics"]["gmacs_per_s"] == pytest.approx(4_000_000 / 31.0 / 1000)
+    assert body["metrics"]["share_of_peak"] == pytest.approx(body["metrics"]["gmacs_per_s"] / 200.0)
+    assert body["metrics"]["share_of_limit"] == pytest.approx(23.0 / 31.0)
     small_cache = Roofs(ROOFS.peaks, replace(IN_CACHE, core_cache_bytes=1000))
-    beyond = roofline_result(CHOSEN, TIMES, small_cache, SPEEDS, 1)["rows"][0]["metrics"]
+    beyond = result_with(small_cache)["rows"][0]["metrics"]
     assert beyond["bandwidth_gb_per_s"] == 10.0
     assert beyond["limit_ms"] == beyond["limit_memory_ms"] == pytest.approx(0.070)
     assert beyond["limit_cache_ms"] == whole["metrics"]["limit_ms"]
@@ -95,9 +107,9 @@ def test_no_layer_is_faster_than_the_peak():
 
 
 def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
-    result = roofline_result(CHOSEN, TIMES, ROOFS, SPEEDS, 1)
-    svg = roofline_svg(result)
-    assert svg == roofline_svg(json.loads(json.dumps(result)))
+    result = result_with(ROOFS)
+    svg = draw_plot(result)
+    assert svg == draw_plot(json.loads(json.dumps(result)))
     words = "".join(ElementTree.fromstring(svg).itertext())
     for expected in (
         "float32 peak 50",
@@ -111,37 +123,29 @@ def test_the_plot_has_a_dot_a_layer_and_is_the_same_for_the_same_result():
     assert "http" not in svg.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
-    assert svg != roofline_svg(roofline_result(CHOSEN, TIMES, Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE), SPEEDS, 1))
-
-
-def test_a_plot_of_another_kind_of_result_is_refused():
-    with pytest.raises(DataError, match="of the kind roofline; this one is 'latency'"):
-        roofline_svg(make_result("latency", "a protocol", []))
+    assert svg != draw_plot(result_with(Roofs({FLOAT: 60.0, INT8: 200.0}, IN_CACHE)))
 
 
 @pytest.mark.slow
 def test_the_command_measures_peaks_bandwidth_and_operators(monkeypatch, tmp_path):
-    shapes = (PeakShape(1, 64, 8, 8), PeakShape(3, 32, 8, 8))
-    monkeypatch.setattr(machine_peaks.load_peak_models, "__defaults__", (shapes,))
-    out, plot = tmp_path / "roofline.json", tmp_path / "roofline.svg"
-    result = CliRunner().invoke(APP, ["--json", str(out), "--plot", str(plot)])
+    monkeypatch.setattr(machine_peaks, "SHAPES", (PeakShape(1, 64, 8, 8), PeakShape(3, 32, 8, 8)))
+    out = tmp_path / "roofline.json"
+    result = run("--json", out)
     assert result.exit_code == 0, result.stderr
-    report = read_result(out)
-    its = report["rows"][0]["metrics"]
-    assert its["limit_ms"] > 0 and its["products_ms"] <= its["limit_ms"] <= its["limit_memory_ms"]
-    assert its["peak_float32_gmacs_per_s"] < its["peak_int8_gmacs_per_s"]
-    assert plot.read_text(encoding="utf-8") == roofline_svg(report)
-    assert "the limit is" in result.stdout
+    whole, *_, body = (row["metrics"] for row in read_result(out)["rows"])
+    assert whole["limit_ms"] > 0 and whole["products_ms"] <= whole["limit_ms"] <= whole["limit_memory_ms"]
+    assert whole["peak_float32_gmacs_per_s"] < whole["peak_int8_gmacs_per_s"]
+    assert 0 < body["share_of_peak"] <= 1 and "share of peak" in result.stdout
 
 
 def test_what_cannot_be_measured_or_written_is_refused_before_anything_is_built(tmp_path):
     text = tmp_path / "text.tflite"
     text.write_text("not a model")
     refusals = {
-        "is not a TFLite model": ("--model", str(text)),
-        "percentiles need at least 200 runs": ("--runs", "3"),
-        "there is no folder": ("--plot", str(tmp_path / "gone" / "x.svg")),
+        "is not a TFLite model": ("--model", text),
+        "percentiles need at least 200 runs": ("--runs", 3),
+        "there is no folder": ("--json", tmp_path / "gone" / "x.json"),
     }
     for words, arguments in refusals.items():
-        result = CliRunner().invoke(APP, list(arguments))
+        result = run(*arguments)
         assert result.exit_code == 2 and words in result.stderr and result.stderr.count("\n") == 1

@@ -124,16 +124,6 @@ def test_hum_and_an_offset_hide_nothing() -> None:
     assert open_share(decisions, 5.0, 28.0) == 0.0
 
 
-def test_the_floor_is_that_of_the_noise_and_none_before_the_first_clip() -> None:
-    assert Gate().floor_dbfs == -np.inf
-    gates = []
-    for level_dbfs in (-50.0, -30.0):
-        gates.append(Gate())
-        for clip in ClipCutter(0.5).push(noise(20, level_dbfs)):
-            gates[-1].admits(clip)
-    assert gates[1].floor_dbfs - gates[0].floor_dbfs == pytest.approx(20.0, abs=0.1)
-
-
 @given(
     at_s=st.floats(6.0, 16.0),
     duration_s=st.floats(0.06, 0.6),

@@ -8,12 +8,14 @@ import tarfile
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.audio import write_wav
 from core.errors import DataError
 from core.files import sha256_of_file
 from distill.corpus.manifests import ManifestRow
-from distill.corpus.shard_format import read_index
+from distill.corpus.shard_format import encode_clip, read_index
 from distill.corpus.shard_reader import ShardCorpus, check_corpus
 from distill.corpus.shard_writer import JOURNAL_FILE, write_shards
 
@@ -193,3 +195,15 @@ def test_going_on_after_a_damaged_journal_or_a_lost_shard_is_refused(corpus, tmp
     journal.write_text(f"{begun}\n{index.shards[0].model_dump_json()}\n")
     with pytest.raises(DataError, match=r"corpus-000000\.tar is not as it was written; remove"):
         write_shards([row], corpus.parent, tmp_path)
+
+
+@given(st.integers(1, 3000))
+@settings(max_examples=25)
+def test_opus_keeps_the_length_and_gives_the_same_bytes_each_time(n_samples):
+    samples = (8000 * np.sin(np.arange(n_samples) * 0.2)).astype(np.int16)
+    encoded = encode_clip(samples, "opus")
+    assert encoded == encode_clip(samples, "opus")
+    decoded, rate_hz = soundfile.read(io.BytesIO(encoded), dtype="int16")
+    assert (len(decoded), rate_hz) == (n_samples, 16_000)
+    if n_samples > 1000:
+        assert np.corrcoef(samples, decoded)[0, 1] > 0.9

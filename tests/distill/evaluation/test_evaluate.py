@@ -97,10 +97,11 @@ def test_a_pack_is_scored_by_the_screener_itself(pack, write_bundle, energy_inte
     result = evaluate_bundle(screener, pack, "tiny_pack")
     assert (result["schema"], result["n"], result["n_unscored"]) == ("tussis.evaluation/1", 7, 1)
     assert result["model_sha256"] == screener.bundle.model_sha256
-    for its in result["recordings"]:
-        screening = screener.screen(pack / its["path"])
-        assert its["event_scores"] == screening.event_scores and its["cough_count"] == screening.cough_count
-    scores = [its["event_scores"]["cough"] for its in result["recordings"] if its["event_scores"]]
+    for measured in result["recordings"]:
+        screening = screener.screen(pack / measured["path"])
+        assert measured["event_scores"] == screening.event_scores
+        assert measured["cough_count"] == screening.cough_count
+    scores = [measured["event_scores"]["cough"] for measured in result["recordings"] if measured["event_scores"]]
     expected = auroc(scores, [True] * 3 + [False] * 3)
     assert result["labels"]["cough"]["auroc_scored_only"]["value"] == expected == 1.0
 

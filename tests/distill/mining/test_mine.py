@@ -18,7 +18,8 @@ from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError, OutputError
 from distill.corpus.manifests import build_manifest
-from distill.mining.mine import main, mine, mining_settings
+from distill.mining.command import main
+from distill.mining.mine import mine, mining_settings
 from distill.mining.pack import MinedPack
 from distill.mining.recordings import find_recordings
 
@@ -190,7 +191,7 @@ def run_command(monkeypatch, *arguments):
 
 def command_line(corpus, pack, bundle, workers):
     options = ["--out", pack, "--bundle", bundle, "--min-probability", "0.01", "--workers", workers, "--licence", "CC0"]
-    return [sys.executable, "-m", "distill.mining.mine", *map(str, [corpus, *options])]
+    return [sys.executable, "-m", "distill.mining.command", *map(str, [corpus, *options])]
 
 
 def start(command):

@@ -28,7 +28,7 @@ NEEDS_RAY = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray 
 def start(corpus, pack, bundle, *options):
     arguments = ["--out", pack, "--bundle", bundle, "--min-probability", "0.01", "--licence", "CC0", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "distill.mining.mine", *map(str, [corpus, *arguments])]
+    command = [sys.executable, "-m", "distill.mining.command", *map(str, [corpus, *arguments])]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

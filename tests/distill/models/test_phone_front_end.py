@@ -2,6 +2,7 @@ import librosa
 import numpy as np
 import torch
 
+from core.demonstration import synthesized_clips
 from distill.models.phone_front_end import (
     FINE_BINS_BELOW_HZ,
     HOP_SAMPLES,
@@ -20,7 +21,6 @@ from distill.models.phone_front_end import (
     mel_weights,
     used_bins,
 )
-from quantize.synthesized_clips import synthesized_clips
 
 
 def noise(seconds: float = 2.0) -> torch.Tensor:

@@ -13,7 +13,8 @@ from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.distillation.teachers import load_teacher
 from distill.models.hear_front_end import HearFrontEnd
 from distill.models.masked_autoencoder import MaskedAutoencoder, Reconstruction
-from distill.pretraining.pretrain import PretrainSettings, app, reconstruction_loss
+from distill.pretraining.command import app
+from distill.pretraining.pretrain import PretrainSettings, reconstruction_loss
 from distill.settings import load_settings
 from distill.training.device import autocast
 

@@ -23,7 +23,7 @@ from distill.checkpoints import load_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.shard_writer import write_shards
 from distill.corpus.waveform_store import WaveformStore
-from distill.pretraining.pretrain import app
+from distill.pretraining.command import app
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "distill" / "configs" / "pretrain_tiny.toml"
@@ -147,7 +147,7 @@ def test_a_corpus_that_cannot_be_trained_on_is_one_sentence_with_the_file_and_th
     }[damage]()
     result = pretrain(folder, tmp_path / "run")
     assert result.exit_code == 2
-    assert sentence in result.stderr and "python -m distill.corpus.shard_writer write" in result.stderr
+    assert sentence in result.stderr and "tussis-corpus shards write" in result.stderr
     assert result.stderr.startswith("tussis-pretrain: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "run" / "final.pt").exists()
 
@@ -178,7 +178,7 @@ def test_two_processes_killed_and_resumed_equal_unbroken_ones_and_one_process_is
     more = ["training.steps=12", "training.checkpoint_every_steps=3"]
 
     def begin(out: Path) -> subprocess.Popen:
-        command = [*torchrun, "-m", "distill.pretraining.pretrain", *arguments(data / "shards", out, *more)]
+        command = [*torchrun, "-m", "distill.pretraining.command", *arguments(data / "shards", out, *more)]
         return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
 
     assert begin(tmp_path / "whole").wait(timeout=900) == 0

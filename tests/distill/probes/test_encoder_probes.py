@@ -14,9 +14,16 @@ from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
-from distill.probes import encoder_probes
-from distill.probes.encoder_probes import FLOOR, HELD_OUT_PACK, embed_rows, labelled_rows, loudest_clip, probe_labels
-from distill.probes.log_mel_statistics import LogMelStatistics
+from distill.probes import fit_probe
+from distill.probes.encoder_probes import (
+    FLOOR,
+    HELD_OUT_PACK,
+    LogMelStatistics,
+    embed_rows,
+    labelled_rows,
+    loudest_clip,
+    probe_labels,
+)
 
 KINDS = ("cough", "breathing", "speech", "sneeze", "noise")
 
@@ -126,8 +133,8 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_the_command_probes_a_teacher_beside_the_floor(corpus: Path) -> None:
     spec = f"mae:{corpus / 'mae.pt'}"
-    command = ["--store", str(corpus / "store"), "--teacher", spec, "--out", str(corpus / "probes.json")]
-    done = CliRunner().invoke(encoder_probes.app, command)
+    command = ["encoder", "--store", str(corpus / "store"), "--teacher", spec, "--out", str(corpus / "probes.json")]
+    done = CliRunner().invoke(fit_probe.app, command)
     assert done.exit_code == 0, done.output
     result = json.loads((corpus / "probes.json").read_text())
     assert set(result["embeddings"]) == {FLOOR, spec}
@@ -145,6 +152,7 @@ def test_only_labelled_recordings_are_probed_and_values_must_be_finite(corpus: P
 
 
 def test_the_command_refuses_what_is_no_teacher(corpus: Path) -> None:
-    done = CliRunner().invoke(encoder_probes.app, ["--store", str(corpus / "store"), "--teacher", "mae:absent.pt"])
+    command = ["encoder", "--store", str(corpus / "store"), "--teacher", "mae:absent.pt"]
+    done = CliRunner().invoke(fit_probe.app, command)
     assert done.exit_code == 2
     assert "absent.pt" in done.output

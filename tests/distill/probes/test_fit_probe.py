@@ -9,10 +9,9 @@ import pytest
 
 from core.audio import write_wav
 from core.bundle import load_bundle
-from core.decisions import DEMONSTRATION_REASON
 from core.errors import DataError, ProbeError
 from core.files import sha256_of_file
-from core.probes import ClipSelection, parse_probe
+from core.probes import DEMONSTRATION_REASON, ClipSelection, parse_probe
 from core.screener import Screener
 from distill.probes.cohort import Cohort, load_cohort
 from distill.probes.embed import embed_all, pool_clips, write_embeddings

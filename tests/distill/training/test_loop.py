@@ -1,10 +1,11 @@
-"""The training loop: the schedule, learning, interruption, resuming and refusal."""
+"""The training loop: learning, interruption, resuming and refusal."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 
 from core.errors import DataError, OutputError
 from distill.checkpoints import load_checkpoint, save_checkpoint
+from distill.training import loop
 from distill.training.loop import train
-from distill.training.schedule import TrainingSettings, ema_decay_at, learning_rate_at
+from distill.training.schedule import TrainingSettings
+from distill.training.state import Run
 
 SETTINGS = TrainingSettings(
     steps=20,
@@ -72,26 +75,35 @@ def assert_same_end(a: Path, b: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_the_learning_rate_warms_up_linearly_and_falls_to_zero_as_a_cosine() -> None:
-    rates = [learning_rate_at(step, SETTINGS) for step in range(21)]
-    assert rates[:5] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01])
-    assert rates[12] == pytest.approx(0.005)
-    assert rates[20] == pytest.approx(0.0)
-
-
-def test_the_average_forgets_the_start_and_then_keeps_its_decay() -> None:
-    assert ema_decay_at(0, 0.999) == pytest.approx(0.1)
-    assert ema_decay_at(10_000_000, 0.999) == 0.999
-
-
 def test_training_lowers_the_loss_and_logs_every_loss(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"steps": 300, "learning_rate": 0.05, "log_every_steps": 50})
     run(tmp_path, settings)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert records[-1]["loss"] < 0.5 * records[0]["loss"]
     assert records[0]["doubled"] == pytest.approx(2 * records[0]["loss"])
-    assert set(records[0]) == {"step", "loss", "doubled", "lr", "clips_per_s", "elapsed_s"}
+    assert set(records[0]) == {"step", "loss", "doubled", "lr", "clips_per_s", "waiting_share", "elapsed_s"}
     assert [record["step"] for record in records] == [50, 100, 150, 200, 250, 300]
+
+
+def test_the_share_of_waiting_is_that_of_the_steps_time_since_the_last_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_s = 0.0
+
+    def passing(seconds: float) -> None:
+        nonlocal clock_s
+        clock_s += seconds
+
+    def slow_batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            passing(3.0)
+            yield batch_at(0)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock_s)
+    state = Run(small_model(), SETTINGS)
+    for learning_s, share in ((1.0, 0.75), (3.0, 0.5)):
+        for _ in range(2):
+            loop._timed_step(state, slow_batches(), lambda *both, s=learning_s: passing(s) or loss_of(*both))
+        assert state.take_waiting_share() == pytest.approx(share)
+    assert state.elapsed_s == pytest.approx(20.0)
 
 
 def test_tensorboard_gets_the_numbers_of_the_log(tmp_path: Path) -> None:
@@ -279,5 +291,5 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
 
 def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot make the run folder"):
+    with pytest.raises(OutputError, match=r"the folder .* cannot be made"):
         run(tmp_path / "file" / "run")

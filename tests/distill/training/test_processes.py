@@ -216,6 +216,6 @@ def test_pretraining_over_two_processes_sees_the_clips_and_masks_of_one(tmp_path
     ]
     arguments = ["--config", ROOT / "distill" / "configs" / "pretrain_tiny.toml", "--store", tmp_path / "store"]
     arguments += [f"training.{setting}" for setting in settings]
-    run(sys.executable, "-m", "distill.pretraining.pretrain", *arguments, "--out", tmp_path / "one")
-    run(*TORCHRUN, "-m", "distill.pretraining.pretrain", *arguments, "--out", tmp_path / "two")
+    run(sys.executable, "-m", "distill.pretraining.command", *arguments, "--out", tmp_path / "one")
+    run(*TORCHRUN, "-m", "distill.pretraining.command", *arguments, "--out", tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)

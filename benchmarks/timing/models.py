@@ -1,0 +1,109 @@
+"""Loads our models and their parts to be timed, and opens the one that a command is about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.results.names import MODEL, OURS, PEER, XNNPACK
+from benchmarks.timing.interleaved import Contender
+from benchmarks.timing.runtime import DelegateInterpreter, invocation, model_costs, open_runtime
+from core.audio import SAMPLE_RATE_HZ
+from core.bundle import load_bundle
+from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
+from core.errors import InterpreterError, SettingsError
+from core.interpreter import LiteRtInterpreter, ModelShape
+from quantize.tflite_graph import list_operators, read_model
+from quantize.tflite_parts import three_parts
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model's name for tables, and the content of its file."""
+
+    name: str
+    content: bytes
+
+
+def choose_model(bundle: Path | None, model: Path | None) -> ChosenModel:
+    """The bundle's model, the shipped bundle's where both are None, or the file `model`.
+
+    Raises
+    ------
+    BundleError, InterpreterError, SettingsError
+        If the bundle or file is none, lacks the signature ``screen`` or its shapes, or both are given.
+    """
+    if bundle is not None and model is not None:
+        raise SettingsError(f"--bundle is {bundle} and --model is {model}; expected one of them.")
+    if model is None:
+        opened = load_bundle(bundle)
+        return ChosenModel(opened.name, opened.read_model())
+    content = read_model(model)
+    list_operators(content, str(model))
+    LiteRtInterpreter(model)
+    return ChosenModel(model.stem, content)
+
+
+def load_student_model(
+    path: Path, threads: int, name: str, delegate: str = XNNPACK, shape: ModelShape | None = None
+) -> Contender:
+    """A model with the signature ``screen``: 2 s of samples to embedding, events and activity, through core."""
+    content = read_model(path)
+    list_operators(content, str(path))
+    clip = synthesized_clips(2)[1]
+    opened = open_runtime(content, threads, delegate, str(path))
+    interpreter = DelegateInterpreter(opened, shape or ModelShape(), str(path))
+    return Contender(
+        name=name,
+        run=lambda: interpreter.run(clip),
+        audio_s=CLIP_S,
+        load_s=opened.load_s,
+        facts={"role": OURS, **model_costs(content, delegate, str(path))},
+        allocate_s=opened.allocate_s,
+        delegate=delegate,
+        content=content,
+    )
+
+
+def load_parts(path: Path, threads: int, name: str, delegate: str = XNNPACK) -> list[Contender]:
+    """Front end, body and heads of a student's file, each a model of its own; InterpreterError if it cannot be cut."""
+    content = read_model(path)
+    parts = three_parts(content, str(path)).items()
+    return [load_plain(part, name, threads, None, delegate, stage, CLIP_S, OURS) for stage, part in parts]
+
+
+def load_plain(
+    content: bytes,
+    name: str,
+    threads: int,
+    n_samples: int | None = None,
+    delegate: str = XNNPACK,
+    stage: str = MODEL,
+    audio_s: float | None = None,
+    role: str = PEER,
+) -> Contender:
+    """A model of one input; all its outputs are read.
+
+    `n_samples` is what it must take, None where it is no sound; `audio_s` what a run stands for, None for one value a
+    sample at 16 kHz.
+    """
+    opened = open_runtime(content, threads, delegate, name)
+    inputs = opened.runtime.get_input_details()
+    shape, dtype = inputs[0]["shape"], inputs[0]["dtype"]
+    n_values = int(np.prod(shape))
+    if len(inputs) != 1 or n_samples not in (None, n_values):
+        shapes = " and ".join(str(tensor["shape"].tolist()) for tensor in inputs)
+        raise InterpreterError(f"{name} takes {shapes} values; expected one input of {n_samples or 'any number'}.")
+    scale = 127 if dtype == np.int8 else 1
+    return Contender(
+        name=name,
+        run=invocation(opened, (scale * np.resize(synthesized_clips(2)[1], shape)).astype(dtype)),
+        audio_s=n_values / SAMPLE_RATE_HZ if audio_s is None else audio_s,
+        load_s=opened.load_s,
+        facts={"role": role, **model_costs(content, delegate, name)},
+        stage=stage,
+        allocate_s=opened.allocate_s,
+        delegate=delegate,
+        content=content,
+    )
