@@ -149,10 +149,10 @@ $(TEACHER): $(STORE)
 	@$(STEP)tussis-pretrain --store $(<D) --config $(PRETRAIN_CONFIG) --out $(@D)
 
 $(EVENT_TARGETS): $(STORE)
-	@$(PYSTEP) distill.distillation.targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets events --store $(<D) --yamnet "$(YAMNET)" --out $(@D)
 
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
-	@$(PYSTEP) distill.distillation.targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
+	@$(STEP)tussis-targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
 $(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
@@ -205,32 +205,19 @@ benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle b
 	@mkdir -p runs
 	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json
 
-# Everything that is known of the shipped bundle's cost on this machine, as one report: half an hour, on a machine with
-# nothing else to do. MODELS: further .tflite files beside it, such as other sizes; runs/arm64.json joins where it is.
+# Everything that is known of the shipped bundle's cost on this machine, as one report. MODELS: further .tflite files.
 REPORT ?= runs/benchmark
 FLOAT_STUDENT ?= runs/shipped/student_float.tflite
-MODELS ?=
-RESULTS := latency monitoring operators roofline memory accuracy mlperf delegates scale
-BESIDE = $(addprefix --model ,$(MODELS)) $(addprefix --model ,$(wildcard $(FLOAT_STUDENT)))
-STORE_OR_DATA = $(if $(wildcard cache/store/manifest.csv),--store cache/store,--data "$(DATA)")
-latency_OPTIONS = $(BESIDE) --yamnet "$(YAMNET)" --detector --threads 1 --threads 2 --threads 4
-delegates_OPTIONS = --yamnet "$(YAMNET)" --delegate xnnpack --delegate builtin
-mlperf_OPTIONS = --yamnet "$(YAMNET)" --runs 1024 --seconds 60
-monitoring_OPTIONS = --yamnet "$(YAMNET)" $(STORE_OR_DATA)
-accuracy_OPTIONS = $(addprefix --model ,$(MODELS) $(wildcard $(FLOAT_STUDENT))) --yamnet "$(YAMNET)" --data "$(DATA)"
+MODELS ?= $(wildcard $(FLOAT_STUDENT))
 
 .PHONY: benchmark-report
-benchmark-report: $(DEV_READY) $(RESULTS:%=$(REPORT)/%.json) ## every benchmark of the shipped bundle, as tables and one page in REPORT
-	@$(STEP)tussis-benchmark report $(RESULTS:%=$(REPORT)/%.json) $(wildcard runs/arm64.json) --out $(REPORT)
-
-$(REPORT)/%.json: | $(DEV_READY)
-	@mkdir -p $(@D)
-	@$(STEP)tussis-benchmark $(if $(filter mlperf delegates,$*),latency,$*) $($*_OPTIONS) --json $@
+benchmark-report: $(DEV_READY) ## every benchmark of the shipped bundle, as tables and one page in REPORT (half an hour)
+	@$(STEP)tussis-benchmark all --out $(REPORT) $(addprefix --model ,$(MODELS)) --yamnet "$(YAMNET)" --data "$(DATA)" $(STORE_OPTION)
 
 .PHONY: arm64-check
 arm64-check: $(DEV_READY) ## the shipped model on an emulated Cortex-A76 and A53 (fetches 75 MB; skipped where that fails)
-	@mkdir -p runs
-	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json runs/arm64.json
+	@mkdir -p $(REPORT)
+	@$(STEP)tussis-benchmark arm64 --float "$(FLOAT_STUDENT)" --yamnet "$(YAMNET)" --json $(REPORT)/arm64.json
 
 # ---- One GPU machine -------------------------------------------------------------------------------------------
 # Packed here, run there with nothing but torch and numpy installed, joined here (docs/pipeline.md).

@@ -20,6 +20,8 @@ SeveralThreadsOption = Annotated[
     list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
 ]
 ARM64_ROOT = Path("cache/arm64")
+StoreOption = Annotated[Path | None, typer.Option(help="Waveform store, to monitor its validation recordings.")]
+DataOption = Annotated[Path, typer.Option(help="Folder of packs; without any, synthesized sounds are monitored.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -60,11 +62,11 @@ def latency(
     Example: tussis-benchmark latency --threads 1 --threads 2 --json latency.json
     """
     from benchmarks.results.runner import run_benchmark
-    from benchmarks.workstation.latency import LATENCY, make_plan, measure_latency
+    from benchmarks.workstation.latency import LATENCY, Lineup, make_plan, measure_latency
 
-    subjects = bundle, model or [], yamnet, detector, peer or [], peer_seconds, recording
+    lineup = Lineup(bundle, tuple(model or []), yamnet, detector, tuple(peer or []), peer_seconds, recording)
     run_benchmark(
-        LATENCY, json_path, lambda run: measure_latency(*subjects, make_plan(threads, delegate, runs, seconds), run)
+        LATENCY, json_path, lambda run: measure_latency(lineup, make_plan(threads, delegate, runs, seconds), run)
     )
 
 
@@ -128,7 +130,7 @@ def accuracy(
     bundle: BundleOption = None,
     model: ModelsOption = None,
     yamnet: YamnetOption = YAMNET_FILE,
-    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")] = DATA_FOLDER,
+    data: DataOption = DATA_FOLDER,
     pack: Annotated[str, typer.Option(help="Which pack.")] = "esc50_part",
     runs: RunsOption = MIN_RUNS,
     json_path: JsonOption = None,
@@ -137,19 +139,19 @@ def accuracy(
 
     Example: tussis-benchmark accuracy --model float.tflite --model int8.tflite --json accuracy.json
     """
-    from benchmarks.workstation.accuracy import accuracy as measure_accuracy
+    from benchmarks.results.runner import run_benchmark
+    from benchmarks.workstation.accuracy import ACCURACY, measure_accuracy
 
-    measure_accuracy(bundle, model, yamnet, data, pack, runs, json_path)
+    models = tuple(model or [])
+    run_benchmark(ACCURACY, json_path, lambda run: measure_accuracy(bundle, models, yamnet, data, pack, runs, run))
 
 
 @app.command()
 def monitoring(
     bundle: BundleOption = None,
     yamnet: YamnetOption = YAMNET_FILE,
-    store: Annotated[Path | None, typer.Option(help="Waveform store to play validation recordings of.")] = None,
-    data: Annotated[
-        Path, typer.Option(help="Packs to decode instead; where absent too, synthesized sounds are played.")
-    ] = DATA_FOLDER,
+    store: StoreOption = None,
+    data: DataOption = DATA_FOLDER,
     minutes: Annotated[float, typer.Option(min=2, max=1440, help="How much sound is heard.")] = 60,
     pause_s: Annotated[float, typer.Option(min=0, max=3600, help="Mean pause between two sounds, seconds.")] = 10,
     composed: Annotated[int, typer.Option(min=1, help="Recordings with known coughs to find with and without.")] = 120,
@@ -248,6 +250,25 @@ def arm64(
 
     models = bundle, float_model, yamnet
     refuse_disagreement(run_benchmark(ARM64, json_path, lambda run: check_processors(*models, root, run)))
+
+
+@app.command(name="all")
+def measure_all(
+    out: Annotated[Path, typer.Option(help="Folder for the results and the report; results that are there stay.")],
+    model: ModelsOption = None,
+    yamnet: YamnetOption = YAMNET_FILE,
+    store: StoreOption = None,
+    data: DataOption = DATA_FOLDER,
+) -> None:
+    """Run every benchmark of this machine and make the report: half an hour, on a machine with nothing else to do.
+
+    Example: tussis-benchmark all --out runs/benchmark
+    """
+    from benchmarks.suite import benchmarks_of, run_suite
+
+    with exit_on_error("tussis-benchmark"):
+        n_results = run_suite(benchmarks_of(model or [], yamnet, store, data), out)
+        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
 
 
 @app.command()

@@ -21,8 +21,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 class Checkpoint:
     """What a checkpoint holds.
 
-    ``model_state`` fits `Module.load_state_dict`; ``training_state`` is what resuming needs (only the step in a final
-    checkpoint); ``settings`` are the resolved settings of the run; ``provenance`` says what it was made from.
+    ``model_state`` fits `Module.load_state_dict`. ``training_state`` is what resuming needs: in a final checkpoint the
+    step alone. ``settings`` are the resolved settings of the run. ``provenance`` says what it was made from.
     """
 
     model_state: "dict[str, Tensor]"

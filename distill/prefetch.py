@@ -1,4 +1,4 @@
-"""The only place where batches are made ahead of time, in threads, in order."""
+"""Makes batches ahead of time, in threads, in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator

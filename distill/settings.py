@@ -1,4 +1,4 @@
-"""The only place where settings are read: TOML file, then `key.sub=value` overrides, into one frozen pydantic model."""
+"""Reads settings: a TOML file, then `key.sub=value` overrides, into one frozen pydantic model."""
 
 import tomllib
 from collections.abc import Sequence

@@ -34,7 +34,13 @@ EXTRAS_OF = {  # core opens other formats than WAV with soundfile where a workst
     "quantize": ("quantize",),
     "benchmarks": ("bench",),
 }
-WHOLE_FLOWS: set[str] = set()  # test files of a folder that try several modules together
+WHOLE_FLOWS = {  # test files that try several modules of a folder together
+    "tests/distill/pretraining/test_pretrain_shards.py",
+    "tests/quantize/test_full_disk.py",
+    "tests/quantize/test_quantize_refusals.py",
+    "tests/quantize/test_reproducible_bundle.py",
+    "tests/quantize/test_tuned_student.py",
+}
 HEAVY = (
     "torch",
     "scipy",

@@ -12,9 +12,14 @@ import typer
 from typer.testing import CliRunner
 
 import distill.corpus.command
+import distill.corpus.manifests
+import distill.corpus.waveform_store
+import distill.distillation.command
 import distill.distillation.distill_student
 import distill.distillation.targets
+import distill.distillation.targets_command
 import distill.pretraining.command
+import distill.pretraining.pretrain
 import distill.probes.fit_probe
 import quantize.bundle
 import quantize.calibration_set
@@ -62,7 +67,7 @@ def run(command: typer.Typer, *arguments: object) -> None:
 def score_events(store: Path, out: Path) -> None:
     """With YAMNet where it is; without it, nothing is heard."""
     if YAMNET.exists():
-        run(distill.distillation.targets.app, "events", "--store", store, "--yamnet", YAMNET, "--out", out)
+        run(distill.distillation.targets_command.app, "events", "--store", store, "--yamnet", YAMNET, "--out", out)
     else:
         crops = all_crops(WaveformStore.open(store))
         save_values(out / EVENTS_FILE, crops, np.zeros((len(crops), len(EVENT_LABELS))))
@@ -99,9 +104,11 @@ def bundle(tmp_path_factory) -> Path:
     )
     score_events(store, targets)
     teacher = f"mae:{folder / 'pretrain' / 'final.pt'}"
-    run(distill.distillation.targets.app, "embeddings", "--store", store, "--teacher", teacher, "--out", targets)
+    run(
+        distill.distillation.targets_command.app, "embeddings", "--store", store, "--teacher", teacher, "--out", targets
+    )
     paths = ("--store", store, "--targets", targets, "--out", student)
-    run(distill.distillation.distill_student.app, "--config", folder / "distil.toml", *paths)
+    run(distill.distillation.command.app, "--config", folder / "distil.toml", *paths)
     return build(folder, data, store, student / "final.pt")
 
 

@@ -4,11 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm64.comparison import (
-    agreement_entries,
-    beyond_limits,
-    compare_processors,
-)
+from benchmarks.arm64.comparison import agreement_entries, beyond_limits, compare_processors
 from benchmarks.arm64.debian import WHEELS, Arm64Root, EmulationError, prepare
 from benchmarks.arm64.jobs import N_CLIPS, Counts, Job, audio_s, plan
 from benchmarks.results.device import describe_device
@@ -76,7 +72,6 @@ def run_everywhere(bundle: Bundle, job: Job, root: Arm64Root, run: Run) -> Resul
         "beyond_limits": beyond,
         "reference": {**describe_device(), "runtime": litert_runtime()},
         "guest": list(WHEELS),
-        "preparation": root.report(),
     }
     return run.result(rows, facts=facts)
 

@@ -1,7 +1,6 @@
 """Prepares an ARM64 Debian in a folder, without root, and runs this repository there, emulated and counted."""
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -14,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import OutputError, TussisError
 
@@ -28,13 +26,12 @@ GUEST_PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6", "zlib1g"
 # Not qemu-user-static: a static binary cannot load the instruction counter.
 EMULATOR_PACKAGE, EMULATOR = "qemu-user", "qemu-aarch64"
 KEY = hashlib.sha256(repr((WHEELS, GUEST_PACKAGES, EMULATOR_PACKAGE)).encode()).hexdigest()[:16]
-GUEST, SITE, HOST, DOWNLOAD, REPORT_FILE = "guest", "site", "host", "download", "prepared.json"
+GUEST, SITE, HOST, DOWNLOAD, PREPARED_FILE = "guest", "site", "host", "download", "prepared"
 INSTALLED_HERE = Path("/var/lib/dpkg/status")
 NOTHING_INSTALLED = Path("/dev/null")
 RUN_LIMIT_S = 1800
 ALL_STEPS_LIMIT_S = 180
 NETWORK_LIMIT_S = 20
-UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 class EmulationError(TussisError):
@@ -53,13 +50,11 @@ class Arm64Root:
         unpacked = self.folder / HOST / "usr/bin" / EMULATOR
         return str(unpacked) if unpacked.exists() else shutil.which(EMULATOR) or ""
 
-    def report(self) -> dict[str, Any] | None:
-        """What preparing fetched; None where the folder is not ready or of other packages."""
-        try:
-            report = json.loads((self.folder / REPORT_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return report if isinstance(report, dict) and report.get("key") == KEY and self.emulator else None
+    @property
+    def is_ready(self) -> bool:
+        """Whether the folder is prepared, with these packages and not with others."""
+        prepared = self.folder / PREPARED_FILE
+        return prepared.is_file() and prepared.read_bytes() == KEY.encode() and bool(self.emulator)
 
     def emulator_version(self) -> str:
         """The emulator's name and version as it prints them, for instance "qemu-aarch64 version 7.2.22"."""
@@ -128,7 +123,7 @@ def prepare(folder: Path, cpu: str, say: Callable[[str], None] = lambda sentence
     root = Arm64Root(folder.resolve())
     check_this_machine()
     try:
-        if root.report() is None:
+        if not root.is_ready:
             _make_folder(root.folder, say)
     except OSError as reason:
         raise OutputError(f"{folder} cannot be written: {reason.strerror}.") from reason
@@ -161,7 +156,7 @@ class Preparation:
     """Fetches and unpacks everything into one folder, within `limit_s`; EmulationError where that cannot be done.
 
     ``guest`` becomes an ARM64 Debian with Python, ``site`` holds its wheels, ``host`` the emulator where the system has
-    none, ``prepared.json`` what was fetched and how long it took. No root is needed and nothing is installed. The
+    none, ``prepared`` names the packages. No root is needed and nothing is installed. The
     mirrors are those that apt and pip are configured with.
     """
 
@@ -172,34 +167,30 @@ class Preparation:
         self._limit_s = limit_s
 
     def run(self) -> None:
-        """Do it, prepared.json last."""
-        package_bytes = 0
+        """Do it, ``prepared`` last."""
         if shutil.which(EMULATOR) is None:
             self.say(f"fetching {EMULATOR_PACKAGE}")
             architecture = self._step(["dpkg", "--print-architecture"]).strip()
-            package_bytes += self._fetch_packages([EMULATOR_PACKAGE], architecture, INSTALLED_HERE, HOST)
+            self._fetch_packages([EMULATOR_PACKAGE], architecture, INSTALLED_HERE, HOST)
         self.say("fetching Python for arm64")
-        package_bytes += self._fetch_packages(GUEST_PACKAGES, "arm64", NOTHING_INSTALLED, GUEST)
+        self._fetch_packages(GUEST_PACKAGES, "arm64", NOTHING_INSTALLED, GUEST)
         self.say(f"fetching {' and '.join(WHEELS)} for arm64")
-        wheel_bytes = self._fetch_wheels(guest_python(self.folder).name.removeprefix("python"))
+        self._fetch_wheels(guest_python(self.folder).name.removeprefix("python"))
         shutil.rmtree(self.folder / DOWNLOAD)
-        seconds = round(time.monotonic() - self._start_s, 1)
-        report = {"key": KEY, "debian_bytes": package_bytes, "wheel_bytes": wheel_bytes, "seconds": seconds}
-        (self.folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (self.folder / PREPARED_FILE).write_text(KEY, encoding="utf-8")
 
-    def _fetch_packages(self, packages: Sequence[str], architecture: str, status: Path, target: str) -> int:
-        """Unpack packages and what they depend on beyond `status` into `target`; the bytes that were downloaded."""
+    def _fetch_packages(self, packages: Sequence[str], architecture: str, status: Path, target: str) -> None:
+        """Unpack packages and what they depend on beyond `status` into `target`."""
         state = self.folder / DOWNLOAD / architecture
         for name in ("lists/partial", "archives/partial"):
             (state / name).mkdir(parents=True)
         apt = ["apt-get", "-q", *apt_options(architecture, status, state)]
-        output = self._step([*apt, "-o", "APT::Update::Error-Mode=any", "update"])
-        output += self._step([*apt, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
+        self._step([*apt, "-o", "APT::Update::Error-Mode=any", "update"])
+        self._step([*apt, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
         for package in sorted((state / "archives").glob("*.deb")):
             self._step(["dpkg-deb", "--extract", str(package), str(self.folder / target)])
-        return fetched_bytes(output)
 
-    def _fetch_wheels(self, python_version: str) -> int:
+    def _fetch_wheels(self, python_version: str) -> None:
         folder = self.folder / DOWNLOAD / "wheels"
         platforms = [part for name in WHEEL_PLATFORMS for part in ("--platform", name)]
         abi = f"cp{python_version.replace('.', '')}"
@@ -207,11 +198,9 @@ class Preparation:
         network = ["--retries", "1", "--timeout", str(NETWORK_LIMIT_S)]
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         self._step([*pip, *network, *kind, "--dest", str(folder), *WHEELS])
-        wheels = sorted(folder.glob("*.whl"))
-        for wheel in wheels:
+        for wheel in folder.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(self.folder / SITE)
-        return sum(wheel.stat().st_size for wheel in wheels)
 
     def _step(self, command: list[str]) -> str:
         """Run a command and return what it prints; EmulationError with its last line where it fails."""
@@ -259,12 +248,6 @@ def guest_python(folder: Path) -> Path:
     if len(pythons) != 1:
         raise EmulationError(f"the arm64 packages hold {len(pythons)} Pythons; expected 1")
     return pythons[0]
-
-
-def fetched_bytes(output: str) -> int:
-    """Sum of the sizes that apt-get prints, as in "Fetched 9314 kB in 3s (2764 kB/s)"."""
-    sizes = re.findall(r"^Fetched ([\d,.]+) ([kMG]?B) in ", output, flags=re.MULTILINE)
-    return sum(round(float(number.replace(",", "")) * UNIT_BYTES[unit]) for number, unit in sizes)
 
 
 def compile_counter(out: Path) -> None:

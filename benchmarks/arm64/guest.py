@@ -3,37 +3,26 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from core.interpreter import LiteRtInterpreter
 
-SCREEN = "screen"
-PART = "part"
 JOB_FILE = "job.json"
+SCREEN = "screen"
+"""A task whose model core's interpreter runs; its outputs have names."""
+PART = "part"
+"""A task with any other model of one input; its outputs are named by their number, and each run is marked."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One model over one array of inputs.
+def write_job(folder: Path, kinds: Mapping[str, str]) -> None:
+    """Write the kinds of tasks by their names, in their order; NAME.tflite and NAME.npy are a task's model and inputs.
 
-    ``kind`` is `SCREEN` for a model that core's interpreter runs, with named outputs, or `PART` for any other with one
-    input: its outputs are named by their number, and each run is marked. ``model`` and ``inputs`` are files in the
-    job's folder, the inputs an array (n, ...) of n single inputs.
+    The inputs are an array (n, ...) of n single inputs.
     """
-
-    name: str
-    kind: str
-    model: str
-    inputs: str
-
-
-def write_job(folder: Path, tasks: Sequence[Task]) -> None:
-    """Write the list of tasks into the job's folder."""
-    (folder / JOB_FILE).write_text(json.dumps([asdict(task) for task in tasks]), encoding="utf-8")
+    (folder / JOB_FILE).write_text(json.dumps(kinds), encoding="utf-8")
 
 
 def run_job(folder: Path, out: Path) -> None:
@@ -44,10 +33,9 @@ def run_job(folder: Path, out: Path) -> None:
     """
     _mark()
     _mark()
-    for fields in json.loads((folder / JOB_FILE).read_text(encoding="utf-8")):
-        task = Task(**fields)
-        run = _run_screen if task.kind == SCREEN else run_part
-        np.savez(out / f"{task.name}.npz", **run(folder / task.model, np.load(folder / task.inputs)))
+    for name, kind in json.loads((folder / JOB_FILE).read_text(encoding="utf-8")).items():
+        run = _run_screen if kind == SCREEN else run_part
+        np.savez(out / f"{name}.npz", **run(folder / f"{name}.tflite", np.load(folder / f"{name}.npy")))
 
 
 def _run_screen(model: Path, clips: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,5 +1,5 @@
 /*
- * The only place that counts the instructions of an emulated program: a TCG plugin for QEMU's user mode.
+ * Counts the instructions of an emulated program: a TCG plugin for QEMU's user mode.
  *
  * Every getsid system call of the program is a mark. For each mark one line is written to the file named by the
  * argument out=FILE: instructions executed so far, and how many of them were dot products of 8-bit integers (SDOT).

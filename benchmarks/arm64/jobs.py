@@ -1,14 +1,14 @@
 """Lists which models and parts run on which inputs, and runs them here and on an emulated processor alike."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.arm64.debian import Arm64Root
-from benchmarks.arm64.guest import PART, SCREEN, Task, run_job, run_part, write_job
+from benchmarks.arm64.guest import PART, SCREEN, run_job, run_part, write_job
 from benchmarks.results.names import WHOLE, YAMNET_NAME
 from benchmarks.timing.peers import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
@@ -35,17 +35,16 @@ class Job:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.tasks: list[Task] = []
-        self.n_runs: dict[str, int] = {}
+        self._kinds: dict[str, str] = {}
+        self._n_runs: dict[str, int] = {}
 
     def add(self, name: str, kind: str, model: bytes, inputs: np.ndarray) -> None:
         """Add a model over inputs (n, ...)."""
-        task = Task(name, kind, f"{name}.tflite", f"{name}.npy")
-        (self.folder / task.model).write_bytes(model)
-        np.save(self.folder / task.inputs, inputs)
-        self.tasks.append(task)
-        self.n_runs[name] = len(inputs)
-        write_job(self.folder, self.tasks)
+        (self.folder / f"{name}.tflite").write_bytes(model)
+        np.save(self.folder / f"{name}.npy", inputs)
+        self._kinds[name] = kind
+        self._n_runs[name] = len(inputs)
+        write_job(self.folder, self._kinds)
 
     def first_output(self, name: str, inputs: np.ndarray) -> np.ndarray:
         """The first output (n, ...) of a part that was added, over inputs (n, ...), on this machine's processor."""
@@ -53,23 +52,19 @@ class Job:
 
     def run_here(self) -> Results:
         """Run all tasks on this machine's processor."""
-        return self._results(lambda out: run_job(self.folder, out))
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            run_job(self.folder, Path(out))
+            return self._read_results(Path(out))
 
     def run_emulated(self, root: Arm64Root, cpu: str) -> tuple[Results, Counts]:
         """Run all tasks on an emulated processor; also the instructions of one run of each part, by its name."""
-        marks: list[str] = []
-
-        def run(out: Path) -> None:
-            marks.append(root.run(["-m", GUEST_MODULE, str(self.folder), str(out)], cpu, out))
-
-        results = self._results(run)
-        marked = [(task.name, self.n_runs[task.name]) for task in self.tasks if task.kind == PART]
-        return results, read_counts(marks[0], marked)
-
-    def _results(self, run: Callable[[Path], None]) -> Results:
+        counted = {name: n_runs for name, n_runs in self._n_runs.items() if self._kinds[name] == PART}
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
-            run(Path(out))
-            return {task.name: dict(np.load(Path(out) / f"{task.name}.npz")) for task in self.tasks}
+            marks = root.run(["-m", GUEST_MODULE, str(self.folder), out], cpu, Path(out))
+            return self._read_results(Path(out)), read_counts(marks, counted)
+
+    def _read_results(self, out: Path) -> Results:
+        return {name: dict(np.load(out / f"{name}.npz")) for name in self._kinds}
 
 
 def plan(folder: Path, int8: bytes, float_model: bytes | None, yamnet: bytes | None) -> Job:
@@ -104,15 +99,15 @@ def audio_s(name: str) -> float:
     return YAMNET_SAMPLES / SAMPLE_RATE_HZ if name == YAMNET_NAME else CLIP_S
 
 
-def read_counts(marks: str, n_runs: Sequence[tuple[str, int]]) -> Counts:
+def read_counts(marks: str, n_runs: Mapping[str, int]) -> Counts:
     """Instructions of one run of each part, from the marks that guest.py made.
 
     Parameters
     ----------
     marks : str
         Lines of two numbers, since the program's start: instructions, and dot products among them.
-    n_runs : sequence of (name, runs)
-        The parts in their order, each with at least two runs. The first one of each is left out: it warms up.
+    n_runs : mapping
+        Runs of each part, at least two, in the order in which they ran. The first one of each is left out: it warms up.
 
     Returns
     -------
@@ -126,14 +121,14 @@ def read_counts(marks: str, n_runs: Sequence[tuple[str, int]]) -> Counts:
         If the marks are not those of these parts.
     """
     rows = [line.split() for line in marks.splitlines()]
-    expected = 2 + 2 * sum(runs for _, runs in n_runs)
+    expected = 2 + 2 * sum(n_runs.values())
     if len(rows) != expected or not all(len(row) == 2 and all(part.isdecimal() for part in row) for row in rows):
         raise DataError(f"the instruction counter wrote {len(rows)} marks; expected {expected}, of two numbers each")
     numbers = np.array(rows, dtype=np.int64)
     spent = numbers[1::2] - numbers[::2]
     runs_of, at = spent[1:] - spent[0] * np.array([1, 0]), 0
     counts = {}
-    for name, runs in n_runs:
+    for name, runs in n_runs.items():
         counted = runs_of[at + 1 : at + runs]
         at += runs
         instructions, dot_products = (round(float(value)) for value in np.median(counted, axis=0))

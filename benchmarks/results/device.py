@@ -1,4 +1,4 @@
-"""The only place that describes the machine a measurement was made on: processor, system and load, never its name."""
+"""Describes the machine a measurement was made on: processor, system and load, never its name."""
 
 import os
 import platform

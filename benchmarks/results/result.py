@@ -1,4 +1,4 @@
-"""The only place that says what a benchmark's result is (tussis.benchmark/1): made, checked, written and read here."""
+"""Makes, checks, writes and reads a benchmark's result (tussis.benchmark/1)."""
 
 import hashlib
 import json
@@ -40,6 +40,11 @@ class Kind:
     name: str
     protocol: str
     columns: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What travels in a result, so that its readers need not know the kind."""
+        return {"columns": list(self.columns)} if self.columns else {}
 
 
 def litert_runtime() -> str:
@@ -104,7 +109,7 @@ def make_row(
     row = {"name": name, "stage": stage, "audio_s": audio_s, "n_runs": n_runs}
     row |= {"metrics": {key: _plain(value, f"{name}, {stage}: {key}") for key, value in metrics.items()}, **provenance}
     if samples_ms is not None:
-        row["samples_ms"] = [round(float(its), SAMPLE_DIGITS) for its in samples_ms]
+        row["samples_ms"] = [round(float(sample_ms), SAMPLE_DIGITS) for sample_ms in samples_ms]
     if facts:
         row["facts"] = dict(facts)
     return row
@@ -136,10 +141,10 @@ def make_result(
 
 def check_result(result: Any, source: str) -> Result:
     """Return a result that keeps to the schema; DataError with `source` and the first problem otherwise."""
-    found = result.get("schema") if isinstance(result, dict) else None
-    if found != SCHEMA:
-        its = f'is of the schema "{found[:80]}"' if isinstance(found, str) else "names no schema"
-        raise DataError(f'{source} {its}; expected "{SCHEMA}".')
+    schema = result.get("schema") if isinstance(result, dict) else None
+    if schema != SCHEMA:
+        fault = f'is of the schema "{schema[:80]}"' if isinstance(schema, str) else "names no schema"
+        raise DataError(f'{source} {fault}; expected "{SCHEMA}".')
     if problem := jsonschema.exceptions.best_match(_validator().iter_errors(result)):
         what = " ".join(problem.message.split())[:200]
         raise DataError(f"{source} is not a result of {SCHEMA}: {_place(problem)}{what}.")
@@ -153,7 +158,7 @@ def write_result(path: Path, result: Result) -> None:
 
 
 def read_result(path: Path) -> Result:
-    """Read a result, or the finished rows of a `RowLog`; DataError with the file and the first problem."""
+    """Read a result, or the finished rows of a run that ended early; DataError with the file and the first problem."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -1,79 +1,92 @@
-"""The only place that puts accuracy beside speed: cough AUROC of models and YAMNet against milliseconds (accuracy)."""
+"""Puts accuracy beside speed: cough AUROC of models and YAMNet against milliseconds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+import numpy as np
 
 from benchmarks.results.device import load_average
-from benchmarks.results.result import Result, Row, make_result
-from benchmarks.results.row_log import RowLog
-from benchmarks.timing.interleaved import Timing, check_runs, time_interleaved, timed_row
-from benchmarks.workstation.accuracy_models import Judged, Scored, load_judged
+from benchmarks.results.names import PEER, XNNPACK, YAMNET_NAME
+from benchmarks.results.result import Kind, Result, Row
+from benchmarks.results.runner import Run
+from benchmarks.timing.interleaved import Contender, Timing, check_runs, time_interleaved, timed_row
+from benchmarks.timing.models import load_student_model
+from benchmarks.timing.runtime import model_costs
+from core.audio import read_waveform
 from core.bundle import COUGH, Bundle, load_bundle
-from core.errors import DataError, exit_on_error
-from core.files import check_writable
-from distill.corpus.labels import event_labels_of
+from core.clips import CLIP_S
+from core.demonstration import synthesized_clips
+from core.errors import DataError
+from core.interpreter import LiteRtInterpreter
+from core.screener import Screener
+from distill.corpus.labels import EVENT_LABELS, event_labels_of
 from distill.corpus.manifests import ManifestRow
-from distill.evaluation.evaluate import UNSCORED_RULE, measure_label, pack_rows
+from distill.distillation.yamnet import YamnetTeacher
+from distill.evaluation.evaluate import UNSCORED_RULE, ScoredRecording, measure_label, pack_rows, screen_rows
 from distill.evaluation.metrics import auroc_difference_with_interval
+from quantize.tflite_graph import read_model
 
-KIND = "accuracy"
-PACK = "esc50_part"
-PROTOCOL = (
+ACCURACY = Kind(
+    "accuracy",
     "time: a run is all that scoring a clip of 2 s takes, one thread, all models in turns: one run of a student, all "
     "frames of 0.975 s every 0.48 s of YAMNet; accuracy: cough AUROC over a pack that is reported on, never chosen "
     "by; each model's largest cough score over a recording, 95 % bootstrap interval over subjects; students "
     "through the app's screening with the bundle's settings; the quality gate leaves the same recordings out "
-    f"for all, YAMNet included; {UNSCORED_RULE}"
+    f"for all, YAMNet included; {UNSCORED_RULE}",
+    columns=(
+        *("cough_auroc", "cough_auroc_low", "cough_auroc_high", "p50_ms", "p99_ms", "model_bytes", "beyond_bundle"),
+        *("beyond_bundle_low", "beyond_bundle_high", "cough_auroc_scored_only", "macs", "n_recordings", "n_coughs"),
+        *("n_unscored", "n_subjects"),
+    ),
 )
+
+Scored = list[ScoredRecording]
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """What is judged: the bundle's model, students by file, YAMNet where there is one; and on what."""
+class Judged:
+    """A model to be timed, and how it scores recordings: by folder, rows, and the scores of the first model, if any."""
 
-    bundle: Bundle
-    models: tuple[Path, ...]
-    yamnet: Path | None
-    data: Path
-    pack: str = PACK
+    contender: Contender
+    score: Callable[[Path, Sequence[ManifestRow], Scored | None], Scored]
 
 
-def measure(subjects: Subjects, runs: int, log: RowLog, console: Console) -> Result:
-    """Time all models in turns, then score the pack with each; a row is in `log` as soon as its model is done."""
-    rows = labelled_rows(subjects)
-    judged = load_judged(subjects.bundle, subjects.models, subjects.yamnet)
+def measure_accuracy(
+    bundle: Path | None, models: Sequence[Path], yamnet: Path, data: Path, pack: str, runs: int, run: Run
+) -> Result:
+    """Time all models in turns, then score the pack with each; a row is kept as soon as its model is done."""
+    check_runs(runs)
+    opened, peer = load_bundle(bundle), run.present(yamnet, YAMNET_NAME)
+    recordings = labelled_recordings(data, pack)
+    judged = load_judged(opened, models, peer)
     load_before = load_average()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("timing and scoring", total=runs + len(judged))
-        contenders = [its.contender for its in judged]
-        timings = time_interleaved(contenders, runs, on_round=lambda n: progress.update(task, completed=n))
+    with run.progress("timing", runs) as step:
+        timings = time_interleaved([model.contender for model in judged], runs, on_round=step)
     scored: list[Scored] = []
-    for its, timing in zip(judged, timings, strict=True):
-        scored.append(its.score(subjects.data, rows, scored[0] if scored else None))
-        log.append(accuracy_row(its, timing, scored, load_before))
-    facts = {"pack": subjects.pack, "roles": sorted({row.role for row in rows}), "front": front_of(log.rows)}
-    return make_result(KIND, PROTOCOL, log.rows, facts=facts)
+    with run.progress("scoring", len(judged)) as step:
+        for model, timing in zip(judged, timings, strict=True):
+            scored.append(model.score(data, recordings, scored[0] if scored else None))
+            run.append(accuracy_row(model, timing, scored, load_before))
+            step()
+    roles = sorted({recording.role for recording in recordings})
+    return run.result(facts={"pack": pack, "roles": roles, "front": front_of(run.rows)})
 
 
-def labelled_rows(subjects: Subjects) -> list[ManifestRow]:
+def labelled_recordings(data: Path, pack: str) -> list[ManifestRow]:
     """The pack's recordings; DataError where it is not there, or holds coughs only or none."""
-    if not subjects.data.is_dir():
-        raise DataError(f"accuracy cannot be measured: there is no folder of packs {subjects.data}.")
-    rows = pack_rows(subjects.data, subjects.pack)
-    n_coughs = sum(is_cough(row) for row in rows)
-    if n_coughs in (0, len(rows)):
-        raise DataError(f"{subjects.pack} holds {n_coughs} coughs in {len(rows)} recordings; expected both kinds.")
-    return rows
+    if not data.is_dir():
+        raise DataError(f"accuracy cannot be measured: there is no folder of packs {data}.")
+    recordings = pack_rows(data, pack)
+    n_coughs = sum(is_cough(recording) for recording in recordings)
+    if n_coughs in (0, len(recordings)):
+        raise DataError(f"{pack} holds {n_coughs} coughs in {len(recordings)} recordings; expected both kinds.")
+    return recordings
 
 
-def is_cough(row: ManifestRow) -> bool:
+def is_cough(recording: ManifestRow) -> bool:
     """Whether the pack says that a cough is in the recording."""
-    return COUGH in event_labels_of(row.labels)
+    return COUGH in event_labels_of(recording.labels)
 
 
 def accuracy_row(judged: Judged, timing: Timing, scored: Sequence[Scored], load_before: float | None) -> Row:
@@ -91,71 +104,76 @@ def accuracy_row(judged: Judged, timing: Timing, scored: Sequence[Scored], load_
         "n_subjects": lowest["n_subjects"],
         **beyond(scored[-1], scored[0]),
     }
-    known = {key: its for key, its in metrics.items() if its is not None}
+    known = {key: value for key, value in metrics.items() if value is not None}
     return timed_row(judged.contender, timing, 1, load_before, known)
 
 
 def beyond(ours: Scored, theirs: Scored) -> dict[str, float | None]:
     """AUROC of the first less that of the second, on the same recordings of the same drawn subjects."""
-    ranks = ([-float("inf") if its.scores is None else its.scores[COUGH] for its in both] for both in (ours, theirs))
-    subjects = [its.row.subject_id for its in ours]
-    its = auroc_difference_with_interval(*ranks, [is_cough(its.row) for its in ours], subjects)
-    return {"beyond_bundle": its.value, "beyond_bundle_low": its.low, "beyond_bundle_high": its.high}
+    coughs, subjects = zip(*((is_cough(scored.row), scored.row.subject_id) for scored in ours), strict=True)
+    difference = auroc_difference_with_interval(_ranks(ours), _ranks(theirs), list(coughs), list(subjects))
+    return {
+        "beyond_bundle": difference.value,
+        "beyond_bundle_low": difference.low,
+        "beyond_bundle_high": difference.high,
+    }
+
+
+def _ranks(scored: Scored) -> list[float]:
+    return [-float("inf") if recording.scores is None else recording.scores[COUGH] for recording in scored]
 
 
 def front_of(rows: Sequence[Row]) -> list[str]:
     """Names on the Pareto front, the fastest first: whoever is faster than one of them is less accurate."""
     names, best = [], -1.0
-    for row in sorted(rows, key=lambda its: (its["metrics"]["p50_ms"], -its["metrics"]["cough_auroc"])):
+    for row in sorted(rows, key=lambda row: (row["metrics"]["p50_ms"], -row["metrics"]["cough_auroc"])):
         if row["metrics"]["cough_auroc"] > best:
             names.append(row["name"])
             best = row["metrics"]["cough_auroc"]
     return names
 
 
-def show(result: Result, console: Console) -> None:
-    """Print a result for a person."""
-    rows, facts = result["rows"], result["facts"]
-    its = rows[0]["metrics"]
-    counts = f"{its['n_coughs']} coughs in {its['n_recordings']} recordings of {its['n_subjects']} subjects"
-    table = Table("model", title=f"{facts['pack']}: {counts}")
-    for column in ("cough AUROC", "ms a clip", "MB", "beyond the bundle"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        its = row["metrics"]
-        over = "-" if row is rows[0] else _with_interval(its, "beyond_bundle", "+.4f")
-        cost = f"{its['p50_ms']:.3f}", f"{its['model_bytes'] / 1e6:.2f}"
-        table.add_row(row["name"], _with_interval(its, "cough_auroc", ".4f"), *cost, over)
-    console.print(table)
-    console.print(f"on the front: {', '.join(facts['front'])}; unscored by the quality gate: {its['n_unscored']}")
-    console.print(f"{rows[0]['cpu']}, {rows[0]['runtime']}, commit {rows[0]['commit']}")
+def load_judged(bundle: Bundle, models: Sequence[Path], yamnet: Path | None) -> list[Judged]:
+    """The bundle's model, then the others, all of them loaded; InterpreterError or DataError where one is not fit."""
+    names = [path.name for path in models]
+    files = [(bundle.model_path, bundle.name)]
+    files += [(path, str(path) if names.count(path.name) > 1 else path.name) for path in models]
+    judged = [_student(bundle, path, name) for path, name in files]
+    return judged if yamnet is None else [*judged, _yamnet(yamnet)]
 
 
-def _with_interval(metrics: dict[str, float], key: str, form: str) -> str:
-    if f"{key}_low" not in metrics:
-        return f"{metrics[key]:{form}}"
-    return f"{metrics[key]:{form}} ({metrics[f'{key}_low']:{form}} to {metrics[f'{key}_high']:{form}})"
+def _student(bundle: Bundle, path: Path, name: str) -> Judged:
+    """A student's file in the place of the bundle's model: its event logits pooled over clips as the screener does."""
+    interpreter = LiteRtInterpreter(read_model(path), 1, bundle.model_shape)
+    screener = Screener(bundle, interpreter=interpreter)
+    contender = load_student_model(path, 1, name, XNNPACK, bundle.model_shape)
+    return Judged(contender, lambda data, rows, first: screen_rows(screener, data, rows))
 
 
-def accuracy(
-    bundle: Path | None,
-    model: list[Path] | None,
-    yamnet: Path,
-    data: Path,
-    pack: str,
-    runs: int,
-    json_path: Path | None,
-) -> None:
-    """Measure, write and show."""
-    with exit_on_error("tussis-benchmark"):
-        check_runs(runs)
-        console, notes = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-        if json_path is not None:
-            check_writable(json_path)
-        if not yamnet.exists():
-            notes.print(f"YAMNet is left out: there is no file {yamnet}")
-        peer = yamnet if yamnet.exists() else None
-        with RowLog(json_path, KIND, PROTOCOL) as log:
-            result = measure(Subjects(load_bundle(bundle), tuple(model or []), peer, data, pack), runs, log, notes)
-            log.finish(result)
-        show(result, console)
+def _yamnet(path: Path) -> Judged:
+    """YAMNet: the largest cough score over its frames, no score where the first model's screening gave none."""
+    teacher, content, clip = YamnetTeacher(path), read_model(path), synthesized_clips(2)[1]
+    costs = model_costs(content, XNNPACK, YAMNET_NAME)
+    costs["macs"] *= len(teacher.scores(clip))
+    contender = Contender(
+        name=YAMNET_NAME,
+        run=lambda: teacher.scores(clip),
+        audio_s=CLIP_S,
+        load_s=None,
+        facts={"role": PEER, **costs},
+        content=content,
+    )
+
+    def score(data: Path, rows: Sequence[ManifestRow], first: Scored | None) -> Scored:
+        gated = [recording.scores is None for recording in first] if first else [False] * len(rows)
+        return [
+            ScoredRecording(row, None if out else _cough_score(teacher, data / row.path), None)
+            for row, out in zip(rows, gated, strict=True)
+        ]
+
+    return Judged(contender, score)
+
+
+def _cough_score(teacher: YamnetTeacher, path: Path) -> dict[str, float]:
+    scores = teacher.scores(read_waveform(path))[:, EVENT_LABELS.index(COUGH)]
+    return {COUGH: float(np.max(scores))}

@@ -21,10 +21,12 @@ from benchmarks.timing.interleaved import (
     timed_ratio,
     timed_row,
 )
+from benchmarks.timing.models import load_parts, load_student_model
+from benchmarks.timing.peers import load_detectors, load_peer, load_yamnet
 from benchmarks.timing.runtime import check_delegate
-from benchmarks.timing.screening import ScreeningContender, write_recording
-from benchmarks.workstation.latency_subjects import Subjects, load_subjects
-from core.bundle import load_bundle
+from benchmarks.timing.screening import ScreeningContender, load_screening, write_recording
+from core.bundle import Bundle, load_bundle
+from core.errors import InterpreterError
 
 LATENCY = Kind(
     "latency",
@@ -42,13 +44,38 @@ Pair = tuple[Contender, Timing]
 
 
 @dataclass(frozen=True)
+class Lineup:
+    """Who stands side by side: the bundle's model and ``models`` in its place, peers, and what is screened.
+
+    ``bundle`` is None for the shipped one, ``recording`` for the demonstration. ``peer_s`` is the audio that a run of a
+    peer by file stands for, where its input does not say.
+    """
+
+    bundle: Path | None
+    models: tuple[Path, ...]
+    yamnet: Path
+    has_detector: bool = False
+    peers: tuple[Path, ...] = ()
+    peer_s: float | None = None
+    recording: Path | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """How to measure: numbers of threads and delegates, runs of each at least, and seconds to go on for at least."""
 
-    threads: tuple[int, ...] = (1,)
-    delegates: tuple[str, ...] = (XNNPACK,)
-    runs: int = 200
-    seconds: float = 0.0
+    threads: tuple[int, ...]
+    delegates: tuple[str, ...]
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All that is timed in turns; ``screenings`` are among ``contenders`` too."""
+
+    contenders: list[Contender]
+    screenings: list[ScreeningContender]
 
 
 def make_plan(threads: Sequence[int] | None, delegates: Sequence[str] | None, runs: int, seconds: float) -> Plan:
@@ -59,46 +86,56 @@ def make_plan(threads: Sequence[int] | None, delegates: Sequence[str] | None, ru
     return Plan(tuple(dict.fromkeys(threads or [1])), tuple(dict.fromkeys(delegates or [XNNPACK])), runs, seconds)
 
 
-def measure_latency(
-    bundle: Path | None,
-    models: Sequence[Path],
-    yamnet: Path,
-    has_detector: bool,
-    peers: Sequence[Path],
-    peer_s: float | None,
-    recording: Path | None,
-    plan: Plan,
-    run: Run,
-) -> Result:
-    """Load all that was asked for and measure it; without a recording, the demonstration is screened."""
-    with tempfile.TemporaryDirectory() as folder:
-        subjects = Subjects(
-            bundle=load_bundle(bundle),
-            models=tuple(models),
-            yamnet=run.present(yamnet, YAMNET_NAME),
-            peers=tuple(peers),
-            peer_s=peer_s,
-            has_detector=has_detector,
-            recording=recording or write_recording(Path(folder) / "demonstration.wav"),
-        )
-        return measure(subjects, plan, run)
-
-
-def measure(subjects: Subjects, plan: Plan, run: Run) -> Result:
-    """Time all subjects with each number of threads; the rows of one number are kept as soon as they are there."""
+def measure_latency(lineup: Lineup, plan: Plan, run: Run) -> Result:
+    """Time the lineup with each number of threads; the rows of one number are kept as soon as they are there."""
     ratios: list[dict[str, Any]] = []
-    for threads in plan.threads:
-        loaded = load_subjects(subjects, threads, list(plan.delegates), run.note)
-        contenders = [*loaded.contenders, load_yardstick()]
-        load_before = load_average()
-        with run.progress(f"timing, {threads} thread(s)", plan.runs) as step:
-            timings = time_interleaved(contenders, plan.runs, plan.seconds, step)
-        timed = list(zip(contenders, timings, strict=True))
-        screenings = {id(screening.contender): screening for screening in loaded.screenings}
-        for pair in timed:
-            run.append(*_rows(pair, screenings.get(id(pair[0])), threads, load_before))
-        ratios += ratios_to_peers(timed, threads)
+    opened, yamnet = load_bundle(lineup.bundle), run.present(lineup.yamnet, YAMNET_NAME)
+    with tempfile.TemporaryDirectory() as folder:
+        recording = lineup.recording or write_recording(Path(folder) / "demonstration.wav")
+        for threads in plan.threads:
+            loaded = Loaded([], [])
+            for delegate in plan.delegates:
+                load_students(opened, lineup.models, recording, threads, delegate, loaded, run)
+                loaded.contenders.extend(load_tflite_peers(lineup, yamnet, threads, delegate))
+            onnx = [path for path in lineup.peers if path.suffix == ".onnx"]
+            loaded.contenders.extend(load_peer(path, threads, lineup.peer_s) for path in onnx)
+            ratios += time_loaded(loaded, plan, threads, run)
     return run.result(ratios=ratios, facts={"n_runs": plan.runs, "warm_up_runs": 1 + WARM_UP_RUNS})
+
+
+def load_students(
+    bundle: Bundle, models: Sequence[Path], recording: Path, threads: int, delegate: str, loaded: Loaded, run: Run
+) -> None:
+    """Load the bundle's model and those in its place into `loaded`: as a screening, alone, and its parts."""
+    for path, name in [(bundle.model_path, bundle.name), *((path, path.name) for path in models)]:
+        screening = load_screening(bundle, path, recording, threads, name, delegate)
+        loaded.screenings.append(screening)
+        loaded.contenders.append(screening.contender)
+        loaded.contenders.append(load_student_model(path, threads, name, delegate, bundle.model_shape))
+        try:
+            loaded.contenders.extend(load_parts(path, threads, name, delegate))
+        except InterpreterError as reason:
+            run.note(f"Front end, body and heads are not told apart: {reason}")
+
+
+def load_tflite_peers(lineup: Lineup, yamnet: Path | None, threads: int, delegate: str) -> list[Contender]:
+    """The peers that LiteRT runs, with one delegate."""
+    peers = [] if yamnet is None else [load_yamnet(yamnet, threads, delegate)]
+    peers += load_detectors(threads, delegate) if lineup.has_detector else []
+    files = [path for path in lineup.peers if path.suffix != ".onnx"]
+    return peers + [load_peer(path, threads, lineup.peer_s, delegate) for path in files]
+
+
+def time_loaded(loaded: Loaded, plan: Plan, threads: int, run: Run) -> list[dict[str, Any]]:
+    """Time all that is loaded in turns, beside the yardstick; rows go to `run`, ratios to peers come back."""
+    contenders, load_before = [*loaded.contenders, load_yardstick()], load_average()
+    with run.progress(f"timing, {threads} thread(s)", plan.runs) as step:
+        timings = time_interleaved(contenders, plan.runs, plan.seconds, step)
+    timed = list(zip(contenders, timings, strict=True))
+    screenings = {id(screening.contender): screening for screening in loaded.screenings}
+    for pair in timed:
+        run.append(*_rows(pair, screenings.get(id(pair[0])), threads, load_before))
+    return ratios_to_peers(timed, threads)
 
 
 def _rows(pair: Pair, screening: ScreeningContender | None, threads: int, load_before: float | None) -> list[Row]:

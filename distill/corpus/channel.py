@@ -1,4 +1,4 @@
-"""The only place for the channel augmentations: band limits, rooms, level, noise and clipping, for every class."""
+"""Augments clips of every class with a channel: band limits, rooms, level, noise and clipping."""
 
 from typing import NamedTuple, Self
 
@@ -59,8 +59,8 @@ N_CHANNEL_DRAWS = len(ChannelDraws._fields)
 class Channel:
     """A random recording channel for each clip of a batch, on the CPU or a GPU.
 
-    Band limits hide which pack a clip came from: half of the packs were recorded through 8 kHz telephones, and a
-    detector that is not shown the same band in every class learns the telephone.
+    Band limits hide which pack a clip came from. Half of the packs were recorded through 8 kHz phones: a detector that
+    does not see the same band in every class learns the phone.
     """
 
     def __init__(self, rooms: list[np.ndarray], settings: ChannelSettings | None = None) -> None:

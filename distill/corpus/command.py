@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from core.files import make_folder
 
 COMMAND = "tussis-corpus"
 
@@ -36,7 +37,7 @@ def manifest(
 
         rows = [row for row in build_manifest(data) if unlabelled or row.labelled]
         rows = with_fewer_train_subjects(rows, train_fraction)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         write_manifest(rows, out)
         print(summarize(rows))
 

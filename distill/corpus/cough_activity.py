@@ -1,4 +1,4 @@
-"""The only place that derives frame-wise cough activity from a recording labelled cough as a whole."""
+"""Derives frame-wise cough activity from a recording labelled cough as a whole."""
 
 import numpy as np
 

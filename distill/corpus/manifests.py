@@ -23,8 +23,8 @@ ROLES = ("train", "validation", "test", "augment")
 class ManifestRow:
     """One recording of a pack and the role it plays.
 
-    ``path`` is relative to the data folder; ``subject_id`` is a person, a freesound id or, where neither is known,
-    the pack itself, so that the whole pack stays on one side; ``fold`` is 1-5 by subject, None where unlabelled.
+    ``path`` is relative to the data folder. ``subject_id`` is a person or a freesound id. Where neither is known it is
+    the pack itself, so that the whole pack stays on one side. ``fold`` is 1-5 by subject, None where unlabelled.
     """
 
     path: str

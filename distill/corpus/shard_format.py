@@ -106,10 +106,10 @@ class ShardClip:
         name = f"{self.key}.{self.codec} in {self.file}"
         try:
             with soundfile.SoundFile(BytesIO(self.sound)) as sound:
-                found = f"{sound.frames} samples, {sound.channels} channel(s) at {sound.samplerate} Hz"
+                actual = f"{sound.frames} samples, {sound.channels} channel(s) at {sound.samplerate} Hz"
                 if (sound.frames, sound.channels, sound.samplerate) != (self.record.samples, 1, SAMPLE_RATE_HZ):
                     expected = f"{self.record.samples} samples, 1 channel at {SAMPLE_RATE_HZ} Hz"
-                    raise DataError(f"{name} holds {found}; expected {expected}: {WRITE_AGAIN}.")
+                    raise DataError(f"{name} holds {actual}; expected {expected}: {WRITE_AGAIN}.")
                 waveform = sound.read(dtype="int16")
         except soundfile.LibsndfileError as error:
             raise DataError(f"{name} cannot be decoded ({error.error_string.rstrip('.')}): {WRITE_AGAIN}.") from error

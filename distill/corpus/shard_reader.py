@@ -55,8 +55,8 @@ class ShardCorpus(IterableDataset):
     """The share of one rank in a corpus: an epoch of (ManifestRow, int16 waveform (n_samples,)).
 
     An epoch is one sequence of all clips: the shards in an order drawn from the seed and the epoch. Each rank has one
-    stretch of it, and each worker one stretch of its rank's, equally long to within a clip; so most shards are opened
-    by one worker only, and there may be more ranks than shards. Within a stretch, clips are shuffled in windows of
+    stretch of it, and each worker one stretch of its rank's, equally long to within a clip. So one worker alone opens
+    most shards, and there may be more ranks than shards. Within a stretch, clips are shuffled in windows of
     ``shuffle_clips``. All of it follows from the arguments, so a position is two numbers, the same on every rank.
 
     Pass it to ``DataLoader(corpus, batch_size, num_workers=workers)``, without persistent workers; ``set_epoch`` before

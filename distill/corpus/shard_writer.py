@@ -59,10 +59,10 @@ def write_shards(
 ) -> ShardIndex:
     """Write the manifest's recordings with one of `roles` as shards; a write that was stopped goes on where it was.
 
-    The recordings are written in an order shuffled by `seed`, so that neighbours in a shard are of different packs; a
+    The recordings are written in an order shuffled by `seed`, so that neighbours in a shard are of different packs. A
     key is the recording's position in the manifest. A shard ends before it would pass `shard_mib`. `opus_kbit_s` is
-    Opus' rate for all but rooms, which have a better one; None is its own choice. The same
-    recordings, settings and versions of the codecs give the same bytes, stopped or not.
+    Opus' rate for all but rooms, which have a better one; None is its own choice. The same recordings, settings and
+    versions of the codecs give the same bytes, stopped or not.
 
     Raises
     ------

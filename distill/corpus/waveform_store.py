@@ -10,6 +10,7 @@ from rich.progress import track
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError
+from core.files import make_folder
 from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class WaveformStore:
     @classmethod
     def build(cls, manifest: list[ManifestRow], data_root: Path, folder: Path) -> "WaveformStore":
         """Decode every recording of `manifest` into `folder`; the manifest is written last and marks completeness."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
         lengths = []
         with (folder / SAMPLES_FILE).open("wb") as file, ThreadPoolExecutor(2) as pool:

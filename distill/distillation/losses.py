@@ -1,4 +1,4 @@
-"""The only place for the distillation losses."""
+"""Computes the distillation losses."""
 
 from torch import Tensor
 from torch.nn import functional as F

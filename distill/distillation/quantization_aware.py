@@ -1,4 +1,4 @@
-"""The only place where a student is trained with the rounding of int8 in it and its weights are put on int8's grid."""
+"""Trains a student with int8's rounding in it and puts its weights on int8's grid."""
 
 import copy
 from collections.abc import Iterator
@@ -78,10 +78,16 @@ class FoldedConvolution(nn.Conv2d):
     """A convolution with its batch norm folded in and its output rounded; the weights too, where they will be int8."""
 
     def __init__(self, layer: nn.Sequential, momentum: float, *, rounds_weights: bool):
-        its, norm = layer[0], layer[1]
-        super().__init__(its.in_channels, its.out_channels, its.kernel_size, its.stride, its.padding)
+        convolution, norm = layer[0], layer[1]
+        super().__init__(
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,
+            convolution.stride,
+            convolution.padding,
+        )
         gain = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
-        self.weight.data = its.weight.detach() * gain[:, None, None, None]
+        self.weight.data = convolution.weight.detach() * gain[:, None, None, None]
         self.bias.data = norm.bias.detach() - norm.running_mean * gain
         self.is_active, self.rounds_weights = len(layer) > 2, rounds_weights
         self.output_range = ActivationRange(momentum)
@@ -99,9 +105,9 @@ class FoldedConvolution(nn.Conv2d):
 class RoundedLinear(nn.Linear):
     """A linear layer with int8 weights whose input is rounded by each clip's own range, as dynamic int8 runs it."""
 
-    def __init__(self, its: nn.Linear):
-        super().__init__(its.in_features, its.out_features)
-        self.load_state_dict(its.state_dict())
+    def __init__(self, layer: nn.Linear):
+        super().__init__(layer.in_features, layer.out_features)
+        self.load_state_dict(layer.state_dict())
 
     def baked_weight(self) -> Tensor:
         """The weights as they compute."""
@@ -233,17 +239,10 @@ def bake_checkpoint(final: Path, model: QuantizationAware) -> None:
     """Replace final.pt of a quantization-aware run by a checkpoint of a plain student and its activations' ranges."""
     trained = load_checkpoint(final)
     model.load_state_dict(trained.model_state)
-    student = bake(model.student)
-    head = {name: value for name, value in model.distilled.state_dict().items() if not name.startswith("student.")}
-    ranges = {path: torch.stack([its.low, its.high]) for path, its in activation_ranges(model.student.body)}
-    learnt = {f"{RANGES_PREFIX}{path}": bounds for path, bounds in ranges.items()}
-    save_checkpoint(
-        final,
-        model_state={**{f"student.{name}": value for name, value in student.state_dict().items()}, **head, **learnt},
-        training_state=trained.training_state,
-        settings=trained.settings,
-        provenance=trained.provenance,
-    )
+    weights = {f"student.{name}": value for name, value in bake(model.student).state_dict().items()}
+    ranges = activation_ranges(model.student.body)
+    learnt = {f"{RANGES_PREFIX}{path}": torch.stack([bounds.low, bounds.high]) for path, bounds in ranges}
+    save_checkpoint(final, **{**vars(trained), "model_state": weights | learnt})
 
 
 def learnt_ranges(checkpoint: Checkpoint) -> dict[str, tuple[float, float]]:

@@ -1,13 +1,15 @@
-"""The only place that composes training clips: an event at a known time, alone or over a background, at a known SNR."""
+"""Composes training clips: an event at a known time, alone or over a background, at a known level."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from numpy.random import Generator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, from_numpy
 
 from core.clips import CLIP_SAMPLES
+from core.errors import DataError
 from distill.corpus.channel import Channel, turned_at_speed
 from distill.corpus.cough_activity import STEP_SAMPLES, active_frames, place_activity, runs
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES, event_labels_of, is_cough_free, soft_event_targets
@@ -16,40 +18,77 @@ from distill.distillation.targets import Targets, cut_crop
 from distill.settings import Settings
 
 COUGH = EVENT_LABELS.index("cough")
-SCARCE = [EVENT_LABELS.index(label) for label in ("snore", "throat_clear", "sneeze")]
+FADE_SAMPLES = 160  # 10 ms: a sound that is cut out of its recording clicks at both ends without a fade
+LOUD_SAMPLES = 4 * STEP_SAMPLES  # 160 ms, the loud part of one cough: the level of a sound is that of such a stretch
+BURST_RMS = 0.1  # of the loudest bursts; the channel brings the finished clip to a level of its own
 
-# How often a clip's main sound comes from each group. Coughs are a third; laughter and impacts, the usual false
-# alarms, about a third of the rest.
-GROUP_WEIGHTS = {
-    "cough": 0.36,
-    "breathing": 0.09,
-    "laugh": 0.10,
-    "speech": 0.12,
-    "sneeze": 0.04,
-    "cry": 0.04,
-    "vocal_burst": 0.05,
-    "noise": 0.14,
-    "unlabelled": 0.06,
-}
-BURST_PROBABILITY = 0.35
-BACKGROUND_PROBABILITY = 0.5
-BACKGROUND_SNR_DB = (-2.0, 30.0)
-HEARD_SNR_DB = 10.0
-MAX_BURSTS = 4
-MAX_BURST_FRAMES = 15
-UNSURE_COUGH_SCORE = 0.08
+
+class GroupWeights(Settings):
+    """How often a clip's main sound comes from each group, relative to the others that have recordings.
+
+    A recording belongs to the first group that its labels name, to noise where they name none of these, and to
+    unlabelled where it has no labels. Coughs are a third; laughter and impacts, the usual false alarms, are about a
+    third of the rest.
+    """
+
+    cough: NonNegativeFloat = 0.36
+    breathing: NonNegativeFloat = 0.09
+    laugh: NonNegativeFloat = 0.10
+    speech: NonNegativeFloat = 0.12
+    sneeze: NonNegativeFloat = 0.04
+    cry: NonNegativeFloat = 0.04
+    vocal_burst: NonNegativeFloat = 0.05
+    noise: NonNegativeFloat = 0.14
+    unlabelled: NonNegativeFloat = 0.06
 
 
 class SoundscapeSettings(Settings):
-    """How far clips are changed beyond their mixing: how often one is played faster or slower, and by how much.
+    """How clips are composed: which sounds, how often, how loud and how fast.
 
-    Speed changes pitch and tempo together, as between a child's cough and a man's; a band that no recording of a class
-    reaches is then no sign of the class. The teacher's embedding stays the clip's own.
+    *Main sound.* An unlabelled crop in which the event teacher gives one of ``scarce_labels`` more than
+    ``scarce_score`` is drawn ``scarce_repeats`` times as often as another.
+
+    *Bursts.* Instead of the crop itself, up to ``max_coughs`` single coughs of at most ``max_cough_frames`` (40 ms
+    each), or up to ``max_short_sounds`` repeats of a recording shorter than a clip, at random times in silence; each is
+    up to ``burst_range_db`` below the loudest. The labels that these do not name then weigh ``unnamed_weight``.
+
+    *Background.* A cough-free sound, the main sound ``background_snr_db`` above it. It is labelled cough-free, or the
+    teacher gives a cough in it less than ``background_cough_score``. Below an SNR of ``heard_snr_db`` its events become
+    targets; above, those of more than ``faint_score`` become unknown.
+
+    *Coughs.* Where no label says so, a cough is known to be absent below a teacher's score of ``unsure_cough_score``.
+
+    *Speed.* Changes pitch and tempo together, as between a child's cough and a man's; a band that no recording of a
+    class reaches is then no sign of the class. The teacher's embedding stays the clip's own.
     """
 
+    group_weights: GroupWeights = GroupWeights()
+    scarce_labels: tuple[Literal[EVENT_LABELS], ...] = ("snore", "throat_clear", "sneeze")
+    scarce_score: float = Field(default=0.3, ge=0, le=1)
+    scarce_repeats: PositiveInt = 5
+    burst_probability: float = Field(default=0.35, ge=0, le=1)
+    short_burst_probability: float = Field(default=0.7, ge=0, le=1)
+    max_coughs: PositiveInt = 4
+    max_cough_frames: int = Field(default=15, ge=1, le=N_ACTIVITY_FRAMES)
+    max_short_sounds: PositiveInt = 2
+    burst_range_db: NonNegativeFloat = 10.0
+    unnamed_weight: float = Field(default=0.5, ge=0, le=1)
+    background_probability: float = Field(default=0.5, ge=0, le=1)
+    background_snr_db: tuple[float, float] = (-2.0, 30.0)
+    background_cough_score: float = Field(default=0.02, ge=0, le=1)
+    heard_snr_db: float = 10.0
+    faint_score: float = Field(default=0.2, ge=0, le=1)
+    unsure_cough_score: float = Field(default=0.08, ge=0, le=1)
     speed_probability: float = Field(default=0.0, ge=0, le=1)
     slowest: float = Field(default=0.88, gt=0.5, le=1)
     fastest: float = Field(default=1.15, ge=1, lt=2)
+
+    @model_validator(mode="after")
+    def _snr_is_a_range(self) -> Self:
+        lowest, highest = self.background_snr_db
+        if lowest > highest:
+            raise ValueError(f"background_snr_db is from lowest to highest, not {lowest:g} to {highest:g} dB")
+        return self
 
 
 class Batch(NamedTuple):
@@ -68,14 +107,16 @@ class Batch(NamedTuple):
     teacher_weight: Tensor
 
 
-@dataclass
-class _Clip:
+@dataclass(frozen=True, eq=False)
+class ComposedClip:
+    """One clip of a `Batch`, before the channel; ``crop`` is the one that its main sound comes from."""
+
+    crop: int
     waveform: np.ndarray
     events: np.ndarray
     event_weights: np.ndarray
     activity: np.ndarray
     activity_weight: float
-    crop: int
     teacher_weight: float
 
 
@@ -94,178 +135,164 @@ class Soundscapes:
     ):
         self.store, self.targets, self.batch_size, self.seed = store, targets, batch_size, seed
         self.settings = settings or SoundscapeSettings()
-        rooms = [store.sound(index) for index in store.indices("augment")]
-        self.channel = Channel(rooms)
-        self._crops_of_group = _group_crops(store, targets, role)
+        self.channel = Channel([store.sound(index) for index in store.indices("augment")])
+        self._crops_of_group = _group_crops(store, targets, role, self.settings)
         self._groups = [group for group, crops in self._crops_of_group.items() if len(crops)]
-        weights = np.array([GROUP_WEIGHTS[group] for group in self._groups])
-        self._group_weights = weights / weights.sum()
-        self._background = _background_crops(store, targets, self._crops_of_group)
-        self._active = {int(row): active_frames(self._recording(row)) for row in self._cough_rows()}
+        weights = np.array([getattr(self.settings.group_weights, group) for group in self._groups])
+        if not weights.sum() > 0:
+            raise DataError(f"no recording for {role} is in a group whose weight is above 0")
+        self._group_shares = weights / weights.sum()
+        self._background_crops = _background_crops(targets, self._crops_of_group, self.settings)
+        cough_rows = np.unique(targets.row[self._crops_of_group["cough"]])
+        self._active_frames = {int(row): active_frames(store.sound(row)) for row in cough_rows}
 
     def batch_at(self, step: int) -> Batch:
         """Compose the batch of training step `step`."""
         rng = np.random.default_rng((self.seed, step))
-        clips = [self._at_random_speed(self._compose(rng), rng) for _ in range(self.batch_size)]
+        clips = [self._compose(rng) for _ in range(self.batch_size)]
         waveforms = self.channel(np.stack([clip.waveform for clip in clips]), rng)
-        crops = np.array([clip.crop for clip in clips])
         arrays = (
             waveforms,
             np.stack([clip.events for clip in clips]),
             np.stack([clip.event_weights for clip in clips]),
             np.stack([clip.activity for clip in clips]),
             np.array([clip.activity_weight for clip in clips], dtype=np.float32),
-            self.targets.embedding[crops],
+            self.targets.embedding[[clip.crop for clip in clips]],
             np.array([clip.teacher_weight for clip in clips], dtype=np.float32),
         )
         return Batch(*(from_numpy(array) for array in arrays))
 
-    def _cough_rows(self) -> np.ndarray:
-        return np.unique(self.targets.row[self._crops_of_group["cough"]])
-
-    def _recording(self, row: int) -> np.ndarray:
-        return self.store.sound(row)
-
-    def _compose(self, rng: np.random.Generator) -> _Clip:
-        group = self._groups[rng.choice(len(self._groups), p=self._group_weights)]
+    def _compose(self, rng: Generator) -> ComposedClip:
+        group = self._groups[rng.choice(len(self._groups), p=self._group_shares)]
         crop = int(rng.choice(self._crops_of_group[group]))
-        clip = self._from_bursts(crop, rng) if self._wants_bursts(crop, rng) else self._from_crop(crop, rng)
-        if rng.random() < BACKGROUND_PROBABILITY or not clip.waveform.any():
-            self._add_background(clip, rng)
-        return clip
+        clip = self._from_bursts(crop, rng) if self._wants_bursts(crop, rng) else self._from_crop(crop)
+        if rng.random() < self.settings.background_probability or not clip.waveform.any():
+            clip = self._over_background(clip, rng)
+        return self._at_random_speed(clip, rng)
 
-    def _at_random_speed(self, clip: _Clip, rng: np.random.Generator) -> _Clip:
-        """Play some clips faster or slower, from any place on; a cough that is cut away is unknown from then on."""
-        its = self.settings
-        if not its.speed_probability or rng.random() >= its.speed_probability:
-            return clip
-        speed = float(np.exp(rng.uniform(np.log(its.slowest), np.log(its.fastest))))
-        start = int(rng.integers(N_ACTIVITY_FRAMES))
-        had_coughs = clip.activity.any()
-        clip.waveform, clip.activity = turned_at_speed(clip.waveform, clip.activity, speed, start)
-        if had_coughs and not clip.activity.any():
-            clip.event_weights = clip.event_weights.copy()
-            clip.event_weights[COUGH] = 0.0
-        return clip
-
-    def _wants_bursts(self, crop: int, rng: np.random.Generator) -> bool:
+    def _wants_bursts(self, crop: int, rng: Generator) -> bool:
         row = int(self.targets.row[crop])
-        is_short = len(self.store.waveform(row)) < CLIP_SAMPLES
-        has_bursts = bool(self._active.get(row, np.zeros(0)).any())
-        return (is_short or has_bursts) and rng.random() < (0.7 if is_short else BURST_PROBABILITY)
+        if len(self.store.waveform(row)) < CLIP_SAMPLES:
+            return rng.random() < self.settings.short_burst_probability
+        return self._has_known_coughs(row) and rng.random() < self.settings.burst_probability
 
-    def _from_crop(self, crop: int, rng: np.random.Generator) -> _Clip:
-        """A 2-s cut as it is, tiled where the recording is shorter, circularly shifted or not."""
+    def _has_known_coughs(self, row: int) -> bool:
+        return row in self._active_frames and bool(self._active_frames[row].any())
+
+    def _is_cough_absent(self, row: int, cough_score: float) -> bool:
+        return is_cough_free(self.store.rows[row].labels) or bool(cough_score < self.settings.unsure_cough_score)
+
+    def _from_crop(self, crop: int) -> ComposedClip:
+        """A 2-s cut as it is, tiled where the recording is shorter."""
         row, offset = int(self.targets.row[crop]), int(self.targets.offset[crop])
-        manifest_row = self.store.rows[row]
         waveform = cut_crop(self.store.waveform(row), offset)
-        events = soft_event_targets(manifest_row.labels, self.targets.scores[crop])
-        activity, weight = self._activity_of_crop(row, offset, events)
-        if weight and not activity.any() and row in self._active:
+        events = soft_event_targets(self.store.rows[row].labels, self.targets.scores[crop])
+        activity, is_known = self._activity_of_crop(row, offset, events[COUGH])
+        if is_known and not activity.any() and row in self._active_frames:  # labelled cough, but there is none here
             events[COUGH] = self.targets.scores[crop][COUGH]
-        event_weights = np.ones_like(events)
-        return _Clip(waveform, events, event_weights, activity, weight, crop, 1.0)
+        return ComposedClip(crop, waveform, events, np.ones_like(events), activity, float(is_known), 1.0)
 
-    def _activity_of_crop(self, row: int, offset: int, events: np.ndarray) -> tuple[np.ndarray, float]:
-        labels = self.store.rows[row].labels
-        if row in self._active:
-            active = self._active[row]
-            n_frames = len(self.store.waveform(row)) // STEP_SAMPLES
-            if n_frames < N_ACTIVITY_FRAMES:  # tiled: the frames no longer lie on the 40-ms grid
-                return np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32), 0.0
-            return place_activity(active, offset // STEP_SAMPLES), float(active.any())
-        known_absent = is_cough_free(labels) or events[COUGH] < UNSURE_COUGH_SCORE
-        return np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32), float(known_absent)
+    def _activity_of_crop(self, row: int, offset: int, cough_score: float) -> tuple[np.ndarray, bool]:
+        """Activity of a crop's frames, and whether it is known."""
+        silent = np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32)
+        if row not in self._active_frames:
+            return silent, self._is_cough_absent(row, cough_score)
+        if len(self.store.waveform(row)) // STEP_SAMPLES < N_ACTIVITY_FRAMES:  # tiled: off the grid of 40 ms
+            return silent, False
+        return place_activity(self._active_frames[row], offset // STEP_SAMPLES), self._has_known_coughs(row)
 
-    def _from_bursts(self, crop: int, rng: np.random.Generator) -> _Clip:
+    def _from_bursts(self, crop: int, rng: Generator) -> ComposedClip:
         """Some single coughs of a recording, or another short sound as it is, at random times in silence."""
         row = int(self.targets.row[crop])
-        recording, labels = self._recording(row), self.store.rows[row].labels
-        is_cough = row in self._active and bool(self._active[row].any())
-        pieces = runs(self._active[row]) if is_cough else [(0, max(1, len(recording) // STEP_SAMPLES))]
+        recording, is_cough, limits = self.store.sound(row), self._has_known_coughs(row), self.settings
+        pieces = runs(self._active_frames[row]) if is_cough else [(0, max(1, len(recording) // STEP_SAMPLES))]
+        max_bursts = limits.max_coughs if is_cough else limits.max_short_sounds
+        max_frames = limits.max_cough_frames if is_cough else N_ACTIVITY_FRAMES
         waveform = np.zeros(CLIP_SAMPLES, dtype=np.float32)
         activity = np.zeros(N_ACTIVITY_FRAMES, dtype=np.float32)
-        for _ in range(rng.integers(1, MAX_BURSTS + 1) if is_cough else rng.integers(1, 3)):
+        for _ in range(rng.integers(1, max_bursts + 1)):
             start, stop = pieces[rng.integers(len(pieces))]
-            stop = min(stop, start + (MAX_BURST_FRAMES if is_cough else N_ACTIVITY_FRAMES))
-            _place(waveform, activity, recording, (start, stop), rng)
-        events = soft_event_targets(labels, self.targets.scores[crop])
-        weights = np.where(events > 0.5, 1.0, 0.5).astype(np.float32)
-        if not is_cough:
-            activity[:] = 0.0
-        known = is_cough or is_cough_free(labels) or events[COUGH] < UNSURE_COUGH_SCORE
-        return _Clip(waveform, events, weights, activity, float(known), crop, 0.0)
+            n_frames = min(stop - start, max_frames)
+            burst = _faded(recording[start * STEP_SAMPLES : (start + n_frames) * STEP_SAMPLES])
+            at = int(rng.integers(0, max(1, N_ACTIVITY_FRAMES - n_frames + 1)))
+            gain = BURST_RMS / (_loud_rms(burst) + 1e-6) * 10 ** (-rng.uniform(0, limits.burst_range_db) / 20)
+            waveform[at * STEP_SAMPLES : at * STEP_SAMPLES + len(burst)] += np.float32(gain) * burst
+            activity[at : at + n_frames] = float(is_cough)
+        events = soft_event_targets(self.store.rows[row].labels, self.targets.scores[crop])
+        event_weights = np.where(events > 0.5, 1.0, limits.unnamed_weight).astype(np.float32)
+        is_known = is_cough or self._is_cough_absent(row, events[COUGH])
+        return ComposedClip(crop, waveform, events, event_weights, activity, float(is_known), 0.0)
 
-    def _add_background(self, clip: _Clip, rng: np.random.Generator) -> None:
+    def _over_background(self, clip: ComposedClip, rng: Generator) -> ComposedClip:
         """Add a cough-free sound; what is loud enough in it joins the targets, what is faint becomes unknown."""
-        crop = int(rng.choice(self._background))
-        row = int(self.targets.row[crop])
-        background = np.roll(
-            cut_crop(self.store.waveform(row), int(self.targets.offset[crop])), rng.integers(CLIP_SAMPLES)
-        )
-        snr_db = rng.uniform(*BACKGROUND_SNR_DB)
+        crop = int(rng.choice(self._background_crops))
+        row, offset = int(self.targets.row[crop]), int(self.targets.offset[crop])
+        background = np.roll(cut_crop(self.store.waveform(row), offset), rng.integers(CLIP_SAMPLES))
+        snr_db = rng.uniform(*self.settings.background_snr_db)
         gain = _loud_rms(clip.waveform) / (_loud_rms(background) + 1e-6) * 10 ** (-snr_db / 20)
         if not clip.waveform.any():
             gain = 1.0
-        clip.waveform = clip.waveform + np.float32(gain) * background
+        waveform = clip.waveform + np.float32(gain) * background
         scores = soft_event_targets(self.store.rows[row].labels, self.targets.scores[crop])
         scores[COUGH] = 0.0
-        if snr_db < HEARD_SNR_DB:
-            clip.events = np.maximum(clip.events, scores)
-            clip.teacher_weight = 0.0
-        else:
-            clip.event_weights = clip.event_weights * (scores <= np.maximum(clip.events, 0.2))
+        if snr_db < self.settings.heard_snr_db:
+            return replace(clip, waveform=waveform, events=np.maximum(clip.events, scores), teacher_weight=0.0)
+        is_clear = scores <= np.maximum(clip.events, self.settings.faint_score)
+        return replace(clip, waveform=waveform, event_weights=clip.event_weights * is_clear)
+
+    def _at_random_speed(self, clip: ComposedClip, rng: Generator) -> ComposedClip:
+        """Play some clips faster or slower, from any place on; a cough that is cut away is unknown from then on."""
+        probability, slowest, fastest = self.settings.speed_probability, self.settings.slowest, self.settings.fastest
+        if not probability or rng.random() >= probability:
+            return clip
+        speed = float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))
+        start_frame = int(rng.integers(N_ACTIVITY_FRAMES))
+        waveform, activity = turned_at_speed(clip.waveform, clip.activity, speed, start_frame)
+        event_weights = clip.event_weights.copy()
+        if clip.activity.any() and not activity.any():
+            event_weights[COUGH] = 0.0
+        return replace(clip, waveform=waveform, activity=activity, event_weights=event_weights)
 
 
-def _place(
-    waveform: np.ndarray,
-    activity: np.ndarray,
-    recording: np.ndarray,
-    frames: tuple[int, int],
-    rng: np.random.Generator,
-) -> None:
-    """Add `frames` of `recording`, with 10-ms fades, at a random frame of the clip and a random level (10 dB)."""
-    start, stop = frames
-    piece = recording[start * STEP_SAMPLES : stop * STEP_SAMPLES].copy()
-    fade = min(160, len(piece) // 2)
-    ramp = np.linspace(0, 1, fade, dtype=np.float32)
-    piece[:fade] *= ramp
-    piece[len(piece) - fade :] *= ramp[::-1]
-    at = int(rng.integers(0, max(1, N_ACTIVITY_FRAMES - (stop - start) + 1)))
-    level = 0.1 / (_loud_rms(piece) + 1e-6) * 10 ** (-rng.uniform(0, 10) / 20)
-    waveform[at * STEP_SAMPLES : at * STEP_SAMPLES + len(piece)] += np.float32(level) * piece
-    activity[at : at + stop - start] = 1.0
+def _faded(sound: np.ndarray) -> np.ndarray:
+    n_fade = min(FADE_SAMPLES, len(sound) // 2)
+    ramp, faded = np.linspace(0, 1, n_fade, dtype=np.float32), sound.copy()
+    faded[:n_fade] *= ramp
+    faded[len(faded) - n_fade :] *= ramp[::-1]
+    return faded
 
 
 def _loud_rms(waveform: np.ndarray) -> float:
     """RMS of the loudest 160 ms."""
-    step = 4 * STEP_SAMPLES
-    n_frames = max(1, len(waveform) // step)
-    frames = waveform[: n_frames * step].reshape(n_frames, -1)
-    return float(np.sqrt(np.max(np.mean(frames**2, axis=1))))
+    n_stretches = max(1, len(waveform) // LOUD_SAMPLES)
+    stretches = waveform[: n_stretches * LOUD_SAMPLES].reshape(n_stretches, -1)
+    return float(np.sqrt(np.max(np.mean(stretches**2, axis=1))))
 
 
-def _group_crops(store: WaveformStore, targets: Targets, role: str) -> dict[str, np.ndarray]:
-    groups: dict[str, list[int]] = {group: [] for group in GROUP_WEIGHTS}
+def _group_crops(
+    store: WaveformStore, targets: Targets, role: str, settings: SoundscapeSettings
+) -> dict[str, np.ndarray]:
+    """The crops that each group's are drawn from; some stand there several times."""
+    scarce = [EVENT_LABELS.index(label) for label in settings.scarce_labels]
+    groups: dict[str, list[int]] = {group: [] for group in GroupWeights.model_fields}
     for crop, row in enumerate(targets.row):
-        manifest_row = store.rows[row]
-        if manifest_row.role == role:
-            repeats = 1 if manifest_row.labelled else 1 + 4 * int(targets.scores[crop][SCARCE].max() > 0.3)
-            groups[_group_of(manifest_row.labels)].extend([crop] * repeats)
+        labels = store.rows[row].labels
+        if store.rows[row].role != role:
+            continue
+        is_scarce = not store.rows[row].labelled and (targets.scores[crop][scarce] > settings.scarce_score).any()
+        groups[_group_of(labels)].extend([crop] * (settings.scarce_repeats if is_scarce else 1))
     return {group: np.array(crops, dtype=np.int64) for group, crops in groups.items()}
 
 
 def _group_of(labels: tuple[str, ...]) -> str:
     if not labels:
         return "unlabelled"
-    named = event_labels_of(labels)
-    for group in GROUP_WEIGHTS:
-        if group in named or group in labels:
-            return group
-    return "noise"
+    named = event_labels_of(labels) | set(labels)
+    return next((group for group in GroupWeights.model_fields if group in named), "noise")
 
 
-def _background_crops(store: WaveformStore, targets: Targets, groups: dict[str, np.ndarray]) -> np.ndarray:
+def _background_crops(targets: Targets, groups: dict[str, np.ndarray], settings: SoundscapeSettings) -> np.ndarray:
     """Crops without a cough: labelled noise and speech, and the unlabelled that the event teacher calls cough-free."""
-    quiet_unlabelled = groups["unlabelled"][targets.scores[groups["unlabelled"], COUGH] < 0.02]
-    return np.concatenate([groups["noise"], groups["speech"], quiet_unlabelled])
+    unlabelled = groups["unlabelled"]
+    is_quiet = targets.scores[unlabelled, COUGH] < settings.background_cough_score
+    return np.concatenate([groups["noise"], groups["speech"], unlabelled[is_quiet]])

@@ -1,19 +1,17 @@
-"""The only place where a corpus is cut into crops and the teachers' targets for each crop are computed and kept."""
+"""Cuts a corpus into crops, computes the teachers' targets for each and keeps them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-import typer
 from rich.progress import track
 from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError, exit_on_error
+from core.errors import DataError
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
 from distill.distillation.yamnet import YamnetTeacher
@@ -207,42 +205,3 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
         with torch.inference_mode():
             embeddings.append(teacher.embed(torch.from_numpy(waveforms)).float().numpy())
     return np.concatenate(embeddings)
-
-
-app = typer.Typer(add_completion=False)
-StoreOption = Annotated[Path, typer.Option(help="Folder written by tussis-corpus store.")]
-TEACHER_HELP = (
-    "mae:CHECKPOINT, hear:FOLDER or hear:HUB_ID in google/hear-pytorch's layout, tflite:MODEL with a waveform input, "
-    "tflite-inner:MODEL (what its last layer takes, where its outputs are classes), or several joined by +, for "
-    "instance mae:runs/pretrain/final.pt+tflite-inner:yamnet.tflite."
-)
-OutOption = Annotated[Path, typer.Option(help="Folder of the targets.")]
-
-
-@app.command()
-def events(
-    store: StoreOption, out: OutOption, yamnet: Annotated[Path, typer.Option(help="YAMNet as .tflite.")]
-) -> None:
-    """Score every crop with the event teacher, once."""
-    with exit_on_error("targets"):
-        save_events(WaveformStore.open(store), YamnetTeacher(yamnet), out)
-
-
-@app.command()
-def embeddings(
-    store: StoreOption,
-    out: OutOption,
-    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)],
-) -> None:
-    """Embed every crop with the embedding teacher, once."""
-    with exit_on_error("targets"):
-        save_embeddings(WaveformStore.open(store), load_teacher(teacher), out)
-
-
-def main() -> None:
-    """Entry point of ``python -m distill.distillation.targets``."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

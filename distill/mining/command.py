@@ -27,7 +27,7 @@ def command(
     """Keep the 2-s clips that hold a health sound, as a pack that training takes as unlabelled data.
 
     Clips are 16 kHz FLAC; clips that overlap a better one and near-duplicates are left out. A recording that a pack's
-    manifest.csv lists keeps its subject; else the first folder below FOLDER is one subject, and a recording that lies
+    manifest.csv lists keeps its subject. Else the first folder below FOLDER is one subject, and a recording that lies
     directly in FOLDER another. A run that was stopped goes on when it is started again. report.json in the pack says
     what was heard and kept, and audio-hours per core-hour.
 
@@ -52,8 +52,8 @@ def command(
             from distill.mining.shards import check_shards_folder, write_pack_as_shards
 
             check_shards_folder(out, shards)
-        found = find_recordings(folders, out, settings.name, licence)
-        print(encodable(mine_into_pack(settings, found, opened, out, labour)))
+        recordings = find_recordings(folders, out, settings.name, licence)
+        print(encodable(mine_into_pack(settings, recordings, opened, out, labour)))
         if shards is not None:
             print(encodable(f"{shards}: {summarize(write_pack_as_shards(out, shards))}"))
 

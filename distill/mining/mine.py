@@ -16,7 +16,7 @@ from distill.corpus.manifests import AUGMENT_PACKS, TEST_PACKS
 from distill.mining.miner import Heard, Miner, MiningSettings
 from distill.mining.pack import SKIPPED_FILE, MinedPack
 from distill.mining.ray_cluster import check_ray_address, mine_on_cluster, ray_cluster
-from distill.mining.recordings import Found, Skipped, Source
+from distill.mining.recordings import FoundRecordings, Skipped, Source
 from distill.mining.report import REPORT_FILE, MiningReport, RunMeter, add_to_report
 from distill.mining.workers import mine_in_processes
 
@@ -110,7 +110,9 @@ def checked_labour(workers: int | None, ray_address: str | None) -> Labour:
     return Labour(workers, ray_address)
 
 
-def mine_into_pack(settings: MiningSettings, found: Found, bundle: Bundle, out: Path, labour: Labour) -> str:
+def mine_into_pack(
+    settings: MiningSettings, recordings: FoundRecordings, bundle: Bundle, out: Path, labour: Labour
+) -> str:
     """Mine into the pack `out` and say what came of it.
 
     Raises
@@ -119,11 +121,13 @@ def mine_into_pack(settings: MiningSettings, found: Found, bundle: Bundle, out: 
         If no recording could be read, in this run or before.
     """
     with MinedPack(out, settings.model_dump(mode="json")) as pack:
-        for skipped in found.skipped:
+        for skipped in recordings.skipped:
             pack.skip(skipped)
-        report = mine(pack, found.sources, settings, bundle, labour)
+        report = mine(pack, recordings.sources, settings, bundle, labour)
     if not report.recordings:
-        raise DataError(f"none of the {len(found.sources)} recordings could be read; {out / SKIPPED_FILE} says why.")
+        raise DataError(
+            f"none of the {len(recordings.sources)} recordings could be read; {out / SKIPPED_FILE} says why."
+        )
     return summarize_report(report, out)
 
 

@@ -17,6 +17,7 @@ from core.files import encodable, write_atomically
 from core.interpreter import Interpreter
 from core.listening import HeardClip, listen
 from core.quality import QualityMeter
+from distill.corpus.waveform_store import to_int16
 from distill.mining.pack import MinedClip, MinedRecording
 from distill.mining.recordings import Skipped, Source
 from distill.settings import Settings
@@ -60,8 +61,8 @@ class Candidate:
 class LocalMaxima:
     """Of candidates that come in order of time, keeps those that no better one overlaps, and of the rest the same.
 
-    What is kept never overlaps. A run of overlapping candidates that goes on for more than `MAX_RUN_WINDOWS` is
-    judged in pieces of that length, so that memory is bounded however long the recording.
+    What is kept never overlaps. A run of more than `MAX_RUN_WINDOWS` overlapping candidates is judged in pieces of that
+    length, so that memory is bounded however long the recording.
     """
 
     def __init__(self) -> None:
@@ -103,8 +104,8 @@ class Heard:
 class Miner:
     """Mines one recording after the other with one model.
 
-    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there;
-    ``frame_step_s`` the length of the model's activity frames, on whose grid clips start.
+    ``scratch`` is the folder in which each recording's clips are left, until a pack takes them from there.
+    ``frame_step_s`` is the length of the model's activity frames, on whose grid clips start.
     """
 
     interpreter: Interpreter
@@ -154,7 +155,7 @@ class Miner:
             _make(folder)
         clips = []
         for candidate in candidates:
-            samples = np.clip(np.rint(_valid(candidate.clip) * 32768), -32768, 32767).astype("<i2")
+            samples = to_int16(_valid(candidate.clip))
             file = folder / f"{candidate.start}.flac"
             write_atomically(file, _flac(samples))
             sha256 = hashlib.sha256(samples.tobytes()).hexdigest()

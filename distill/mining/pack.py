@@ -59,8 +59,8 @@ class MinedRecording:
 class NearDuplicates:
     """Compares each clip with those kept before it, in constant memory but for 100 bytes per kept clip.
 
-    A clip is a duplicate if its samples are those of any kept clip, or if its embedding and that of one of the
-    newest `n_compared` kept clips, both less the mean embedding of all kept clips, have a cosine above `cosine`.
+    A clip is a duplicate if its samples are those of any kept clip. It is one also if its embedding is close to that of
+    one of the newest `n_compared` kept clips: a cosine above `cosine`, both less the mean embedding of all kept clips.
     Without that centring the cosines of unlike sounds crowd near 1. What was kept first stays.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The only place that mines recordings on a Ray cluster, with the same miner as on one machine."""
+"""Mines recordings on a Ray cluster, with the same miner as on one machine."""
 
 import logging
 import os

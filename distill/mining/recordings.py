@@ -1,4 +1,4 @@
-"""The only place that walks folders for recordings and says whose recording each one is."""
+"""Walks folders for recordings and says whose recording each one is."""
 
 import csv
 import hashlib
@@ -30,8 +30,8 @@ class Source:
         16 hexadecimal digits: of the real path, and of the path with the file's size and time of change.
     dataset, source_id, subject_id, licence : str
         Those of the pack whose manifest.csv lists the recording. Otherwise `source_id` is the path from its folder's
-        name on, and `subject_id` the first folder below that, because a folder often holds one person; a recording
-        that lies in no such folder is a subject of its own. All clips of a recording so share one subject.
+        name on, and `subject_id` the first folder below that, because a folder often holds one person. A recording that
+        lies in no such folder is a subject of its own. All clips of a recording so share one subject.
     """
 
     path: Path
@@ -53,14 +53,14 @@ class Skipped:
 
 
 @dataclass
-class Found:
+class FoundRecordings:
     """What a walk found, in the order of the folders and, within each, of the names."""
 
     sources: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def find_recordings(folders: Sequence[Path], excluded: Path, dataset: str, licence: str) -> Found:
+def find_recordings(folders: Sequence[Path], excluded: Path, dataset: str, licence: str) -> FoundRecordings:
     """Find every recording below `folders` once, by the ending of its name.
 
     Links are followed, and no folder or file is visited twice, so that a loop of links ends. Recordings of the test
@@ -86,19 +86,19 @@ def find_recordings(folders: Sequence[Path], excluded: Path, dataset: str, licen
     walk = _Walk(Path(_real(excluded)), dataset, licence)
     for folder in folders:
         walk.visit(folder)
-    if not walk.found.sources:
+    if not walk.result.sources:
         named, endings = ", ".join(map(str, folders)), ", ".join(RECORDING_ENDINGS)
-        skipped = [skipped.sentence for skipped in walk.found.skipped]
+        skipped = [skipped.sentence for skipped in walk.result.skipped]
         reason = skipped[0] if skipped else f"nothing there ends in {endings}."
         raise DataError(f"no recordings to mine were found in {encodable(named)}: {reason}")
-    return walk.found
+    return walk.result
 
 
 class _Walk:
     """One walk over all folders: remembers what it has visited and which recordings the packs list."""
 
     def __init__(self, excluded: Path, dataset: str, licence: str) -> None:
-        self.found = Found()
+        self.result = FoundRecordings()
         self._excluded, self._dataset, self._licence = excluded, dataset, licence
         self._visited: set[str] = set()  # real paths
         self._listings: dict[Path, dict[str, dict[str, str]]] = {}  # of each folder: manifest records by real path
@@ -121,7 +121,7 @@ class _Walk:
                 entries = sorted(folder.iterdir())
             except OSError as error:
                 sentence = encodable(f"{folder} cannot be read: {error.strerror or error}.")
-                self.found.skipped.append(Skipped(_digest(real), _source_id(folder, top), sentence))
+                self.result.skipped.append(Skipped(_digest(real), _source_id(folder, top), sentence))
                 continue
             waiting.extend(entry for entry in reversed(entries) if _is_folder(entry))
             yield from (entry for entry in entries if not _is_folder(entry))
@@ -134,11 +134,11 @@ class _Walk:
         source_id = _source_id(path, top)
         if pack := TEST_PACKS & set(Path(real).parts):
             sentence = encodable(f"{path} is of the test pack {min(pack)}, on which nothing may be trained.")
-            self.found.skipped.append(Skipped(_digest(real), source_id, sentence))
+            self.result.skipped.append(Skipped(_digest(real), source_id, sentence))
             return
         inside = source_id.split("/")
         record = self._record(Path(real))
-        self.found.sources.append(
+        self.result.sources.append(
             Source(
                 path=path,
                 path_key=_digest(real),

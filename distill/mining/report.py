@@ -1,4 +1,4 @@
-"""The only place that says what mining into a pack has heard, kept and cost: report.json beside the clips."""
+"""Writes what mining into a pack has heard, kept and cost: report.json beside the clips."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The only place that writes the clips of a mined pack as a corpus of shards, with a list of where each came from."""
+"""Writes the clips of a mined pack as a corpus of shards, with a list of where each came from."""
 
 import csv
 import os
@@ -34,9 +34,9 @@ def check_shards_folder(pack: Path, folder: Path) -> None:
 def write_pack_as_shards(pack: Path, folder: Path) -> ShardIndex:
     """Write a pack's clips as shards, and ``clips.csv``; a write that was stopped goes on to the same bytes.
 
-    A clip has the role that it has in training: one of a subject or source that a pack in the same folder holds out is
-    not among them. ``clips.csv`` has a row per clip: its key in the shards, then what the pack's manifest says of it,
-    source, offset (start_s) and scores included.
+    A clip has its role in training: one of a subject or source that a pack in the same folder holds out is not among
+    them. ``clips.csv`` has a row per clip: its key in the shards, then what the pack's manifest says of it, source,
+    offset (start_s) and scores included.
 
     Raises
     ------

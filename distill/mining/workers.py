@@ -1,4 +1,4 @@
-"""The only place that mines recordings in several processes of one machine."""
+"""Mines recordings in several processes of one machine."""
 
 import multiprocessing
 import os

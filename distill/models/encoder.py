@@ -1,4 +1,4 @@
-"""The only place for the teacher's encoder: a plain Vision Transformer over the patches of a clip's image."""
+"""The teacher's encoder: a plain Vision Transformer over the patches of a clip's image."""
 
 import torch
 from pydantic import Field
@@ -95,11 +95,12 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (batch, 192, 128), shape (batch, embedding_size).
 
-        With a pooler (HeAR) its output on the class token. Without one the patch tokens after the last norm, their mean
-        over time in each of the 8 mel bands, lowest first, then their standard deviation and their maximum: the
-        statistics of the floor that an embedding has to beat (`LogMelStatistics`). A masked autoencoder trains its
-        class token for nothing; a mean over the bands as well loses what tells a breath from speech (M2D keeps them
-        too, Niizumi et al. 2022, arXiv:2210.14648); the maximum finds a short sound in a long clip.
+        With a pooler (HeAR) its output on the class token. Without one, statistics of the patch tokens after the last
+        norm: their mean over time in each of the 8 mel bands, lowest first, then their standard deviation and their
+        maximum. The floor that an embedding has to beat takes the same statistics (`LogMelStatistics`). A masked
+        autoencoder trains its class token for nothing. A mean over the bands as well would lose what tells a breath
+        from speech (M2D keeps them too, Niizumi et al. 2022, arXiv:2210.14648). The maximum finds a short sound in a
+        long clip.
         """
         tokens = self.encode(self.patch_tokens(images))
         if self.pooler is not None:
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
         grid = tokens[:, 1:].unflatten(1, GRID_SHAPE)
         mean = grid.mean(dim=1, keepdim=True)
         deviation = (grid - mean).square().mean(dim=1).sqrt()
-        return torch.cat([its.flatten(1) for its in (mean, deviation, grid.amax(dim=1))], dim=1)
+        return torch.cat([statistic.flatten(1) for statistic in (mean, deviation, grid.amax(dim=1))], dim=1)
 
 
 def apply_blocks(blocks: nn.ModuleList, tokens: Tensor, recompute: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""The only place that reads and writes an encoder as Hugging Face's `ViTModel`, laid out as google/hear-pytorch is."""
+"""Reads and writes an encoder as Hugging Face's `ViTModel`, laid out as google/hear-pytorch is."""
 
 import json
 import re

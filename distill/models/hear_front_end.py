@@ -29,8 +29,8 @@ SCALING_FLOOR = 1e-8
 def hear_mel_weights() -> Tensor:
     """Triangles of unit peak, linear on the HTK mel scale, shape (201, 128), float32; the DC bin is zero.
 
-    Computed in float32, in the order of HeAR's code: rounded otherwise, bins that fall on a band's edge get weights of
-    1e-5, which PCEN turns into 3e-4 where a band holds nothing else. Four bands lie between two bins and are empty.
+    Computed in float32, in the order of HeAR's code. Rounded otherwise, bins that fall on a band's edge get weights of
+    1e-5. PCEN turns these into 3e-4 where a band holds nothing else. Four bands lie between two bins and are empty.
     """
     bins = hz_to_mel(torch.linspace(0.0, SAMPLE_RATE_HZ / 2, N_BINS))[:, None]
     edges = torch.linspace(0.0, hz_to_mel(torch.tensor(MEL_MAX_HZ)).item(), N_MELS + 2)
@@ -114,8 +114,8 @@ class HearFrontEnd(nn.Module):
 class ConvertibleFrontEnd(HearFrontEnd):
     """The same image by matrix products alone, for TFLite and ONNX, whose converters know no FFT.
 
-    Where a band holds nothing but the rounding errors of a loud tone elsewhere, PCEN makes them visible: up to 4e-4
-    between the two in a sweep, as far as HeAR's own float32 is from exact arithmetic (EXPERIMENTS.md).
+    Where a band holds nothing but the rounding errors of a loud tone elsewhere, PCEN makes them visible. In a sweep the
+    two differ by up to 4e-4, as far as HeAR's own float32 is from exact arithmetic (EXPERIMENTS.md).
     """
 
     def __init__(self) -> None:

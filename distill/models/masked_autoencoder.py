@@ -172,8 +172,8 @@ def decoder_macs(settings: EncoderSettings, encoder_width: int, n_visible: int) 
 def pretraining_flops(encoder: EncoderSettings, decoder: EncoderSettings, mask_ratio: float) -> int:
     """Count the FLOPs with which a masked autoencoder learns from one clip.
 
-    Forward and backward, as model FLOPs utilization (Chowdhery et al. 2022, arXiv:2204.02311, appendix B) counts them:
-    without the front end, and without what is computed twice to save memory.
+    Forward and backward, as model FLOPs utilization counts them (Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
+    The front end does not count, nor what is computed twice to save memory.
     """
     n_visible = round(N_PATCHES * (1.0 - mask_ratio))
     macs = encoder_macs(encoder, n_visible) + decoder_macs(decoder, encoder.width, n_visible)

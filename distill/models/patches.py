@@ -1,4 +1,4 @@
-"""The only place for an image's patches: cutting, putting together, positions and random masking."""
+"""The patches of an image: cutting, putting together, positions and random masking."""
 
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ def unpatchify(patches: Tensor) -> Tensor:
 def positions(width: int) -> Tensor:
     """Fixed sine-cosine positions, shape (96, width), float32.
 
-    The first half of a vector encodes the time index, the second half the mel index, each as sines, then cosines, of
+    The first half of a vector encodes the time index, the second half the mel index. Each is sines, then cosines, of
     geometric frequencies (Vaswani et al. 2017, in two dimensions as in He et al. 2022).
     """
     if width % 4:

@@ -45,8 +45,8 @@ def mel_weights(
 def used_bins(n_mels: int = N_MELS) -> np.ndarray:
     """Return the DFT bins that are computed: those inside a mel filter, every second one from `FINE_BINS_BELOW_HZ`.
 
-    There the filters are more than 160 Hz wide and the Hann window's main lobe spans four bins, so that bins 80 Hz
-    apart still see all the energy; the DFT costs 38 % less.
+    There the filters are more than 160 Hz wide and the Hann window's main lobe spans four bins. So bins 80 Hz apart
+    still see all the energy, and the DFT costs 38 % less.
     """
     bins = np.arange(WINDOW_SAMPLES // 2 + 1)
     frequency_hz = bins * SAMPLE_RATE_HZ / WINDOW_SAMPLES
@@ -82,10 +82,10 @@ class PhoneFrontEnd(nn.Module):
     """Log-mel of a clip relative to the clip's own mean energy, so that gain changes nothing.
 
     Only operators that XNNPACK runs in float32. The DFT is folded `N_FOLDS` times (decimation in frequency, Cooley and
-    Tukey 1965): the cosine of an even bin repeats in the second half of the window and that of an odd bin is its
-    opposite there, so that half as many samples are left; the even bins are folded again. The matrix products that
-    remain have 23 % of the multiplications of the whole one and give the same features. The two halves of a Hann window
-    add up to 1 (w[n + 200] = 1 - w[n]), so that windowing and first fold are one step over half a frame.
+    Tukey 1965). In the second half of the window the cosine of an even bin repeats, and that of an odd bin is its
+    opposite. So half as many samples are left, and the even bins are folded again. The matrix products that remain have
+    23 % of the multiplications of the whole one and give the same features. The two halves of a Hann window add up to 1
+    (w[n + 200] = 1 - w[n]): windowing and first fold are one step over half a frame.
     """
 
     def __init__(self, n_mels: int = N_MELS) -> None:

@@ -1,4 +1,4 @@
-"""The only place that runs the whole pretraining on one GPU machine, in the time it is given (make gpu-pretrain)."""
+"""Runs the whole pretraining on one GPU machine, in the time it is given (make gpu-pretrain)."""
 
 import argparse
 import json
@@ -53,8 +53,8 @@ def read_minutes(text: str) -> dict[str, float]:
 class Machine:
     """The stages in their order, each in a process of its own: what fails, or runs out of memory or time, ends alone.
 
-    A stage whose file is there and newer than the weights it was made from is passed over, so that the same command
-    goes on where an earlier one stopped.
+    A stage whose file is newer than the weights it was made from is passed over: the same command goes on where an
+    earlier one stopped.
     """
 
     def __init__(self, options: argparse.Namespace, minutes: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The only place that packs what a GPU machine without a network needs: recordings as Opus, and libraries."""
+"""Packs what a GPU machine without a network needs: recordings as Opus, and libraries."""
 
 import lzma
 import subprocess
@@ -26,20 +26,21 @@ RATES_KBIT_S = (64.0, 48.0, 32.0, 24.0, 20.0, 16.0, 14.0, 12.0, 11.0, 10.0, 9.0,
 DEFAULT_CORPUS_MIB = 48.0
 _SAMPLED_RECORDINGS = 40
 _SHARD_MIB = 8.0
+_SEED = 0
 _MANYLINUX = ("manylinux2014_x86_64", *(f"manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17, 12, 5)))
 
 
-def packed_rows(rows: Sequence[ManifestRow], hours: float | None, seed: int = 0) -> list[ManifestRow]:
+def packed_rows(rows: Sequence[ManifestRow], hours: float | None) -> list[ManifestRow]:
     """Choose what travels: all of `PACKED_ROLES`, or about `hours` of them, in the same shares, for a trial."""
     rows = [row for row in rows if row.role in PACKED_ROLES]
     total_s = sum(row.duration_s for row in rows)
     if hours is None or total_s <= 3600 * hours:
         return rows
-    kept = np.random.default_rng(seed).random(len(rows)) < 3600 * hours / total_s
+    kept = np.random.default_rng(_SEED).random(len(rows)) < 3600 * hours / total_s
     return [row for row, keep in zip(rows, kept, strict=True) if keep or row.role == "augment"]
 
 
-def fitting_rate(rows: Sequence[ManifestRow], data: Path, max_mib: float, seed: int = 0) -> float:
+def fitting_rate(rows: Sequence[ManifestRow], data: Path, max_mib: float) -> float:
     """Find the highest of `RATES_KBIT_S` at which the corpus fits, judged by some of its recordings.
 
     Raises
@@ -47,7 +48,7 @@ def fitting_rate(rows: Sequence[ManifestRow], data: Path, max_mib: float, seed: 
     SettingsError
         If it does not fit even at the lowest rate.
     """
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:_SAMPLED_RECORDINGS]
+    chosen = np.random.default_rng(_SEED).permutation(len(rows))[:_SAMPLED_RECORDINGS]
     sampled = [read_samples(data / rows[index].path) for index in chosen]
     share = sum(map(len, sampled)) / SAMPLE_RATE_HZ / sum(row.duration_s for row in rows)
     for rate in _rates_from(sampled, share, max_mib):
@@ -86,19 +87,19 @@ def size_of(folder: Path) -> int:
 
 def needed_libraries() -> list[str]:
     """List ``name==version`` of what `LIBRARIES` need, themselves included, as installed here."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     waiting = list(LIBRARIES)
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
-        if name in found or name in EXPECTED_THERE:
+        if name in versions or name in EXPECTED_THERE:
             continue
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError as error:
             raise DataError(f"the library {name} is not installed here: run make dev") from error
         needs = [Requirement(text) for text in requires(name) or []]
         waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return [f"{name}=={number}" for name, number in sorted(found.items())]
+    return [f"{name}=={number}" for name, number in sorted(versions.items())]
 
 
 def fetch_libraries(folder: Path, python: str) -> None:

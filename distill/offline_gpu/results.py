@@ -80,15 +80,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def collect(run: Path, sizes: Sequence[str]) -> dict[str, Path]:
     """Find what a run has made that is worth bringing back: name -> file, the most wanted first."""
-    found: dict[str, Path] = {"report.json": run / "report.json"}
+    candidates: dict[str, Path] = {"report.json": run / "report.json"}
     for size in sizes:
         folder = run / size
         pictures = sorted(folder.glob("reconstructions_*.*"))
         files = [folder / name for name in ("plan.json", "settings.json", "log.jsonl", "probes.json")]
         files += [*pictures[:1], *pictures[-1:], *(folder / f"{name}.npz" for name in ("targets", "views"))]
         files += [folder / "weights.npz"] if size == sizes[-1] or size == "small" else []
-        found |= {f"{size}_{path.name}": path for path in files}
-    wanted = {name: path for name, path in found.items() if path.exists()}
+        candidates |= {f"{size}_{path.name}": path for path in files}
+    wanted = {name: path for name, path in candidates.items() if path.exists()}
     return dict(sorted(wanted.items(), key=lambda item: _rank(item[0], sizes)))
 
 

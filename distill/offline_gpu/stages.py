@@ -1,4 +1,4 @@
-"""The only place for the stages of a GPU machine's run: unpack, pretrain in the given time, embed, probe, keep."""
+"""The stages of a GPU machine's run: unpack, pretrain in the given time, embed, probe, keep."""
 
 import json
 import lzma
@@ -25,7 +25,7 @@ from distill.models.encoder import SIZES, Encoder
 from distill.models.hear_front_end import HearFrontEnd
 from distill.models.patches import N_PATCHES
 from distill.offline_gpu.wheels import CORPUS_FOLDER
-from distill.pretraining.pretrain import PretrainSettings, learning_parts, pretrain
+from distill.pretraining.pretrain import Batches, PretrainSettings, initial_model, pretrain, sampler_of
 from distill.probes.encoder_probes import embed_rows, labelled_rows, probe_labels
 from distill.settings import load_settings
 from distill.training.device import autocast, training_device
@@ -62,8 +62,8 @@ def unpack(pack: Path, run: Path) -> None:
 def pretrain_until(run: Path, size: str, until: float, seconds: float, overrides: Sequence[str]) -> None:
     """Pretrain ``run/SIZE`` until about the time `until`, as of `time.time`; goes on where it stopped.
 
-    The first call measures a step, compilation apart, and plans as many as `seconds`, the time of all calls, allow, so
-    that the learning rate has come down when the time is over.
+    The first call measures a step, compilation apart, and plans as many as `seconds`, the time of all calls, allow. So
+    the learning rate has come down when the time is over.
     """
     folder = run / size
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,13 +119,13 @@ def schedule(steps: int) -> list[str]:
 
 def measured_speed(settings: PretrainSettings, store: WaveformStore) -> dict[str, Any]:
     """Train a model that is thrown away: seconds a step, clips a second and MFU, from the middle of some steps."""
-    front_end = HearFrontEnd().to(training_device())
-    model, loss_of, batch_at = learning_parts(settings, store, front_end)
+    model = initial_model(settings, training_device())
+    batches = Batches(HearFrontEnd().to(training_device()), sampler_of(settings, store))
     torch.set_num_threads(settings.training.threads)
     run, seconds, started = Run(model, settings.training, N_PATCHES), [], time.monotonic()
     for step in range(_WARM_STEPS + _TIMED_STEPS):
         start = time.perf_counter()
-        run.take_step(batch_at(step), loss_of)
+        run.take_step(batches.at(step), batches.loss_of)
         seconds.append(time.perf_counter() - start)
     step_s = statistics.median(seconds[_WARM_STEPS:])
     speed = {"step_s": step_s, "clips_per_s": settings.training.batch_size / step_s, "first_step_s": seconds[0]}

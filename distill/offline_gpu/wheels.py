@@ -1,4 +1,4 @@
-"""The only place that lends a Python without a network the libraries that it may lack, from wheels packed for it."""
+"""Lends a Python without a network the libraries that it may lack, from wheels packed for it."""
 
 import importlib
 import json
@@ -16,8 +16,8 @@ UNPACKED_MARK = "complete.json"
 def lend_libraries(packed: Path, unpacked: Path) -> list[str]:
     """Unpack the wheels in `packed` below `unpacked`, once, and let this Python import them before its own.
 
-    All of them, also where Python has some itself: they were tested with one another, and half of a pair such as
-    pydantic and pydantic-core would not fit another half.
+    All of them, also where Python has some itself: they were tested with one another. Half of a pair such as pydantic
+    and pydantic-core would not fit another half.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The only place that draws pretraining clips from a waveform store: which recording, crop, background and channel."""
+"""Draws pretraining clips from a waveform store: which recording, crop, background and channel."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ _CLIP_S = CLIP_SAMPLES / SAMPLE_RATE_HZ
 class ClipSettings(Settings):
     """How clips are drawn and what is done to them.
 
-    ``pack_exponent`` tempers the packs' sizes: a pack is drawn in proportion to its hours to this power, so that 1
-    draws each hour alike and 0 each pack alike. A recording that is hardly longer than a clip, which a random crop
-    hardly moves, is shifted circularly by at most ``time_shift_max_s``. With ``background_probability`` a recording
-    that is labelled and holds no cough is mixed in, at an SNR (of the clips' RMS) between the two limits. With
-    ``random_channel`` each clip passes through `Channel`: band limits, rooms, gain, noise, clipping.
-    With ``clean_targets`` it brings along what it was before its channel, for the autoencoder to predict.
+    ``pack_exponent`` tempers the packs' sizes: a pack is drawn in proportion to its hours to this power. So 1 draws
+    each hour alike and 0 each pack alike. A recording that is hardly longer than a clip, which a random crop hardly
+    moves, is shifted circularly by at most ``time_shift_max_s``. With ``background_probability`` a recording that is
+    labelled and holds no cough is mixed in, at an SNR (of the clips' RMS) between the two limits. With
+    ``random_channel`` each clip passes through `Channel`: band limits, rooms, gain, noise, clipping. With
+    ``clean_targets`` it brings along what it was before its channel, for the autoencoder to predict.
     """
 
     pack_exponent: float = Field(default=0.5, ge=0, le=1)
@@ -155,7 +155,7 @@ class ClipSampler(ClipMaker):
 
     A batch's first position is `first_clip`: a process of several draws from there, and all together draw what one
     process would. Chance is drawn as numbers (`draws_at`), and clips are made from these (`clips`) on the device that
-    the sampler was moved to: a GPU makes its own from a few kilobytes, where a core of a CPU makes about 2000 a second.
+    the sampler was moved to. A GPU makes its own from a few kilobytes; a core of a CPU makes about 2000 a second.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
 """Pretrains the teacher: a masked autoencoder on clips of recordings."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from distill.settings import Settings
 from distill.training.device import autocast, training_device
 from distill.training.loop import TrainingSettings, train
 from distill.training.processes import check_shares, n_processes, process_index
-from distill.training.state import LossOf
 
 _UNCHANGED_CLIPS = ClipSettings(time_shift_max_s=0.0, background_probability=0.0, random_channel=False)
 _VALIDATION_BATCHES = 4
@@ -68,19 +66,20 @@ def pretrain(
     """Pretrain on the store's training recordings, on a CUDA device where there is one; returns final.pt.
 
     Within `processes.joined` each process draws its share of a batch: the same clips as one process would in all.
-    With `shards`, the recordings of that corpus are trained on instead; then the store, where there is one, is what
-    validation, rooms and backgrounds come from, and the clips depend on the number of processes.
+    With `shards`, the recordings of that corpus are trained on instead. Validation, rooms and backgrounds then come
+    from the store, where there is one. The clips depend on the number of processes.
     """
     training = settings.training
     check_shares(training.batch_size, training.accumulate_steps)
     device = training_device()
     front_end = HearFrontEnd().to(device)
     stream = _stream(settings, shards, store) if shards is not None else None
-    model, loss_of, batch_at = learning_parts(settings, store, front_end, stream)
+    model = initial_model(settings, device)
+    batches = Batches(front_end, stream or sampler_of(settings, store))
     return train(
         model,
-        loss_of,
-        batch_at,
+        batches.loss_of,
+        batches.at,
         training,
         run_dir,
         on_checkpoint=_validation(store, front_end, run_dir) if store is not None else None,
@@ -103,47 +102,46 @@ def _origin(store: WaveformStore | None, stream: ShardSampler | None) -> dict[st
     return stream.origin() if stream is not None else {"packs": packs_used(store.rows, role="train")}
 
 
-def learning_parts(
-    settings: PretrainSettings,
-    store: WaveformStore | None,
-    front_end: HearFrontEnd,
-    stream: ShardSampler | None = None,
-) -> tuple[MaskedAutoencoder, LossOf, Callable[[int], Tensor]]:
-    """Make the model, its loss, and the batches of this process, for the device that the front end is on.
+def initial_model(settings: PretrainSettings, device: torch.device) -> MaskedAutoencoder:
+    """Make the autoencoder that a run begins with: its weights follow from the seed."""
+    torch.manual_seed(settings.training.seed)
+    return MaskedAutoencoder(settings.model).to(device)
+
+
+def sampler_of(settings: PretrainSettings, store: WaveformStore) -> ClipSampler:
+    """Draw from the store's training recordings the share of each batch that is this process's."""
+    share = settings.training.batch_size // n_processes()
+    return ClipSampler(store, "train", settings.clips, share, settings.training.seed, process_index() * share)
+
+
+class Batches:
+    """The batches of this process, and the loss of one, on the device that the front end is on.
 
     A CPU makes its clips ahead of time, in the loading threads. A GPU that would eat more than these can make gets
-    what chance drew for each clip, and makes the clips itself, within the step. Clips of a `stream` of shards are
-    always made in the threads.
-    """
-    torch.manual_seed(settings.training.seed)
-    device = front_end.window.device
-    model = MaskedAutoencoder(settings.model).to(device)
-    if stream is not None:
-        return model, reconstruction_loss(front_end), stream.batch_at
-    share = settings.training.batch_size // n_processes()
-    first_clip = process_index() * share
-    sampler = ClipSampler(store, "train", settings.clips, share, settings.training.seed, first_clip)
-    if device.type == "cpu":
-        return model, reconstruction_loss(front_end), sampler.batch_at
-    return model, reconstruction_loss(front_end, sampler.to(device).clips), sampler.draws_at
-
-
-def reconstruction_loss(front_end: HearFrontEnd, clips_of: Callable[[Tensor], Tensor] = lambda clips: clips) -> LossOf:
-    """Make the loss of a batch: that of the removed patches of the images of its clips.
-
-    A batch is waveforms (batch, 32000), pairs (batch, 2, 32000) of what is seen and what is to be predicted, or what
-    `clips_of` makes these from on the device.
+    what chance drew for each clip, and makes the clips itself, within the step. Clips of shards are always made in the
+    threads.
     """
 
-    def loss_of(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+    def __init__(self, front_end: HearFrontEnd, source: ClipSampler | ShardSampler) -> None:
+        self._front_end, self._source = front_end, source
+        device = front_end.window.device
+        self._drawn = source.to(device) if isinstance(source, ClipSampler) and device.type != "cpu" else None
+
+    def at(self, step: int) -> Tensor:
+        """Make the clips of a step, as `ClipMaker.made` says, or draw the numbers that they are made from."""
+        return self._source.batch_at(step) if self._drawn is None else self._drawn.draws_at(step)
+
+    def loss_of(self, model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        """The loss of a batch of `at`: that of the removed patches of the images of its clips.
+
+        Clips are waveforms (batch, 32000), or pairs (batch, 2, 32000) of what is seen and what is to be predicted.
+        """
         with torch.no_grad(), autocast(batch.device, "float32"):  # PCEN's range is too wide for bfloat16
-            waveforms = clips_of(batch)
-            images = front_end(waveforms.flatten(0, -2)).unflatten(0, waveforms.shape[:-1])
+            waveforms = batch if self._drawn is None else self._drawn.clips(batch)
+            images = self._front_end(waveforms.flatten(0, -2)).unflatten(0, waveforms.shape[:-1])
         if waveforms.ndim == 2:
             return {"loss": model(images).loss}
         return {"loss": model(images[:, 0], wanted=images[:, 1]).loss}
-
-    return loss_of
 
 
 def _validation(store: WaveformStore, front_end: HearFrontEnd, run_dir: Path) -> Validation | None:

@@ -1,4 +1,4 @@
-"""The only place that draws what a masked autoencoder makes of a few clips: image, what was left, what it filled in."""
+"""Draws what a masked autoencoder makes of a few clips: image, what was left, what it filled in."""
 
 import warnings
 from pathlib import Path

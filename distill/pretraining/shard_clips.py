@@ -1,4 +1,4 @@
-"""The only place that draws pretraining clips from a corpus of shards, in the order of its epochs."""
+"""Draws pretraining clips from a corpus of shards, in the order of its epochs."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ _TRAINING_ROLES = ("train",)
 class ShardSampler(ClipMaker):
     """Batches of 2-s clips of a corpus of shards: one clip of each recording in an epoch, epoch after epoch.
 
-    A clip is a function of the seed, step and position, as with `ClipSampler`, but each process has its own stretch of
-    an epoch: another number of processes gives other clips. Batches may be made in several threads; they are read once
-    where steps come roughly in order, and found again where not.
+    A clip is a function of the seed, step and position, as with `ClipSampler`. But each process has its own stretch of
+    an epoch, so another number of processes gives other clips. Batches may be made in several threads; they are read
+    once where steps come roughly in order, and found again where not.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The only place where a table of labelled recordings becomes what a probe is fitted on, or is refused."""
+"""Reads a table of labelled recordings and pools their embeddings, for a probe to be fitted on."""
 
 import csv
 import math
@@ -132,7 +132,7 @@ def check_enough(cohort: Cohort, kind: str) -> None:
     if kind == "regression":
         return
     for label in (0.0, 1.0):
-        n = len({subject for subject, its in zip(cohort.subjects, cohort.labels, strict=True) if its == label})
+        n = len({cohort.subjects[i] for i in np.flatnonzero(cohort.labels == label)})
         if n < MIN_SUBJECTS_PER_CLASS:
             raise DataError(
                 f"{cohort.table} has {n} subjects of class {label:.0f} with a usable recording; "

@@ -1,4 +1,4 @@
-"""The only place where recordings become the shipped model's embeddings, clip by clip as core's screener cuts them."""
+"""Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
 import io
 import zipfile

@@ -16,7 +16,7 @@ from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
-from distill.distillation.targets import TEACHER_HELP
+from distill.distillation.targets_command import TEACHER_HELP
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel

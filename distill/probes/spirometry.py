@@ -1,4 +1,4 @@
-"""The only place where FEV1 is estimated from a forced blow, and always compared with age, sex and height alone."""
+"""Estimates FEV1 from a forced blow, and always compares with age, sex and height alone."""
 
 from dataclasses import asdict
 from typing import Any

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
 
 from core.audio import SAMPLE_RATE_HZ, write_wav
 from core.errors import OutputError
@@ -189,5 +188,7 @@ def _room(n_samples: int, generator: Generator) -> Waveform:
 
 
 def _band_noise(n_samples: int, band_hz: tuple[float, float], generator: Generator) -> NDArray[np.float64]:
+    from scipy.signal import butter, sosfilt  # a second to import, for nobody who only reads the help
+
     sections = butter(2, band_hz, btype="bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     return sosfilt(sections, generator.standard_normal(n_samples))

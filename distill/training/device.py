@@ -1,4 +1,4 @@
-"""The only place that knows what a training step runs on: the device, the precision, and how batches get there."""
+"""What a training step runs on: the device, the precision, and how batches get there."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

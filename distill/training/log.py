@@ -50,7 +50,7 @@ class TrainingLog:
     """Write one JSON object a line, and show progress: a bar in a terminal, plain lines elsewhere.
 
     The same numbers go to TensorBoard files in ``tensorboard/`` beside the log, where that package is installed.
-    On opening, lines of steps after `start_step` (and a half-written last line) are dropped: they belong to work that
+    On opening, lines of steps after `start_step` are dropped, and a half-written last line: they belong to work that
     was lost when the run was killed.
     """
 

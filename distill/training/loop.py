@@ -61,7 +61,7 @@ def train(
     flops_per_clip : what learning from a clip costs; with `settings.peak_tflops` the log tells the MFU.
     draws_per_clip : how many numbers `loss_of` draws on the CPU for a clip. With it, several processes draw what one
         would; otherwise all draw the same.
-    position_at : where in its data a step begins and how they are divided, for data whose order depends on that; it is
+    position_at : where in its data a step begins and how they are divided, for data whose order depends on that. It is
         kept in latest.pt, and a run that would not go on at that very place is refused.
 
     Returns

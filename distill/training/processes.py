@@ -1,4 +1,4 @@
-"""The only place that knows that a run may be spread over several processes, one per GPU, which torchrun started."""
+"""Spreads a training run over several processes, one per GPU, which torchrun started."""
 
 import os
 from collections.abc import Iterator
@@ -95,10 +95,10 @@ def mean_over_processes(values: Tensor) -> Tensor:
 def sharing_gradients(model: nn.Module, sharding: str) -> nn.Module:
     """Let `model` take the mean of all processes' gradients in its backward pass; all begin with the first's weights.
 
-    With `sharding` "fsdp" its weights are split over the processes, in place, and so are gradients and optimizer
-    state: each block of a ``ModuleList`` is fetched by itself when it is due, what lies outside blocks for the whole
-    pass. Weights travel in float32 and gradients are added up in it, and autocast rounds the one as in a process
-    that holds them all: the numbers are those of "none".
+    With `sharding` "fsdp" its weights are split over the processes, in place, and so are gradients and optimizer state.
+    Each block of a ``ModuleList`` is fetched by itself when it is due, what lies outside blocks for the whole pass.
+    Weights travel in float32, gradients are added up in it, and autocast rounds as in a process that holds them all. So
+    the numbers are those of "none".
     """
     if _control is None:
         return model

@@ -1,4 +1,4 @@
-"""The only place for a run's length, pace and cost: the settings of the training loop and its schedules."""
+"""The settings of the training loop, and its schedules."""
 
 import math
 from typing import Literal
@@ -25,14 +25,14 @@ FREE_SETTINGS = frozenset(
 class TrainingSettings(Settings):
     """How long and how fast to learn.
 
-    A batch of ``batch_size`` clips is worked through in ``accumulate_steps`` equal parts, for memory: the weights are
+    A batch of ``batch_size`` clips is worked through in ``accumulate_steps`` equal parts, for memory. The weights are
     those of the whole batch where the loss is a mean over clips and no layer looks across them (batch norm does).
-    ``precision`` bfloat16 is autocast; weights, optimizer and averages stay float32. ``peak_tflops`` is what the device
-    could do at most at that precision, from its data sheet: with it the log tells which part is used (MFU).
-    ``loading_threads`` make batches ahead of time: about 600 augmented clips a second each.
-    Each ``keep_every_steps`` the averaged weights are kept as step_NNNNNNN.pt, for a curve over steps.
-    ``ema_decay`` None keeps no average of the weights. Of several processes each keeps all weights and optimizer state
-    ("none", which is DDP), or with ``sharding`` "fsdp" its share of them, and fetches a block's weights when it is due.
+    ``precision`` bfloat16 is autocast; weights, optimizer and averages stay float32. ``peak_tflops`` is the device's
+    peak at that precision, from its data sheet: with it the log tells which part is used (MFU). ``loading_threads``
+    make batches ahead of time: about 600 augmented clips a second each. Each ``keep_every_steps`` the averaged weights
+    are kept as step_NNNNNNN.pt, for a curve over steps. ``ema_decay`` None keeps no average of the weights. Of several
+    processes each keeps all weights and optimizer state ("none", which is DDP). With ``sharding`` "fsdp" each keeps its
+    share of them, and fetches a block's weights when it is due.
 
     A setting that is added later needs a default that leaves earlier runs what they were: they are resumed with it.
     """

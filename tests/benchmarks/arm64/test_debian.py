@@ -4,20 +4,14 @@ import shutil
 import pytest
 
 from benchmarks.arm64.debian import (
+    EMULATOR,
+    KEY,
     Arm64Root,
     EmulationError,
     Preparation,
     check_this_machine,
     compile_counter,
-    fetched_bytes,
 )
-
-
-def test_fetched_sizes_are_read_from_what_apt_prints():
-    output = "Get:1 x [151 kB]\nFetched 9,314 kB in 3s (2764 kB/s)\nReading\nFetched 15.6 MB in 0s (99 MB/s)\n"
-    assert fetched_bytes(output) == 9_314_000 + 15_600_000
-    assert fetched_bytes("Fetched 320 B in 0s (1 B/s)\nAll is up to date.") == 320
-    assert fetched_bytes("") == 0
 
 
 def test_packages_that_take_too_long_are_given_up(fake_tools, tmp_path):
@@ -35,10 +29,12 @@ def test_another_machine_than_x86_is_told_so(monkeypatch):
 
 def test_a_folder_of_other_packages_or_half_made_is_not_ready(tmp_path):
     root = Arm64Root(tmp_path)
-    for content in (None, "{", "[]", '{"key": "of other packages"}'):
+    (tmp_path / "host/usr/bin").mkdir(parents=True)
+    (tmp_path / "host/usr/bin" / EMULATOR).touch()
+    for content, is_ready in ((None, False), ("", False), ("of other packages", False), (KEY, True)):
         if content is not None:
-            (tmp_path / "prepared.json").write_text(content, encoding="utf-8")
-        assert root.report() is None
+            (tmp_path / "prepared").write_text(content, encoding="utf-8")
+        assert root.is_ready == is_ready
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")

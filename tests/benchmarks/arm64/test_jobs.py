@@ -21,12 +21,12 @@ def test_counts_are_medians_without_the_first_run_and_without_what_marking_costs
         total_dots += dots if run is not None else 0
         lines.append(f"{at} {total_dots}")
         at += 12345
-    parts = [(f"part {number}", runs) for number, runs in enumerate(n_runs)]
+    parts = {f"part {number}": runs for number, runs in enumerate(n_runs)}
     counts = read_counts("\n".join(lines), parts)
-    assert counts == {name: {"instructions": cost, "dot_products": dots, "spread": 0.0} for name, _ in parts}
+    assert counts == {name: {"instructions": cost, "dot_products": dots, "spread": 0.0} for name in parts}
 
 
 @pytest.mark.parametrize("marks", ["", "1 2\n3 4\n", "1 2\n3 4\n5 6\n7 8\n9 10\n11", "a b\n" * 6])
 def test_marks_of_something_else_are_refused(marks):
     with pytest.raises(DataError, match="expected 6, of two numbers each"):
-        read_counts(marks, [("whole", 2)])
+        read_counts(marks, {"whole": 2})

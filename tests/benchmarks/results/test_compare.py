@@ -25,7 +25,7 @@ from benchmarks.results.result import (
 )
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
 from benchmarks.timing.interleaved import Contender, time_interleaved, timed_row
-from benchmarks.workstation import latency_subjects
+from benchmarks.workstation import latency
 from benchmarks.workstation.latency import load_yardstick
 from core.errors import DataError
 
@@ -292,8 +292,8 @@ def test_two_latency_results_of_the_shipped_bundle_cannot_be_told_apart_and_a_mo
         return read_result(tmp_path / name)
 
     first, second = measured("a.json"), measured("b.json")
-    load = latency_subjects.load_student_model
-    monkeypatch.setattr(latency_subjects, "load_student_model", lambda *its: slowed_by_a_tenth(load(*its)))
+    load = latency.load_student_model
+    monkeypatch.setattr(latency, "load_student_model", lambda *its: slowed_by_a_tenth(load(*its)))
     slow = measured("slow.json")
     same, slowed = ({its["stage"]: its for its in compare_results(first, its)} for its in (second, slow))
     skip_if_busy(same["model"])

@@ -1,11 +1,7 @@
-"""Results are checked against the schema when written and when read, and finished rows outlive what goes wrong."""
+"""Results are checked against the schema when written and when read."""
 
 import hashlib
 import json
-import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.results.device import describe_device, temperature_c
 from benchmarks.results.result import (
     check_result,
     describe_run,
@@ -23,8 +18,7 @@ from benchmarks.results.result import (
     timing_metrics,
     write_result,
 )
-from benchmarks.results.row_log import RowLog
-from core.errors import DataError, InterpreterError, OutputError, TussisError
+from core.errors import DataError
 
 ROOT = Path(__file__).parents[3]
 PROVENANCE = describe_run(2, "xnnpack", b"a model")
@@ -130,96 +124,3 @@ def test_any_bytes_are_refused_with_one_sentence(tmp_path_factory, content):
 def test_a_number_that_is_not_finite_makes_no_row():
     with pytest.raises(DataError, match="ours, model: p50_ms is nan; expected a finite number"):
         a_row(p50_ms=float("nan"))
-
-
-def test_a_log_that_ends_well_leaves_the_result_only(tmp_path):
-    with RowLog(tmp_path / "a.json", "phone", "one by one") as log:
-        log.append(a_row())
-        assert (tmp_path / "a.json.partial").exists()
-        log.finish(make_result("phone", "one by one", log.rows))
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-    assert read_result(tmp_path / "a.json")["rows"] == log.rows
-
-
-def test_finished_rows_outlive_an_error_and_the_sentence_says_where(tmp_path):
-    with pytest.raises(InterpreterError) as refusal, RowLog(tmp_path / "a.json", "phone", "one by one") as log:
-        log.append(a_row("first"))
-        log.append(a_row("second"))
-        raise InterpreterError("the phone is gone.")
-    partial = tmp_path / "a.json.partial"
-    assert str(refusal.value) == f"the phone is gone; the finished 2 rows are kept in {partial}."
-    partial.write_bytes(partial.read_bytes() + b'{"name": "torn')
-    kept = read_result(partial)
-    assert [row["name"] for row in kept["rows"]] == ["first", "second"]
-    assert kept["facts"] == {"ended_early": True} and kept["kind"] == "phone"
-    with pytest.raises(DataError, match="holds rows of a run that ended early"):
-        RowLog(tmp_path / "a.json", "phone", "one by one")
-
-
-def test_a_disk_that_is_full_keeps_the_rows_that_fitted(tmp_path):
-    size_bytes = len(json.dumps(a_row())) * 5 // 2
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
-    try:
-        with pytest.raises(OutputError) as refusal, RowLog(tmp_path / "a.json", "phone", "one by one") as log:
-            for _ in range(5):
-                log.append(a_row())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    partial = tmp_path / "a.json.partial"
-    assert f"cannot be written: File too large; the finished 2 rows are kept in {partial}." in str(refusal.value)
-    assert read_result(partial)["rows"] == [a_row(), a_row()]
-
-
-def test_a_first_row_that_does_not_fit_leaves_nothing(tmp_path):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with (
-            pytest.raises(OutputError, match=r"File too large\.$"),
-            RowLog(tmp_path / "a.json", "phone", "once") as log,
-        ):
-            log.append(a_row())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_killed_measurement_leaves_its_finished_rows(tmp_path):
-    (tmp_path / "row.json").write_text(json.dumps(a_row()))
-    code = (
-        "import json, os, signal, sys; from pathlib import Path; from benchmarks.results.row_log import RowLog\n"
-        "folder = Path(sys.argv[1])\n"
-        "with RowLog(folder / 'a.json', 'phone', 'once') as log:\n"
-        "    log.append(json.loads((folder / 'row.json').read_text())); os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
-    assert ended.returncode == -9
-    assert read_result(tmp_path / "a.json.partial")["rows"] == [a_row()]
-
-
-def test_a_log_without_a_file_keeps_rows_in_memory_and_still_checks_them():
-    with RowLog(None, "phone", "once") as log:
-        log.append(a_row())
-        log.finish(make_result("phone", "once", log.rows))
-        assert len(log.rows) == 1
-        with pytest.raises(TussisError, match="the row 'ours'"):
-            log.append(a_row() | {"threads": 0})
-
-
-def test_the_device_is_described_without_its_name():
-    import platform
-
-    device = describe_device()
-    names = {"device", "machine", "cpu", "n_cores", "instructions", "governor", "cpu_mhz", "temperature_c", "os"}
-    assert set(device) == names
-    assert device["n_cores"] == os.cpu_count() and device["cpu"]
-    assert not platform.node() or platform.node() not in json.dumps(device).split()
-
-
-def test_the_hottest_zone_counts_and_one_that_cannot_be_read_does_not(tmp_path):
-    for zone, text in (("thermal_zone0", "41000\n"), ("thermal_zone1", "52500\n"), ("thermal_zone2", "broken")):
-        (tmp_path / zone).mkdir()
-        (tmp_path / zone / "temp").write_text(text)
-    assert temperature_c(tmp_path) == 52.5
-    assert temperature_c(tmp_path / "gone") is None

@@ -5,19 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import command
 from benchmarks.results.names import MIN_RUNS
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import describe_run, make_result, make_row, read_result
+from benchmarks.results.runner import Run
 from benchmarks.results.tables import result_tables
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.peers import load_yamnet
 from benchmarks.workstation import accuracy
-from benchmarks.workstation.accuracy import front_of, measure
-from benchmarks.workstation.accuracy_models import Judged, load_judged
+from benchmarks.workstation.accuracy import ACCURACY, Judged, front_of, load_judged, measure_accuracy
 from core.audio import read_waveform, write_wav
 from core.bundle import COUGH, load_bundle
 from core.demonstration import synthesize_demonstration, synthesized_clips
@@ -32,7 +31,7 @@ RUN = describe_run(1, "xnnpack", b"a model")
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(command.app, ["accuracy", *(str(its) for its in arguments)])
+    return CliRunner().invoke(command.app, ["accuracy", *map(str, arguments)])
 
 
 def write_pack(folder: Path, labels: list[str]) -> Path:
@@ -71,11 +70,11 @@ def test_the_front_holds_whoever_nobody_beats_in_both():
 
 
 def test_the_plot_shows_every_model_and_nothing_where_there_is_none():
-    svg = draw_plot(make_result(accuracy.KIND, "judged", [row("ours", 1, 0.99), row("a peer", 4, 0.98, "peer")]))
+    svg = draw_plot(make_result(ACCURACY.name, "judged", [row("ours", 1, 0.99), row("a peer", 4, 0.98, "peer")]))
     assert "<svg" in svg and svg == draw_plot(
-        make_result(accuracy.KIND, "judged", [row("ours", 1, 0.99), row("a peer", 4, 0.98, "peer")])
+        make_result(ACCURACY.name, "judged", [row("ours", 1, 0.99), row("a peer", 4, 0.98, "peer")])
     )
-    assert draw_plot(make_result(accuracy.KIND, "nothing", [])) is None
+    assert draw_plot(make_result(ACCURACY.name, "nothing", [])) is None
 
 
 def test_a_file_is_judged_as_the_bundle_that_holds_it(default_bundle, packs, tmp_path):
@@ -85,15 +84,15 @@ def test_a_file_is_judged_as_the_bundle_that_holds_it(default_bundle, packs, tmp
     assert said.exit_code == 0, said.stderr
     assert f"YAMNet is left out: there is no file {tmp_path / 'gone'}" in said.stderr
     result = read_result(out)
-    bundles, files = (its["metrics"] for its in result["rows"])
-    assert [its["name"] for its in result["rows"]] == [default_bundle.name, "copy.tflite"]
+    bundles, files = (row["metrics"] for row in result["rows"])
+    assert [row["name"] for row in result["rows"]] == [default_bundle.name, "copy.tflite"]
     same = ("cough_auroc", "cough_auroc_low", "cough_auroc_high", "n_unscored", "model_bytes")
     assert [bundles[key] for key in same] == [files[key] for key in same]
     assert files["beyond_bundle"] == files["beyond_bundle_low"] == files["beyond_bundle_high"] == 0
     assert (bundles["n_recordings"], bundles["n_coughs"], bundles["n_unscored"]) == (8, 3, 1)
     assert result["rows"][0]["n_runs"] == len(result["rows"][0]["samples_ms"]) == MIN_RUNS
     assert result["facts"]["roles"] == ["test"] and len(result["facts"]["front"]) == 1
-    assert len(result_tables(result)) == 1 and "on the front" in said.stdout
+    assert len(result_tables(result)) == 1 and "front: " in said.stdout
 
 
 def test_scores_are_those_of_the_screener_pooled_over_its_clips(default_bundle, packs):
@@ -112,19 +111,19 @@ def test_yamnet_is_judged_by_its_largest_cough_score_on_the_same_recordings(defa
     bundles, yamnet = load_judged(default_bundle, (), YAMNET)
     first = bundles.score(packs, rows, None)
     scored = yamnet.score(packs, rows, first)
-    assert [its.scores is None for its in scored] == [its.scores is None for its in first] == [False] * 7 + [True]
-    for its in scored[:7]:
-        frames = YamnetTeacher(YAMNET).scores(read_waveform(packs / its.row.path))
-        assert its.scores == {COUGH: pytest.approx(float(frames[:, 0].max()))}
+    assert [one.scores is None for one in scored] == [one.scores is None for one in first] == [False] * 7 + [True]
+    for one in scored[:7]:
+        frames = YamnetTeacher(YAMNET).scores(read_waveform(packs / one.row.path))
+        assert one.scores == {COUGH: pytest.approx(float(frames[:, 0].max()))}
     assert yamnet.contender.audio_s == 2.0 and yamnet.contender.facts["role"] == "peer"
     assert yamnet.contender.facts["macs"] == 4 * load_yamnet(YAMNET, 1).facts["macs"]
 
 
 def test_the_difference_to_the_bundle_is_told_with_its_interval(default_bundle, packs, tiny_model, tmp_path):
     (tmp_path / "tiny.tflite").write_bytes(tiny_model)
-    log = accuracy.RowLog(None, accuracy.KIND, accuracy.PROTOCOL)
-    subjects = accuracy.Subjects(default_bundle, (tmp_path / "tiny.tflite",), None, packs)
-    ours, tiny = measure(subjects, MIN_RUNS, log, Console(stderr=True))["rows"]
+    models = [tmp_path / "tiny.tflite"]
+    result = measure_accuracy(None, models, tmp_path / "gone", packs, "esc50_part", MIN_RUNS, Run(ACCURACY))
+    ours, tiny = result["rows"]
     difference = tiny["metrics"]["cough_auroc"] - ours["metrics"]["cough_auroc"]
     assert tiny["metrics"]["beyond_bundle"] == pytest.approx(difference)
     assert tiny["metrics"]["beyond_bundle_low"] <= difference <= tiny["metrics"]["beyond_bundle_high"]
@@ -135,7 +134,7 @@ def test_two_files_of_one_name_keep_their_folders(default_bundle, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "int8.tflite").write_bytes(default_bundle.read_model())
     paths = [tmp_path / folder / "int8.tflite" for folder in ("a", "b")]
-    names = [its.contender.name for its in load_judged(default_bundle, paths, None)]
+    names = [judged.contender.name for judged in load_judged(default_bundle, paths, None)]
     assert names == [default_bundle.name, *map(str, paths)]
 
 
@@ -149,7 +148,7 @@ def test_finished_rows_are_kept_when_a_later_model_fails(default_bundle, packs, 
     out = tmp_path / "accuracy.json"
     said = run("--yamnet", tmp_path / "gone", "--data", packs, "--json", out)
     assert said.exit_code == 2 and "cannot be scored; the finished row is kept" in said.stderr
-    assert [its["name"] for its in read_result(tmp_path / "accuracy.json.partial")["rows"]] == [default_bundle.name]
+    assert [row["name"] for row in read_result(tmp_path / "accuracy.json.partial")["rows"]] == [default_bundle.name]
 
 
 def test_what_cannot_be_measured_is_refused_in_one_sentence(tiny_bundle, packs, tmp_path):
@@ -177,7 +176,7 @@ def test_the_shipped_model_hears_coughs_on_esc50_beside_yamnet(default_bundle, t
     out = tmp_path / "accuracy.json"
     said = run("--yamnet", YAMNET, "--data", PACKS, "--json", out)
     assert said.exit_code == 0, said.stderr
-    ours, yamnet = (its["metrics"] for its in read_result(out)["rows"])
+    ours, yamnet = (row["metrics"] for row in read_result(out)["rows"])
     assert ours["cough_auroc"] > 0.97 and yamnet["cough_auroc"] > 0.97
     assert ours["cough_auroc_low"] < ours["cough_auroc"] < ours["cough_auroc_high"]
     assert ours["p50_ms"] < yamnet["p50_ms"] and ours["model_bytes"] < yamnet["model_bytes"]

@@ -122,3 +122,14 @@ def test_a_faster_clip_is_higher_and_its_burst_earlier_and_shorter(speed: float)
     assert (frames.max() + 1) * 0.04 == pytest.approx(1.2 / speed, abs=0.04)
     spectrum = np.abs(np.fft.rfft(turned))
     assert np.argmax(spectrum) / 2 == pytest.approx(1000 * speed, abs=3)
+
+
+def test_the_channel_keeps_clips_finite_and_limits_the_band() -> None:
+    rng = np.random.default_rng(0)
+    white = rng.standard_normal((64, CLIP_SAMPLES)).astype(np.float32)
+    out = Channel([np.r_[1.0, 0.5 * rng.standard_normal(800)]])(white, rng)
+    spectra = np.abs(np.fft.rfft(out, axis=1)) ** 2
+    share_above_6khz = spectra[:, 12_000:].sum(axis=1) / spectra.sum(axis=1)
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() <= 1.0
+    assert 5 < (share_above_6khz < 0.02).sum() < 60

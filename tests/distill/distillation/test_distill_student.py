@@ -10,7 +10,7 @@ from distill.checkpoints import load_checkpoint
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation import distill_student
+from distill.distillation import command
 from distill.distillation.distill_student import DistilledStudent, LossWeights, validate
 from distill.distillation.losses import embedding_regression, relational, weighted_bce
 from distill.distillation.soundscapes import Batch
@@ -85,7 +85,7 @@ def run_command(corpus: Path, out: Path, *overrides: str) -> object:
         "log_every_steps=10\nseed=1\nthreads=1\n"
     )
     paths = ["--config", config, "--store", corpus / "store", "--targets", corpus / "targets", "--out", out]
-    return CliRunner().invoke(distill_student.app, [str(part) for part in (*paths, *SMALL_OVERRIDES, *overrides)])
+    return CliRunner().invoke(command.app, [str(part) for part in (*paths, *SMALL_OVERRIDES, *overrides)])
 
 
 def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_from(corpus, tmp_path):

@@ -12,7 +12,7 @@ from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation import distill_student
+from distill.distillation import command
 from distill.distillation.quantization_aware import (
     ActivationRange,
     activation_grid,
@@ -74,20 +74,20 @@ def test_a_channel_of_zeros_stays_zero():
 
 
 def test_a_range_follows_the_batches_holds_zero_and_rests_in_evaluation():
-    its = ActivationRange(momentum=0.75).train()
-    its(torch.tensor([[1.0, 4.0]]))
-    assert (float(its.low), float(its.high)) == (0.0, 4.0)
-    its(torch.tensor([[-2.0, 8.0]]))
-    assert (float(its.low), float(its.high)) == (-0.5, 5.0)
-    its.eval()(torch.tensor([[100.0]]))
-    assert (float(its.low), float(its.high)) == (-0.5, 5.0)
+    rounding = ActivationRange(momentum=0.75).train()
+    rounding(torch.tensor([[1.0, 4.0]]))
+    assert (float(rounding.low), float(rounding.high)) == (0.0, 4.0)
+    rounding(torch.tensor([[-2.0, 8.0]]))
+    assert (float(rounding.low), float(rounding.high)) == (-0.5, 5.0)
+    rounding.eval()(torch.tensor([[100.0]]))
+    assert (float(rounding.low), float(rounding.high)) == (-0.5, 5.0)
 
 
 def test_an_activation_is_rounded_to_one_of_256_levels_of_its_range_and_saturates():
-    its = ActivationRange(momentum=0.0).train()
-    its(torch.tensor([-1.0, 3.0]))
-    scale, zero = activation_grid(its.low, its.high)
-    values = its.eval()(torch.linspace(-5, 5, 4001))
+    rounding = ActivationRange(momentum=0.0).train()
+    rounding(torch.tensor([-1.0, 3.0]))
+    scale, zero = activation_grid(rounding.low, rounding.high)
+    values = rounding.eval()(torch.linspace(-5, 5, 4001))
     levels = values / scale + zero
     assert torch.allclose(levels, levels.round(), atol=1e-3)
     assert (levels.round().min(), levels.round().max()) == (-128, 127)
@@ -106,10 +106,10 @@ def test_the_rounded_student_says_what_the_student_says(rounded):
 def test_every_activation_that_is_int8_has_a_range_and_relu6_bounds_it(rounded):
     ranges = dict(activation_ranges(rounded.body))
     assert set(ranges) == LAYERS
-    for path, its in ranges.items():
-        assert its.low <= 0 <= its.high
+    for path, bounds in ranges.items():
+        assert bounds.low <= 0 <= bounds.high
         if path.endswith(("stem", "widen", "expand")):
-            assert its.low == 0 and its.high <= 6
+            assert bounds.low == 0 and bounds.high <= 6
 
 
 def test_baked_weights_are_what_the_rounded_student_computes_with(rounded):
@@ -159,7 +159,7 @@ def save_student(student: Student, path: Path) -> None:
 def tune(corpus: Path, out: Path, *arguments: object, start: str = "from.pt") -> object:
     paths = ["--config", corpus / "config.toml", "--store", corpus / "store", "--targets", corpus / "targets"]
     return CliRunner().invoke(
-        distill_student.app, [str(its) for its in (*paths, "--out", out, "--qat", corpus / start, *arguments)]
+        command.app, [str(part) for part in (*paths, "--out", out, "--qat", corpus / start, *arguments)]
     )
 
 

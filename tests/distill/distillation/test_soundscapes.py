@@ -1,17 +1,22 @@
+"""Soundscapes: what a batch holds, what is known of it, and that settings say how it is composed."""
+
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError
-from distill.corpus.channel import Channel
+from core.errors import DataError, SettingsError
+from distill.checkpoints import load_checkpoint
 from distill.corpus.cough_activity import STEP_SAMPLES
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.soundscapes import COUGH, Soundscapes, SoundscapeSettings
-from distill.distillation.targets import Targets, all_crops, crop_offsets, cut_crop, save_values
+from distill.distillation.distill_student import DistillSettings
+from distill.distillation.soundscapes import COUGH, GroupWeights, Soundscapes, SoundscapeSettings
+from distill.distillation.targets import Targets, all_crops
+from distill.settings import load_settings, with_defaults
 
 PACKS = (
     ("coughs", ("cough",), 5.0),
@@ -57,22 +62,6 @@ def soundscapes(store: WaveformStore, targets: Targets) -> Soundscapes:
     return Soundscapes(store, targets, role="train", batch_size=48, seed=5)
 
 
-def test_crops_cover_a_recording_on_the_grid_and_a_short_one_once():
-    assert crop_offsets(9_600) == [0]
-    offsets = crop_offsets(5 * 16_000)
-    assert offsets[0] == 0
-    assert offsets[-1] == 3 * 16_000 // STEP_SAMPLES * STEP_SAMPLES
-    assert all(offset % STEP_SAMPLES == 0 for offset in offsets)
-    assert len(crop_offsets(3600 * 16_000)) == 12
-
-
-def test_a_short_recording_is_tiled_not_padded():
-    piece = np.arange(1, 10_001, dtype=np.int16)
-    crop = cut_crop(piece, 0)
-    assert len(crop) == CLIP_SAMPLES
-    assert np.array_equal(crop[10_000:20_000], crop[:10_000])
-
-
 def test_a_batch_is_a_pure_function_of_the_step(soundscapes):
     first, again, other = soundscapes.batch_at(3), soundscapes.batch_at(3), soundscapes.batch_at(4)
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
@@ -96,7 +85,7 @@ def test_activity_lies_only_where_a_cough_is_a_target(soundscapes):
 def test_active_frames_are_louder_than_the_others_of_the_same_clip(store, targets):
     soundscapes = Soundscapes(store, targets, role="train", batch_size=64, seed=6)
     soundscapes.channel = lambda waveforms, rng: waveforms
-    soundscapes._add_background = lambda clip, rng: None
+    soundscapes._over_background = lambda clip, rng: clip
     batch = soundscapes.batch_at(0)
     levels = batch.waveform.reshape(64, N_ACTIVITY_FRAMES, STEP_SAMPLES).square().mean(dim=2).sqrt()
     with_cough = batch.activity.any(dim=1) & (batch.activity_weight > 0)
@@ -128,37 +117,51 @@ def test_a_loud_background_joins_the_targets_and_hides_the_teachers_embedding(so
     rng = np.random.default_rng(0)
     seen_loud = False
     for crop in range(4):
-        clip = soundscapes._from_crop(crop, rng)
-        before = clip.events.copy()
-        soundscapes._add_background(clip, rng)
-        if clip.teacher_weight == 0.0:
+        clip = soundscapes._from_crop(crop)
+        mixed = soundscapes._over_background(clip, rng)
+        if mixed.teacher_weight == 0.0:
             seen_loud = True
-            assert clip.events.sum() >= before.sum()
-            assert clip.events[COUGH] == before[COUGH]
+            assert mixed.events.sum() >= clip.events.sum()
+            assert mixed.events[COUGH] == clip.events[COUGH]
     assert seen_loud
 
 
-def test_the_channel_keeps_clips_finite_and_limits_the_band():
-    rng = np.random.default_rng(0)
-    white = rng.standard_normal((64, CLIP_SAMPLES)).astype(np.float32)
-    out = Channel([np.r_[1.0, 0.5 * rng.standard_normal(800)]])(white, rng)
-    spectra = np.abs(np.fft.rfft(out, axis=1)) ** 2
-    share_above_6khz = spectra[:, 12_000:].sum(axis=1) / spectra.sum(axis=1)
-    assert np.isfinite(out).all()
-    assert np.abs(out).max() <= 1.0
-    assert 5 < (share_above_6khz < 0.02).sum() < 60
+def test_a_seed_gives_the_batch_that_it_gave_before(soundscapes):
+    """The hash is of the targets, which are the same everywhere; the levels stand for the sound."""
+    batch = soundscapes.batch_at(3)
+    targets = (batch.events, batch.event_weights, batch.activity, batch.activity_weight, batch.teacher_weight)
+    assert hashlib.sha256(b"".join(part.numpy().tobytes() for part in targets)).hexdigest()[:16] == "e4044e07c4a8c1a0"
+    levels = batch.waveform[:6].square().mean(dim=1).sqrt().tolist()
+    assert levels == pytest.approx([0.15988, 0.394608, 0.014589, 0.087315, 0.467303, 0.021159], rel=1e-3)
 
 
-def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(tmp_path: Path, store, targets):
-    crops = all_crops(store)
-    save_values(tmp_path / "events.npz", crops, targets.scores)
-    save_values(tmp_path / "embeddings.npz", crops, targets.embedding)
-    read = Targets.load(tmp_path)
-    assert np.array_equal(read.row, targets.row)
-    assert np.abs(read.embedding - targets.embedding).max() < 2e-3
-    save_values(tmp_path / "embeddings.npz", crops[:-1], targets.embedding[:-1])
-    with pytest.raises(DataError, match="different crops"):
-        Targets.load(tmp_path)
-    (tmp_path / "events.npz").write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"events\.npz does not hold targets"):
-        Targets.load(tmp_path)
+def test_a_run_from_before_a_setting_was_added_has_its_default(tmp_path: Path):
+    small = load_checkpoint(Path(__file__).parents[3] / "distill" / "students" / "small.pt").settings
+    assert set(small["soundscapes"]) == {"speed_probability", "slowest", "fastest"}
+    resumed = with_defaults(DistillSettings, small)
+    assert resumed["soundscapes"] == SoundscapeSettings(speed_probability=0.5).model_dump(mode="json")
+
+
+def test_one_groups_weight_changes_and_the_others_stay():
+    settings = load_settings(SoundscapeSettings, overrides=["group_weights.cough=0.5", "max_coughs=2"])
+    assert (settings.group_weights.cough, settings.group_weights.noise, settings.max_coughs) == (0.5, 0.14, 2)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("group_weights.hiccup=1", "unknown setting 'group_weights.hiccup'"),
+        ('scarce_labels=["hiccup"]', "'scarce_labels.0' is 'hiccup': it should be 'cough'"),
+        ("background_snr_db=[3, -3]", "background_snr_db is from lowest to highest, not 3 to -3 dB"),
+        ("unnamed_weight=2", "'unnamed_weight' is 2"),
+    ],
+)
+def test_settings_that_compose_nothing_are_refused(override: str, sentence: str):
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings(SoundscapeSettings, overrides=[override])
+
+
+def test_groups_that_nobody_is_in_compose_nothing(store, targets):
+    settings = SoundscapeSettings(group_weights={**dict.fromkeys(GroupWeights.model_fields, 0.0), "cry": 1.0})
+    with pytest.raises(DataError, match="no recording for train is in a group whose weight is above 0"):
+        Soundscapes(store, targets, role="train", batch_size=4, seed=0, settings=settings)

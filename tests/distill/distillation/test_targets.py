@@ -9,12 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation import distill_student, targets
-from distill.distillation.targets import Targets, balance, ensure_embeddings, save_embeddings
+from distill.distillation import command, targets, targets_command
+from distill.distillation.targets import (
+    OFFSET_GRID_SAMPLES,
+    Targets,
+    balance,
+    crop_offsets,
+    cut_crop,
+    ensure_embeddings,
+    save_embeddings,
+)
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 
 SHIPPED = Path(__file__).parents[3] / "core" / "bundles" / "default" / "model.tflite"
@@ -23,6 +32,22 @@ SHIPPED = Path(__file__).parents[3] / "core" / "bundles" / "default" / "model.tf
 def mean_square_norms(embedding: np.ndarray, block_sizes: tuple[int, ...]) -> list[float]:
     blocks = np.split(embedding, np.cumsum(block_sizes)[:-1], axis=1)
     return [float((block**2).sum(axis=1).mean()) for block in blocks]
+
+
+def test_crops_cover_a_recording_on_the_grid_and_a_short_one_once() -> None:
+    assert crop_offsets(9_600) == [0]
+    offsets = crop_offsets(5 * 16_000)
+    assert offsets[0] == 0
+    assert offsets[-1] == 3 * 16_000 // OFFSET_GRID_SAMPLES * OFFSET_GRID_SAMPLES
+    assert all(offset % OFFSET_GRID_SAMPLES == 0 for offset in offsets)
+    assert len(crop_offsets(3600 * 16_000)) == 12
+
+
+def test_a_short_recording_is_tiled_not_padded() -> None:
+    piece = np.arange(1, 10_001, dtype=np.int16)
+    crop = cut_crop(piece, 0)
+    assert len(crop) == CLIP_SAMPLES
+    assert np.array_equal(crop[10_000:20_000], crop[:10_000])
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 9), st.floats(1e-2, 1e3))
@@ -98,6 +123,22 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(corpus: Path) -> None:
+    crops = targets.all_crops(WaveformStore.open(corpus / "store"))
+    embedding = np.random.default_rng(1).standard_normal((len(crops), 6)).astype(np.float32)
+    targets.save_values(corpus / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "embeddings.npz", crops, embedding)
+    read = Targets.load(corpus)
+    assert np.array_equal(read.row, [row for row, _ in crops])
+    assert np.abs(read.embedding - embedding).max() < 2e-3
+    targets.save_values(corpus / "embeddings.npz", crops[:-1], embedding[:-1])
+    with pytest.raises(DataError, match="different crops"):
+        Targets.load(corpus)
+    (corpus / "events.npz").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"events\.npz does not hold targets"):
+        Targets.load(corpus)
+
+
 def test_teachers_that_say_nothing_are_refused(corpus: Path) -> None:
     store = WaveformStore.open(corpus / "store")
     with pytest.raises(DataError, match="stand-in:a gives embeddings that are not finite"):
@@ -126,8 +167,8 @@ def test_embeddings_are_made_once_and_another_teachers_are_not_replaced(corpus: 
 
 
 def embed(corpus: Path, teacher: str) -> object:
-    command = ["embeddings", "--store", str(corpus / "store"), "--out", str(corpus / "targets"), "--teacher", teacher]
-    return CliRunner().invoke(targets.app, command)
+    arguments = ["embeddings", "--store", str(corpus / "store"), "--out", str(corpus / "targets"), "--teacher", teacher]
+    return CliRunner().invoke(targets_command.app, arguments)
 
 
 def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) -> None:
@@ -159,11 +200,11 @@ def test_tussis_distill_asks_the_teacher_first_where_its_targets_are_absent(corp
     crops = targets.all_crops(WaveformStore.open(corpus / "store"))
     targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
     options = {"config": config, "store": corpus / "store", "targets": corpus / "targets", "out": corpus / "run"}
-    command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    done = CliRunner().invoke(distill_student.app, [*command, "--teacher", f"tflite:{SHIPPED}"])
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    done = CliRunner().invoke(command.app, [*arguments, "--teacher", f"tflite:{SHIPPED}"])
     assert done.exit_code == 0, done.output
     assert (corpus / "run" / "final.pt").exists()
     assert Targets.load(corpus / "targets").embedding.shape == (len(crops), 512)
-    refused = CliRunner().invoke(distill_student.app, [*command, "--teacher", f"mae:{corpus / 'mae.pt'}"])
+    refused = CliRunner().invoke(command.app, [*arguments, "--teacher", f"mae:{corpus / 'mae.pt'}"])
     assert refused.exit_code == 2
     assert "holds the embeddings of tflite:" in refused.stderr

@@ -57,7 +57,7 @@ def test_each_size_has_its_parameters_and_an_activity_step_of_at_most_40_ms(size
     student = Student(settings).eval()
     assert sum(parameter.numel() for parameter in student.parameters()) == PARAMETERS[size]
     outputs = student(noise())
-    shapes = [tuple(its.shape) for its in outputs]
+    shapes = [tuple(output.shape) for output in outputs]
     assert shapes == [(1, EMBEDDING_SIZE), (1, len(EVENT_LABELS)), (1, N_ACTIVITY_FRAMES)]
     assert ACTIVITY_FRAME_STEP_S <= 0.04
     assert all(width % 8 == 0 for width in (*settings.channels, *settings.expanded_channels, settings.pooled_channels))

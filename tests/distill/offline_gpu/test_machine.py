@@ -1,6 +1,7 @@
 """The whole GPU recipe in miniature: packed here, run in a Python with little but torch and numpy, joined here."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import SettingsError
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.teachers import load_teacher
+from distill.offline_gpu.machine import is_finished, read_minutes
 from tests.distill.offline_gpu.gpu_machine import bare_site, run_bare, write_packs, write_wheels
 
 TINY = (
@@ -19,8 +22,6 @@ TINY = (
 
 
 def run(*arguments: object):
-    import subprocess
-
     return subprocess.run([sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True)
 
 
@@ -62,3 +63,18 @@ def test_the_recipe_runs_where_only_torch_and_numpy_are_installed_and_goes_on_wh
     assert embeddings.shape[0] == len(row)
     assert (tmp_path / "joined" / "curves.png").read_bytes()[:4] == b"\x89PNG"
     assert list((tmp_path / "joined").glob("small_reconstructions_*.png"))
+
+
+def test_minutes_are_read_by_size_in_their_order() -> None:
+    assert list(read_minutes("large=8, small=0.5").items()) == [("large", 8.0), ("small", 0.5)]
+    for text in ("huge=3", "large", "large=0", "large=soon", ""):
+        with pytest.raises(SettingsError, match="expected SIZE=MINUTES"):
+            read_minutes(text)
+
+
+def test_a_run_is_finished_when_its_log_has_reached_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "final.pt").touch()
+    (tmp_path / "plan.json").write_text(json.dumps({"steps": 10}))
+    for steps, finished in (([4], False), ([4, 10], True)):
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in steps))
+        assert is_finished(tmp_path) == finished

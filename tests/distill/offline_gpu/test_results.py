@@ -1,6 +1,5 @@
 """Results of a GPU machine: cut into chunks, joined again, and made into what distillation reads."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from core.errors import DataError, SettingsError
+from core.errors import DataError
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.teachers import load_teacher
 from distill.models.encoder import SIZES, Encoder
 from distill.offline_gpu import results
-from distill.offline_gpu.machine import is_finished, read_minutes
 from distill.offline_gpu.results import app, collect, join, write_results
-from distill.offline_gpu.stages import principal_components, save_weights, schedule
+from distill.offline_gpu.stages import save_weights
 
 
 def files_of(folder: Path, sizes: dict[str, int]) -> dict[str, Path]:
@@ -134,40 +132,3 @@ def test_targets_are_put_in_the_order_of_another_store(tmp_path: Path) -> None:
     np.savez(tmp_path / "large_targets.npz", **{k: v[1:] if v.ndim else v for k, v in content.items()})
     with pytest.raises(DataError, match="lacks 1 of"):
         results.save_targets(tmp_path / "large_targets.npz", store, tmp_path / "targets")
-
-
-def test_components_keep_the_angles_between_crops_and_say_how_much_they_keep() -> None:
-    generator = torch.Generator().manual_seed(0)
-    latent = torch.randn(200, 20, generator=generator)
-    plain = latent @ torch.randn(20, 400, generator=generator) + 3
-    embeddings = torch.stack([plain, plain + 0.1 * torch.randn(200, 400, generator=generator)])
-    components, kept = principal_components(embeddings, torch.device("cpu"))
-    assert components.shape == (2, 200, 200)
-    assert kept == pytest.approx(1.0, abs=1e-3)
-    assert components[0].square().mean().item() == pytest.approx(1.0, rel=1e-4)
-    scaled = (plain - plain.mean(0)) / plain.std(0, correction=0)
-    ours, theirs = (torch.nn.functional.normalize(x) for x in (components[0], scaled))
-    assert torch.allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-3)
-    assert torch.cosine_similarity(components[0], components[1]).min() > 0.95
-
-
-def test_minutes_are_read_by_size_in_their_order() -> None:
-    assert list(read_minutes("large=8, small=0.5").items()) == [("large", 8.0), ("small", 0.5)]
-    for text in ("huge=3", "large", "large=0", "large=soon", ""):
-        with pytest.raises(SettingsError, match="expected SIZE=MINUTES"):
-            read_minutes(text)
-
-
-def test_a_run_is_finished_when_its_log_has_reached_the_plan(tmp_path: Path) -> None:
-    (tmp_path / "final.pt").touch()
-    (tmp_path / "plan.json").write_text(json.dumps({"steps": 10}))
-    for steps, finished in (([4], False), ([4, 10], True)):
-        (tmp_path / "log.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in steps))
-        assert is_finished(tmp_path) == finished
-
-
-def test_the_schedule_fits_runs_of_every_length() -> None:
-    for steps in (4, 60, 3000):
-        values = dict(text.split("=") for text in schedule(steps))
-        assert 0 < int(values["training.warmup_steps"]) < int(values["training.checkpoint_every_steps"]) * 4
-        assert int(values["training.checkpoint_every_steps"]) * 4 >= steps

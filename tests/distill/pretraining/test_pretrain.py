@@ -14,7 +14,7 @@ from distill.distillation.teachers import load_teacher
 from distill.models.hear_front_end import HearFrontEnd
 from distill.models.masked_autoencoder import MaskedAutoencoder, Reconstruction
 from distill.pretraining.command import app
-from distill.pretraining.pretrain import PretrainSettings, reconstruction_loss
+from distill.pretraining.pretrain import Batches, PretrainSettings
 from distill.settings import load_settings
 from distill.training.device import autocast
 
@@ -119,7 +119,7 @@ def test_in_bfloat16_the_front_end_stays_exact() -> None:
 
     waveforms = 0.1 * torch.randn(2, 32_000)
     with autocast(torch.device("cpu"), "bfloat16"):
-        reconstruction_loss(front_end)(Model(), waveforms)
+        Batches(front_end, source=None).loss_of(Model(), waveforms)
     assert torch.equal(seen[0], front_end(waveforms))
 
 

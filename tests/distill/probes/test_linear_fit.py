@@ -55,7 +55,7 @@ def test_a_subject_sits_in_exactly_one_fold(items, seed):
     subjects = [f"s{subject}" for subject, _ in items]
     folds = subject_folds(subjects, np.array([float(label) for _, label in items]), seed=seed)
     for subject in set(subjects):
-        assert len({fold for fold, its in zip(folds, subjects, strict=True) if its == subject}) == 1
+        assert len({fold for fold, other in zip(folds, subjects, strict=True) if other == subject}) == 1
 
 
 def test_folds_hold_equal_numbers_of_subjects_of_each_class():

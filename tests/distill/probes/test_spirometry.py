@@ -53,11 +53,13 @@ def test_audio_and_demographics_together_beat_either_where_each_tells_a_part(tmp
 def test_each_estimate_has_errors_with_intervals_and_limits_of_agreement(tmp_path):
     metrics = fit_spirometry(made_up_cohort(tmp_path)).metrics
     for name in ("audio", "demographics", "audio_and_demographics"):
-        its = metrics[name]
-        assert its["n_participants"] == 60
-        error = its["mean_percentage_error"]
+        measured = metrics[name]
+        assert measured["n_participants"] == 60
+        error = measured["mean_percentage_error"]
         assert error["low"] < error["value"] < error["high"] and error["n_subjects"] == 60
-        assert its["bland_altman_l"]["low"] < its["bland_altman_l"]["bias"] < its["bland_altman_l"]["high"]
+        assert (
+            measured["bland_altman_l"]["low"] < measured["bland_altman_l"]["bias"] < measured["bland_altman_l"]["high"]
+        )
 
 
 def test_the_probe_file_is_a_regression_in_litres_that_core_reads(tmp_path):
