@@ -17,10 +17,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 # moved checkout installs anew.
 PHONE := .venv
 DEV := .venv-dev
+PHONE_TESTS := .venv-phone-tests
 KEY := $(shell { cat pyproject.toml constraints.txt; pwd; } | cksum | cut -d ' ' -f 1)
 PHONE_READY := $(PHONE)/ready-phone-$(KEY)
 APP_READY := $(PHONE)/ready-app-$(KEY)
 DEV_READY := $(DEV)/ready-dev-$(KEY)
+PHONE_TESTS_READY := $(PHONE_TESTS)/ready-phone-tests-$(KEY)
 CLUSTER_READY := $(DEV)/ready-cluster-$(KEY)
 NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
 
@@ -52,6 +54,12 @@ $(DEV_READY):
 	$(call new_environment,$(DEV),ready-dev)
 	@echo "Setting up $(DEV) (once, a few minutes): torch, the converters, the tests"
 	@$(DEV)/bin/python $(INSTALL) '.[dev]'
+	@touch $@
+
+$(PHONE_TESTS_READY):
+	$(call new_environment,$(PHONE_TESTS),ready-phone-tests)
+	@echo "Setting up $(PHONE_TESTS) (once): what a phone has, and pytest"
+	@$(PHONE_TESTS)/bin/python $(INSTALL) '.[app]' pytest hypothesis
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
@@ -93,6 +101,10 @@ test: debian-packages lint ## set up everything, check style and imports, run th
 
 test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests, which need the network
 	@$(DEV)/bin/python -m pytest -rs -m "slow or not slow"
+
+test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
+	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
+	@$(PHONE_TESTS)/bin/python -m pytest -rs tests/core tests/app
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)

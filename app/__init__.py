@@ -1,1 +1,1 @@
-"""What the field worker sees."""
+"""The window that the field worker uses."""

@@ -1,4 +1,4 @@
-"""The only place that decides what happens when, from idle to a result or an error, without knowing any widget."""
+"""Decides what happens when, from idle to a result or an error, without knowing any widget."""
 
 import queue
 import threading
@@ -6,14 +6,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from app import strings
 from app.microphone import Microphone
 from app.recorder import Recorder, RecordingProgress
 from app.session import Session, State, new_recording_path
+from core.bundle import Bundle
 from core.errors import BundleError, TussisError
-from core.results import describe
+from core.results import Screening, describe
 
 STALL_S = 3.0
 
@@ -22,17 +23,27 @@ Schedule = Callable[[Job], None]
 OnChange = Callable[[Session], None]
 
 
+class LoadedScreener(Protocol):
+    """The part of a `core.screener.Screener` that the controller uses."""
+
+    bundle: Bundle
+
+    def screen(self, path: Path) -> Screening:
+        """Screen one recording; may raise `TussisError`."""
+        ...
+
+
 class Controller:
     """Owns the session; every method is for the main thread, and returns at once.
 
-    Slow work (loading the model, screening) runs on one thread of its own, in order, so that the model is loaded once
-    and never used by two at a time. That thread touches nothing here: it hands its outcome to `schedule`, which runs
-    it on the main thread.
+    Slow work (loading the model, screening) runs on one thread of its own, in order. So the model is loaded once and
+    never used by two at a time. That thread touches nothing here: it hands its outcome to `schedule`, which runs it on
+    the main thread.
 
     Parameters
     ----------
     load_screener : callable
-        Returns a `core.screener.Screener`; called once, on the working thread. May raise `TussisError`.
+        Returns the screener; called once, on the working thread. May raise `TussisError`.
     microphone : Microphone
     folder : Path
         Where new recordings go; made when the first one is.
@@ -41,14 +52,14 @@ class Controller:
     """
 
     def __init__(
-        self, load_screener: Callable[[], Any], microphone: Microphone, folder: Path, schedule: Schedule
+        self, load_screener: Callable[[], LoadedScreener], microphone: Microphone, folder: Path, schedule: Schedule
     ) -> None:
         self.folder = folder
         self.session = Session()
         self._load_screener = load_screener
         self._microphone = microphone
         self._schedule = schedule
-        self._screener: Any = None
+        self._screener: LoadedScreener | None = None
         self._load_error = ""
         self._recorder: Recorder | None = None
         self._listeners: list[OnChange] = []
@@ -171,7 +182,7 @@ class Controller:
 
 
 def _sentence(error: Exception) -> str:
-    """What the user reads; where it is not an error raised on purpose, the traceback goes to stderr."""
+    """The sentence for the user; the traceback of an error that nobody raised on purpose goes to stderr."""
     if isinstance(error, TussisError):
         return str(error)
     traceback.print_exception(error)

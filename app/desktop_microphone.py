@@ -1,4 +1,4 @@
-"""The only place that talks to a desktop's sound card: sounddevice and PortAudio, imported when first needed."""
+"""Records from a desktop's sound card through sounddevice and PortAudio, imported when first needed."""
 
 from types import ModuleType
 from typing import Any

@@ -1,4 +1,4 @@
-"""The only place where the app's window is started from a command line: `tussis-app [RECORDING]`."""
+"""Starts the app's window from a command line: `tussis-app [RECORDING]`."""
 
 import argparse
 import os

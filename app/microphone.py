@@ -1,4 +1,4 @@
-"""The only place for what a microphone is to the app, so that a desktop, a phone and a test each bring their own."""
+"""Defines what a microphone is to the app, so that a desktop, a phone and a test each bring their own."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The only place that turns a microphone's blocks into a WAV file that survives a kill at any moment."""
+"""Writes a microphone's blocks into a WAV file that survives a kill at any moment."""
 
 import math
 import os
@@ -113,9 +113,9 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class RecordingProgress:
-    """What is known of a recording while it is made.
+    """The state of a recording while it is made.
 
-    `n_gaps` counts the places where sound was lost (the device's overflows and ours); `stalled_for_s` is how long no
+    `n_gaps` counts the places where sound was lost: the device's overflows and ours. `stalled_for_s` is how long no
     block has come; `error` is a sentence once the disk has refused.
     """
 

@@ -1,4 +1,4 @@
-"""The only place for what the app knows at one moment, and for where and under which name recordings are kept."""
+"""Holds what the app knows at one moment, and names the files of new recordings."""
 
 import os
 from collections.abc import Mapping
@@ -8,9 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from core.bundle import Bundle
+
 
 class State(Enum):
-    """What the window shows: record, working, or one of two ends."""
+    """The states of the window: record, working, or one of two ends."""
 
     IDLE = "idle"
     RECORDING = "recording"
@@ -35,8 +37,8 @@ class Session:
         One sentence.
     n_gaps : int
         Places of the recording where sound was lost while it was made here.
-    bundle : object or None
-        The loaded `core.bundle.Bundle`; None while it loads and where it failed.
+    bundle : Bundle or None
+        None while it loads and where it failed.
     bundle_error : str or None
         Why no bundle is there, in one sentence.
     """
@@ -47,7 +49,7 @@ class Session:
     report: str | None = None
     error: str | None = None
     n_gaps: int = 0
-    bundle: Any = None
+    bundle: Bundle | None = None
     bundle_error: str | None = None
 
     @property
@@ -57,7 +59,7 @@ class Session:
 
 
 def recordings_folder(user_data_dir: Path) -> Path:
-    """Where recordings are kept: under TUSSIS_HOME where that is set, else under the platform's folder for the app."""
+    """The folder of recordings: under TUSSIS_HOME where that is set, else under the platform's folder for the app."""
     home = os.environ.get("TUSSIS_HOME")
     return (Path(home).expanduser() if home else user_data_dir) / "recordings"
 

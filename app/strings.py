@@ -1,4 +1,4 @@
-"""The only place for the words of the window that are not part of a screening, so that they can be translated."""
+"""Holds the window's words that are not part of a screening, so that they can be translated."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

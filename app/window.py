@@ -1,4 +1,4 @@
-"""The only place where the app is put together: window, controller, microphone and screener."""
+"""Puts the app together: window, controller, microphone and screener."""
 
 import logging
 import os

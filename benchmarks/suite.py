@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.results.report import write_report
 from core.errors import TussisError
+from core.files import make_folder
 
 
 def benchmarks_of(models: Sequence[Path], yamnet: Path, store: Path | None, data: Path) -> dict[str, list[str]]:
@@ -36,7 +37,7 @@ def run_suite(benchmarks: dict[str, list[str]], out: Path) -> int:
         At the end, if a benchmark failed; the others are in the report.
     """
     failed = []
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for name, command in benchmarks.items():
         path = out / f"{name}.json"
         if path.exists():

@@ -1,1 +1,1 @@
-"""What the phone runs: from a recording to a screening, with numpy and one TFLite runtime."""
+"""The phone's half: from a recording to a screening, with numpy and one TFLite runtime."""

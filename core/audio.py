@@ -1,4 +1,4 @@
-"""The only place where a recording is opened: checked, decoded in blocks, mixed to one channel, never held whole."""
+"""Opens recordings: checks them, decodes them in blocks and mixes them to one channel."""
 
 import os
 from collections.abc import Iterator
@@ -158,8 +158,8 @@ class RecordingReader:
             if not -MAX_AMPLITUDE <= lowest <= highest <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
                 raise AudioError(_unusable_sample(frames, start, self))
             if len(frames) < expected - self._decoder.slack_frames:
-                there = start + len(frames)
-                raise AudioError(f"{self.path} is cut short: {there} of {self.n_frames} samples are there.")
+                n_read = start + len(frames)
+                raise AudioError(f"{self.path} is cut short: {n_read} of {self.n_frames} samples are there.")
             yield frames
 
 
@@ -167,7 +167,7 @@ def open_recording(path: str | Path) -> RecordingReader:
     """Open a recording, whatever its file name ends in, and check all that can be known before decoding it.
 
     WAV is read without any other package; FLAC, Ogg (Vorbis, Opus) and MP3 need `soundfile`. A WAV or FLAC that ends
-    early is refused; an Ogg that was cut off reads as a shorter one, because its header does not tell its length.
+    early is refused. An Ogg that was cut off reads as a shorter one, because its header does not tell its length.
 
     Raises
     ------
@@ -206,8 +206,8 @@ class _SoundFileDecoder:
         try:
             import soundfile
         except (ImportError, OSError) as error:  # OSError: the package is there, its C library is not
-            need = "needs the soundfile package: install it or convert the file to WAV"
-            raise AudioError(f"{path} is {format_name}, which {need}.") from error
+            requirement = "needs the soundfile package: install it or convert the file to WAV"
+            raise AudioError(f"{path} is {format_name}, which {requirement}.") from error
         self._error = soundfile.SoundFileError
         self._damaged = f"{path} cannot be decoded to its end: the {format_name} is damaged or cut short."
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # the buffered file has read ahead

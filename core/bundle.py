@@ -1,4 +1,4 @@
-"""The only place where a bundle (a model, its settings and its probes, in one folder or file) is opened and checked."""
+"""Opens and checks bundles: a model, its settings and its probes, in one folder or file."""
 
 import hashlib
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Bundle:
     def read_files(self) -> dict[str, bytes]:
         """Every file's content by its path, bundle.json and SIGNATURE too, checked once more against its SHA-256."""
         with open_files(self.path) as files:
-            contents = {relative: files.read_checked(relative, its) for relative, its in self.files.items()}
+            contents = {relative: files.read_checked(relative, sha256) for relative, sha256 in self.files.items()}
             contents[BUNDLE_FILE] = files.read_checked(BUNDLE_FILE, self.sha256)
             signature = _read_signature(files)
             return contents if signature is None else {**contents, SIGNATURE_FILE: signature}
@@ -86,9 +86,9 @@ class Bundle:
 def load_bundle(path: Path | None = None, trust: TrustPolicy = ANYBODY) -> Bundle:
     """Open a bundle and check all of it: first the signature where there is one, then every file's SHA-256.
 
-    Every file listed in bundle.json must be there. A .tussis file may hold nothing else; in a folder, ``probes`` may
-    hold nothing but listed ``NAME.json`` files (an unlisted probe is one that nobody vouched for), and other unlisted
-    files are never read.
+    Every file listed in bundle.json must be there. A .tussis file may hold nothing else. In a folder, ``probes`` may
+    hold nothing but listed ``NAME.json`` files: nobody vouched for an unlisted probe. Other unlisted files are never
+    read.
 
     Parameters
     ----------
@@ -153,8 +153,8 @@ def _read_signature(files: BundleFiles) -> bytes | None:
 def _check_format_version(fields: Fields) -> None:
     version = fields.values.get("format_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
-        knows = f"this Tussis knows version {FORMAT_VERSION}; install a newer Tussis"
-        raise BundleError(f"{fields.source} is of bundle format version {shorten(version)} and {knows}.")
+        remedy = f"this Tussis knows version {FORMAT_VERSION}; install a newer Tussis"
+        raise BundleError(f"{fields.source} is of bundle format version {shorten(version)} and {remedy}.")
     fields.integer("format_version", FORMAT_VERSION, FORMAT_VERSION)
 
 
@@ -164,8 +164,8 @@ def _file_hashes(fields: Fields) -> dict[str, str]:
         fields.refuse("files", f"an object of at most {MAX_FILES} files")
     for relative in files.values:
         if not is_safe_path(relative):
-            inside = "expected a path inside the bundle, such as probes/tb.json"
-            raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {inside}.")
+            expected = "expected a path inside the bundle, such as probes/tb.json"
+            raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {expected}.")
         files.sha256(relative)
     return dict(files.values)
 

@@ -1,4 +1,4 @@
-"""The only place where the files of a bundle are read: each a regular one inside the bundle, of bounded size."""
+"""Reads a bundle's files from a folder or a .tussis file (a zip), and writes .tussis files."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ from core.json_fields import shorten
 BUNDLE_FILE = "bundle.json"
 SIGNATURE_FILE = "SIGNATURE"
 UNLISTED = frozenset({BUNDLE_FILE, SIGNATURE_FILE})
-"""What a bundle may hold that bundle.json does not list."""
+"""The files that a bundle may hold and bundle.json does not list."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1000
 PIECE_BYTES = 2**20
@@ -95,9 +95,9 @@ class BundleFiles(ABC):
                 digest.update(piece)
         self._compare(relative, digest.hexdigest(), sha256)
 
-    def _compare(self, relative: str, found: str, expected: str) -> None:
-        if found != expected:
-            digests = f"its SHA-256 is {found[:12]}... and {BUNDLE_FILE} says {expected[:12]}..."
+    def _compare(self, relative: str, actual: str, expected: str) -> None:
+        if actual != expected:
+            digests = f"its SHA-256 is {actual[:12]}... and {BUNDLE_FILE} says {expected[:12]}..."
             raise BundleError(f"{self.path / relative} was altered: {digests}.")
 
 
@@ -113,10 +113,10 @@ class FolderFiles(BundleFiles):
         """Raise where the folder ``probes`` holds anything that is not listed."""
         probes = self.path / "probes"
         try:
-            found = sorted(path.name for path in probes.iterdir()) if probes.exists() else []
+            names = sorted(path.name for path in probes.iterdir()) if probes.exists() else []
         except OSError as reason:
             raise BundleError(f"{probes} cannot be read: {reason.strerror}.") from reason
-        for name in found:
+        for name in names:
             if f"probes/{name}" not in listed:
                 raise BundleError(f"{probes / name} is not listed in {BUNDLE_FILE}.")
 
@@ -183,7 +183,7 @@ class ArchiveFiles(BundleFiles):
         """Raise where there is any file that is not listed, or a folder without a listed file."""
         for name in self._members:
             within = name if name.endswith("/") else None
-            if within and any(its.startswith(within) for its in listed):
+            if within and any(path.startswith(within) for path in listed):
                 continue
             if name not in listed and name not in UNLISTED:
                 raise BundleError(f"{self.path / name} is not listed in {BUNDLE_FILE}.")
@@ -226,8 +226,8 @@ def _members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipI
         raise BundleError(f"{path} holds {len(infos)} files; expected at most {MAX_FILES + len(UNLISTED)}.")
     for name, count in Counter(info.orig_filename for info in infos).items():
         if not is_safe_path(name.removesuffix("/")):
-            inside = "expected a path inside the bundle, such as probes/tb.json"
-            raise BundleError(f"{path} holds the file {shorten(name)}; {inside}.")
+            expected = "expected a path inside the bundle, such as probes/tb.json"
+            raise BundleError(f"{path} holds the file {shorten(name)}; {expected}.")
         if count > 1:
             raise BundleError(f"{path / name} stands {count} times in the archive.")
     for info in infos:
@@ -254,8 +254,8 @@ def _check_member(info: zipfile.ZipInfo, path: Path) -> None:
 def archive_content(files: Mapping[str, bytes]) -> bytes:
     """A .tussis file of these contents by their paths; the same files always give the same bytes.
 
-    Order, times and permissions are fixed, and nothing is compressed: what zlib makes of it differs from build to
-    build, and it would save less than a fifth of a quantized model.
+    Order, times and permissions are fixed. Nothing is compressed: zlib's output differs from build to build, and it
+    would save less than a fifth of a quantized model.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

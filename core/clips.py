@@ -1,4 +1,4 @@
-"""The only place where a recording at 16 kHz is cut into the 2-second clips that the model takes."""
+"""Cuts a recording into the 2-second clips that the model takes."""
 
 from dataclasses import dataclass
 
@@ -33,8 +33,9 @@ class Clip:
 class ClipCutter:
     """Cuts a stream into clips at every `hop_s`, the last one aligned to the end of the recording.
 
-    Nothing is padded with zeros: a recording shorter than a clip is repeated to fill it (DESIGN.md, decision 5).
-    Which clips come out does not depend on the blocks they came in. Holds at most one clip and one block.
+    Nothing is padded with zeros: a recording shorter than a clip is repeated to fill it. Zeros move HeAR's embedding of
+    a short cough as far as unrelated sound does. Which clips come out does not depend on the blocks they came in. Holds
+    at most one clip and one block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The only place where the demonstration recording is made: coughs from noise and pulses, so no person is in it."""
+"""Makes sound without any recording: a demonstration with three coughs, and clips for checks."""
 
 import argparse
 
@@ -23,8 +23,8 @@ TRACT = ((450.0, 60.0, 0.8), (1200.0, 140.0, 0.2), (4300.0, 160.0, 0.2))
 def synthesize_demonstration() -> np.ndarray:
     """A synthetic recording of 6 s with a cough at each of `COUGH_TIMES_S`, over faint room noise.
 
-    Each cough has the three phases of a real one (Korpas et al. 1996, Pulmonary Pharmacology 9:261): the explosive
-    opening, the long noisy middle, and a short voiced end. Made from numbers only, and always the same numbers.
+    Each cough has the three phases of a real one: the explosive opening, the long noisy middle, and a short voiced end
+    (Korpas et al. 1996, Pulmonary Pharmacology 9:261). Made from numbers only, and always the same numbers.
 
     Returns
     -------

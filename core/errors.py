@@ -1,4 +1,4 @@
-"""The only place for the errors that Tussis raises on purpose, and for how a command reports them."""
+"""Defines the errors that a user can act on, and how a command reports them."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The only place where the model's probabilities become events with a start and an end, and coughs are counted."""
+"""Turns the model's probabilities into events with a start and an end, and counts coughs."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Event:
 
 @dataclass(frozen=True)
 class WindowProbabilities:
-    """What the model says about one clip: where it lies, how much of it is not a repeat, and two arrays in [0, 1].
+    """The model's probabilities for one clip: where it lies, how much of it is not a repeat, and two arrays in [0, 1].
 
     ``events`` has shape (n_events,) and ``activity`` (n_activity_frames,).
     """
@@ -34,22 +34,22 @@ class WindowProbabilities:
 
 
 def count_coughs(events: tuple[Event, ...]) -> int:
-    """How many of the events are coughs."""
+    """The number of coughs among the events."""
     return sum(event.label == COUGH for event in events)
 
 
 class EventFinder:
     """Finds the events of one recording from its clips in order of time; keeps no more than one clip's frames.
 
-    An event is final once no later clip can change it: a cough within about a clip's length, another label's event
-    when a clip has begun beyond its end. `release` hands over what is final, so that a stream without an end can be
-    heard in constant memory.
+    An event is final once no later clip can change it. A cough is final within about a clip's length, another label's
+    event when a clip has begun beyond its end. `release` hands over what is final, so that a stream without an end can
+    be heard in constant memory.
 
-    Coughs come from the activity track: the frames of overlapping clips are averaged on one grid of frames that begins
-    at the start of the recording, where a clip is placed at the frame nearest to its start. All clips but the last
-    start on the grid; the last one ends where the recording ends, so its frames may lie up to half a frame (20 ms)
-    beside their time, well within the 250 ms that event scoring tolerates. The other labels have no track:
-    neighbouring clips over the label's threshold make one event.
+    Coughs come from the activity track: the frames of overlapping clips are averaged on one grid. The grid begins at
+    the start of the recording, and a clip is placed at the frame nearest to its start. All clips but the last start on
+    the grid. The last one ends where the recording ends, so its frames may lie up to half a frame (20 ms) beside their
+    time. Event scoring tolerates 250 ms. The other labels have no track: neighbouring clips over the label's threshold
+    make one event.
 
     Parameters
     ----------

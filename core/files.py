@@ -1,4 +1,4 @@
-"""The only place where a result file is written, whole or not at all, and where a file is hashed."""
+"""Writes result files whole or not at all, and hashes files."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ from core.errors import OutputError, TussisError
 def write_atomically(path: str | Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part of it.
 
-    A temporary file in the same folder is written, synced and renamed over `path`, so a full disk or a kill leaves
-    the old file as it was. A symbolic link is followed. A device or pipe (``/dev/stdout``) is written to directly.
+    A temporary file in the same folder is written, synced and renamed over `path`. So a full disk or a kill leaves the
+    old file as it was. A symbolic link is followed. A device or pipe (``/dev/stdout``) is written to directly.
 
     Parameters
     ----------

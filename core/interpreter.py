@@ -1,4 +1,4 @@
-"""The only place where the model is run: the protocol, and its LiteRT implementation for the workstation."""
+"""Runs the model: the protocol, and its LiteRT implementation for the workstation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,14 @@ MAX_THREADS = 64
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What a model must take and give; a bundle states it and the interpreter checks the file against it."""
+    """The shapes of a model's inputs and outputs; a bundle states it and the interpreter checks the file against it.
+
+    ``n_events`` is None where any number of events will do.
+    """
 
     clip_samples: int = CLIP_SAMPLES
     embedding_size: int = EMBEDDING_SIZE
-    n_events: int = 8
+    n_events: int | None = None
     n_activity_frames: int = 50
 
     @property
@@ -32,7 +35,7 @@ class ModelShape:
         """Shape of each input by name."""
         return {"waveform": (1, self.clip_samples)}
 
-    def outputs(self) -> dict[str, tuple[int, ...]]:
+    def outputs(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of each output by name."""
         return {
             "embedding": (1, self.embedding_size),
@@ -43,7 +46,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What the model says about one clip: finite float32 arrays (512,), (n_events,) and (n_activity_frames,)."""
+    """The model's outputs for one clip: finite float32 arrays (512,), (n_events,) and (n_activity_frames,)."""
 
     embedding: np.ndarray
     event_logits: np.ndarray
@@ -101,23 +104,26 @@ class LiteRtInterpreter:
     def _signature_runner(self) -> Any:
         names = sorted(self._runtime.get_signature_list())
         if SIGNATURE not in names:
-            found = ", ".join(names) or "none"
-            raise InterpreterError(f'{self.source} has the signatures {found}; expected one named "{SIGNATURE}".')
+            signatures = ", ".join(names) or "none"
+            raise InterpreterError(f'{self.source} has the signatures {signatures}; expected one named "{SIGNATURE}".')
         runner = self._runtime.get_signature_runner(SIGNATURE)
         self._check_tensors("input", runner.get_input_details(), self.shape.inputs())
         self._check_tensors("output", runner.get_output_details(), self.shape.outputs())
         return runner
 
-    def _check_tensors(self, side: str, found: dict[str, dict], expected: dict[str, tuple[int, ...]]) -> None:
-        if set(found) != set(expected):
-            names = f"{', '.join(sorted(found)) or 'none'}; expected {', '.join(sorted(expected))}"
+    def _check_tensors(self, side: str, details: dict[str, dict], expected: dict[str, tuple[int | None, ...]]) -> None:
+        if set(details) != set(expected):
+            names = f"{', '.join(sorted(details)) or 'none'}; expected {', '.join(sorted(expected))}"
             raise InterpreterError(f"{self.source} has the {side}s {names}.")
         for name, shape in expected.items():
-            its_shape = tuple(int(size) for size in found[name]["shape"])
-            its_type = np.dtype(found[name]["dtype"]).name
-            if its_shape != shape or its_type != "float32":
-                is_not = f"{its_type} {its_shape}; expected float32 {shape}"
-                raise InterpreterError(f'{self.source}: {side} "{name}" is {is_not}.')
+            tensor_shape = tuple(int(size) for size in details[name]["shape"])
+            tensor_type = np.dtype(details[name]["dtype"]).name
+            fits = len(tensor_shape) == len(shape) and all(
+                size in (None, own) for size, own in zip(shape, tensor_shape, strict=True)
+            )
+            if not fits or tensor_type != "float32":
+                difference = f"{tensor_type} {tensor_shape}; expected float32 {shape}"
+                raise InterpreterError(f'{self.source}: {side} "{name}" is {difference}.')
 
 
 def _read_model(model: Path | bytes) -> bytes:

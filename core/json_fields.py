@@ -1,4 +1,4 @@
-"""The only place where JSON from outside the program is parsed and its fields are checked one by one."""
+"""Parses JSON from outside the program and checks its fields one by one."""
 
 import json
 import math
@@ -33,8 +33,8 @@ class Fields:
 
     def refuse(self, key: str, expected: str) -> NoReturn:
         """Raise the sentence for a field that is not what it should be."""
-        found = "missing" if key not in self.values else shorten(self.values[key])
-        raise self.error(f'{self.source}: "{self.prefix}{key}" is {found}; expected {expected}.')
+        actual = "missing" if key not in self.values else shorten(self.values[key])
+        raise self.error(f'{self.source}: "{self.prefix}{key}" is {actual}; expected {expected}.')
 
     def is_null(self, key: str) -> bool:
         """Whether a field that may be null is null; a missing one is refused."""
@@ -83,8 +83,8 @@ class Fields:
         """A list of `count` finite numbers of at least `lowest`; float64, shape (count,)."""
         value = self.values.get(key)
         if not isinstance(value, list) or len(value) != count:
-            found = f"a list of {len(value)}" if isinstance(value, list) else shorten(value)
-            raise self.error(f'{self.source}: "{self.prefix}{key}" is {found}; expected a list of {count} numbers.')
+            actual = f"a list of {len(value)}" if isinstance(value, list) else shorten(value)
+            raise self.error(f'{self.source}: "{self.prefix}{key}" is {actual}; expected a list of {count} numbers.')
         for position, item in enumerate(value):
             if not is_number(item) or not lowest <= item <= LARGEST_NUMBER:
                 place = f'"{self.prefix}{key}[{position}]" is {shorten(item)}'

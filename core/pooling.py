@@ -1,4 +1,4 @@
-"""The only place where what the model says clip by clip becomes one score or one embedding for the recording."""
+"""Combines the model's outputs for the clips into one score or one embedding for the recording."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The only place where a probe (a linear head on the frozen embedding) is read, checked and applied."""
+"""Checks and applies probes (linear heads on the frozen embedding), and defines their decisions."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TOO_CLOSE_REASON = "too close to the operating point"
 
 
 class Decision(StrEnum):
-    """What a classification probe decides; *unscored* is neither of the others, and never a negative."""
+    """The decision of a classification probe; *unscored* is neither of the others, and never a negative."""
 
     REFER = "refer"
     NOT_REFERRED = "not referred"
@@ -34,7 +34,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What one probe says about one recording.
+    """The result of one probe for one recording.
 
     ``decision`` is None for a probe that gives a value and has no operating point. ``score`` is None wherever the
     decision is *unscored*, so that no number can be taken for a result. ``reason`` is None where there is nothing to
@@ -126,7 +126,7 @@ def parse_probe(content: bytes, source: str) -> Probe:
 
 
 def apply_probe(probe: Probe, pooled_embedding: np.ndarray | None, n_clips: int, quality: Quality) -> ProbeResult:
-    """What a probe says about a recording.
+    """Apply a probe to a recording.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The only place that decides whether a recording can be scored at all, and why not."""
+"""Decides whether a recording can be scored at all, and why not."""
 
 from dataclasses import dataclass
 from math import log10
@@ -32,7 +32,9 @@ REASON_SENTENCES = {
 
 @dataclass(frozen=True)
 class Quality:
-    """What the gate found; all levels are of the waveform without its mean, so that an offset is not taken for sound.
+    """The gate's verdict and measurements.
+
+    Levels are of the waveform without its mean: an offset is not taken for sound.
 
     Attributes
     ----------

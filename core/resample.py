@@ -1,4 +1,4 @@
-"""The only place where a sample rate is changed: streaming, anti-aliased, the same for any division into blocks."""
+"""Changes the sample rate of a stream, anti-aliased; how the blocks are cut does not matter."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -9,8 +9,8 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from core.errors import AudioError
 
-# The low-pass filter passes frequencies up to 0.9 of the smaller of the two Nyquist frequencies within 0.1 dB and is
-# at least 80 dB down from that Nyquist frequency on. Length and shape after Kaiser (Oppenheim and Schafer, 7.5.3).
+# The low-pass filter passes frequencies up to 0.9 of the smaller of the two Nyquist frequencies within 0.1 dB. From
+# that Nyquist frequency on it is at least 80 dB down. Length and shape after Kaiser (Oppenheim and Schafer, 7.5.3).
 PASSBAND, STOPBAND = 0.9, 1.0
 ATTENUATION_DB = 86.0  # designed for; 6 dB in hand
 KAISER_BETA = 0.1102 * (ATTENUATION_DB - 8.7)
@@ -26,10 +26,10 @@ class Resampler:
     """Streaming polyphase resampler with a Kaiser-windowed sinc of linear phase, its delay taken out.
 
     Output sample k is the filtered input at time k / `to_hz`; n input samples give ceil(n * to_hz / from_hz). The
-    recording counts as zero before its beginning and after its end. Everything is computed in chunks of one fixed
-    size, so the output is bit for bit the same for any division into blocks; it lags by about a quarter of a second.
-    Where the rates have no small ratio (44101 Hz), a polynomial between phases takes the place of the table of all
-    phases, which keeps the memory bounded. Equal rates pass through unchanged.
+    recording counts as zero before its beginning and after its end. Everything is computed in chunks of one fixed size,
+    so the output is bit for bit the same for any division into blocks. It lags by about a quarter of a second. Where
+    the rates have no small ratio (44101 Hz), a polynomial between phases replaces the table of all phases. That keeps
+    the memory bounded. Equal rates pass through unchanged.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The only place where a screening is put into its JSON contract (``tussis.screening/1``) and into words."""
+"""Puts a screening into its JSON contract (``tussis.screening/1``) and into words."""
 
 import json
 import math
@@ -42,9 +42,9 @@ class ModelFacts:
 class Screening:
     """The result for one recording.
 
-    ``event_scores`` (largest probability over the clips, by label) and ``cough_count`` are None and ``events`` is empty
-    where the quality is not acceptable: *unscored*, which is not "no cough". Timings aside, the same recording and
-    bundle give the same screening.
+    ``event_scores`` holds the largest probability over the clips, by label. Where the quality is not acceptable, it and
+    ``cough_count`` are None and ``events`` is empty: *unscored*, which is not "no cough". Timings aside, the same
+    recording and bundle give the same screening.
     """
 
     recording: RecordingFacts

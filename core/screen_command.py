@@ -1,4 +1,4 @@
-"""The only place for the command ``tussis-screen``."""
+"""Runs the command ``tussis-screen``."""
 
 import argparse
 import contextlib

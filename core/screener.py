@@ -1,4 +1,4 @@
-"""The only place where a recording is screened: command, app, benchmark and Python API all come here."""
+"""Screens recordings: the command, the app, the benchmarks and the Python API all call it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -96,7 +96,7 @@ def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, thre
 
 
 class _Hearing:
-    """What is kept of one recording while it is heard: running results, never sound."""
+    """The state of one screening: running results, never sound."""
 
     def __init__(self, bundle: Bundle, interpreter: Interpreter, sample_rate_hz: int, stopwatch: Stopwatch):
         labels = bundle.event_labels
@@ -152,5 +152,5 @@ class _Hearing:
 
 
 def model_facts(bundle: Bundle) -> ModelFacts:
-    """What a result says about the bundle that it comes from."""
+    """The facts that a result gives about its bundle."""
     return ModelFacts(bundle.name, bundle.model_sha256, bundle.format_version)

@@ -1,4 +1,4 @@
-"""The only place where a bundle's signature (Ed25519 over bundle.json) is checked, and who may sign is decided."""
+"""Checks a bundle's signature (Ed25519 over bundle.json), and decides whose signature is trusted."""
 
 import base64
 import contextlib
@@ -33,7 +33,7 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """What people compare: ``SHA256:`` and 43 characters."""
+        """The text that people compare: ``SHA256:`` and 43 characters."""
         return "SHA256:" + base64.b64encode(hashlib.sha256(self._blob).digest()).decode().rstrip("=")
 
     @property
@@ -135,10 +135,10 @@ def read_trust(require_signature: bool, key_files: Iterable[Path]) -> TrustPolic
     keys: set[PublicKey] = set()
     for path in key_files:
         lines = enumerate(read_key_file(path).decode("utf-8", "replace").splitlines(), start=1)
-        found = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not found:
+        key_lines = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not key_lines:
             raise SigningError(f"{path} holds no key; expected lines such as {ALGORITHM} AAAA....")
-        keys |= {parse_public_key(line, f"line {number} of {path}") for number, line in found}
+        keys |= {parse_public_key(line, f"line {number} of {path}") for number, line in key_lines}
     return TrustPolicy(require_signature, frozenset(keys))
 
 

@@ -1,4 +1,4 @@
-"""The only place where the stages of a screening are timed."""
+"""Times the stages of a screening."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

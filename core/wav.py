@@ -1,4 +1,4 @@
-"""The only place that knows the WAV container: reading any PCM or float WAV in blocks, and writing 16-bit PCM."""
+"""Reads any PCM or float WAV in blocks, and writes 16-bit PCM."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""What several tests need: a bundle written to a temporary folder, with a real model where one can be converted."""
+"""Gives the tests a bundle in a temporary folder, a small real model and a stand-in for one."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from core.interpreter import ModelOutputs
 
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 NOT_A_MODEL = b"not a model"
+TINY_MODEL = Path(__file__).parent / "data" / "tiny_model.tflite"
 
 # A busy machine must not fail a property: only what a test asserts counts, not how long an example takes.
 hypothesis.settings.register_profile("tussis", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -100,32 +101,9 @@ def make_bundle(
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A real model of the shipped signature, a strided convolution over the waveform; converted once a session."""
-    torch = pytest.importorskip("torch", reason="a model can be converted only where torch is installed")
-    litert_torch = pytest.importorskip("litert_torch", reason="a model can be converted only where litert-torch is")
-    from torch import nn
-
-    class TinyModel(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.frames = nn.Conv1d(1, 16, 640, stride=640)
-            self.embedding, self.events, self.activity = nn.Linear(16, 512), nn.Linear(16, 8), nn.Conv1d(16, 1, 1)
-
-        def forward(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
-            frames = torch.relu(self.frames(waveform.unsqueeze(1)))
-            pooled = nn.functional.adaptive_avg_pool1d(frames, 1).flatten(1)
-            return {
-                "embedding": self.embedding(pooled),
-                "event_logits": self.events(pooled),
-                "activity_logits": self.activity(frames).flatten(1),
-            }
-
-    sample = {"waveform": torch.zeros(1, 32000)}
-    path = tmp_path_factory.mktemp("tiny_model") / "model.tflite"
-    litert_torch.signature("screen", TinyModel().eval(), sample_kwargs=sample).convert().export(str(path))
-    return path.read_bytes()
+def tiny_model() -> bytes:
+    """A real, untrained model of the shipped signature; tests/tiny_model.py makes it."""
+    return TINY_MODEL.read_bytes()
 
 
 @pytest.fixture(scope="session")

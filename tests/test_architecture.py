@@ -35,7 +35,6 @@ EXTRAS_OF = {  # core opens other formats than WAV with soundfile where a workst
     "benchmarks": ("bench",),
 }
 WHOLE_FLOWS = {  # test files that try several modules of a folder together
-    "tests/distill/pretraining/test_pretrain_shards.py",
     "tests/quantize/test_full_disk.py",
     "tests/quantize/test_quantize_refusals.py",
     "tests/quantize/test_reproducible_bundle.py",

@@ -1,14 +1,41 @@
-"""The only place that installs Tussis as a stranger would: from a clone, with nothing but the phone's dependencies."""
+"""Installs Tussis as a stranger would: from a clone, with the phone's libraries or with those of one extra."""
 
 import json
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS_OF_EXTRAS = {  # what each extra is for
+    "app": ("core", "app"),
+    "train": ("core", "distill"),
+    "cluster": ("core", "distill"),
+    "quantize": ("core", "distill", "quantize"),
+    "bench": ("core", "distill", "quantize", "benchmarks"),
+}
+IMPORT_EVERYTHING = """
+import ast, importlib, os, pathlib, sys
+
+os.environ |= {"KIVY_NO_ARGS": "1", "KIVY_NO_CONSOLELOG": "1", "SDL_VIDEODRIVER": "offscreen"}
+optional, folders = set(sys.argv[1].split(",")), sys.argv[2:]
+missing = set()
+for path in (path for folder in folders for path in sorted(pathlib.Path(folder).rglob("*.py"))):
+    importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):  # those inside functions too
+        named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        named += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for name in {name.partition(".")[0] for name in named} - optional:
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                missing.add(f"{path}: {error!r}")
+sys.exit("\\n".join(sorted(missing)))
+"""
 pytestmark = pytest.mark.slow  # installs from a package registry
 
 
@@ -26,7 +53,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
 
 
@@ -79,3 +106,21 @@ def test_make_screen_passes_on_the_status_of_a_bad_recording(clone, first_screen
     refused = run(["make", "screen", "RECORDING=absent.wav"], clone)
     assert refused.returncode != 0
     assert "absent.wav" in refused.stderr
+
+
+@pytest.mark.parametrize("extra", FOLDERS_OF_EXTRAS)
+def test_an_extra_alone_brings_all_that_its_folders_import(extra, clone, tmp_path):
+    python = str(tmp_path / "bin" / "python")
+    created = run([sys.executable, "-m", "venv", str(tmp_path)], clone)
+    assert created.returncode == 0, created.stderr
+    options = ("--quiet", "--disable-pip-version-check", "--constraint", "constraints.txt")
+    installed = run([python, "-m", "pip", "install", *options, "--editable", f".[{extra}]"], clone)
+    assert installed.returncode == 0, installed.stderr
+    optional = {"app": "soundfile", "cluster": "-"}.get(extra, "ray")
+    imported = run([python, "-c", IMPORT_EVERYTHING, optional, *FOLDERS_OF_EXTRAS[extra]], clone)
+    assert imported.returncode == 0, imported.stderr
+
+
+def test_every_extra_is_tried_alone_or_is_for_tests():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(project["optional-dependencies"]) == {*FOLDERS_OF_EXTRAS, "test-phone", "dev"}

@@ -1,4 +1,4 @@
-"""The only place for the small widgets that the screens are made of."""
+"""Defines the small widgets that the screens are made of."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The only place where a recording is chosen from the files of the device."""
+"""Lets the user choose a recording from the files of the device."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,14 +51,14 @@ class OpenRecording(ModalView):
 
     def _list(self, folder: Path) -> None:
         try:
-            found = entries(folder)
+            paths = entries(folder)
         except OSError as error:
             self.message = strings.cannot_list(folder, error)
             return
         self.folder = folder
-        self.message = "" if any(not path.is_dir() for path in found) else strings.EMPTY_FOLDER
+        self.message = "" if any(not path.is_dir() for path in paths) else strings.EMPTY_FOLDER
         self.ids.list.scroll_y = 1.0
-        self.ids.list.data = [self._row(folder.parent, strings.PARENT_FOLDER), *(self._row(path) for path in found)]
+        self.ids.list.data = [self._row(folder.parent, strings.PARENT_FOLDER), *(self._row(path) for path in paths)]
 
     def _row(self, path: Path, name: str = "") -> dict[str, Any]:
         is_folder = path.is_dir()

@@ -1,4 +1,4 @@
-"""The only place that lays a screening out: one function per card, from the keys of `tussis.screening/1`."""
+"""Lays a screening out: one function per card, from the keys of `tussis.screening/1`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from app import strings
 from app.screens import theme
 from app.screens.controls import Badge, Bar, Card, PillButton, Timeline, Words
 from app.session import Session
+from core.bundle import Bundle
 from core.results import minutes_and_seconds
 
 Result = Mapping[str, Any]
@@ -22,10 +23,8 @@ BADGES = {
 }
 
 
-def result_cards(session: Session) -> list[Widget]:
+def result_cards(result: Result, session: Session) -> list[Widget]:
     """The result from top to bottom: what was heard, how good the sound was, the probes, and how it was computed."""
-    result = session.result
-    assert result is not None
     cards = [_gaps_card(session.n_gaps)] if session.n_gaps else []
     cards += [_headline_card(result), _quality_card(result["quality"])]
     if result["event_scores"] is not None:
@@ -136,7 +135,7 @@ def _copy_button(report: str) -> PillButton:
     return button
 
 
-def _title(probe: Result, bundle: Any) -> str:
+def _title(probe: Result, bundle: Bundle | None) -> str:
     """The bundle's title of a probe; the name where the bundle is not known."""
     titles = {known.name: known.title for known in bundle.probes} if bundle else {}
     return titles.get(probe["name"], probe["name"])

@@ -73,7 +73,7 @@ class ScreeningScreen(BoxLayout):
 
     @property
     def panel(self) -> Widget:
-        """What fills the screen below the heading."""
+        """The panel that fills the screen below the heading."""
         return self.ids.body.children[0]
 
     def show(self, session: Session) -> None:
@@ -113,8 +113,8 @@ class ScreeningScreen(BoxLayout):
     def _panel_for(self, session: Session) -> Widget:
         if session.state is State.SCREENING:
             return WorkingPanel(file_name=session.path.name if session.path else "")
-        if session.state is State.RESULT:
-            return self._end_panel(result_cards(session))
+        if session.result is not None:
+            return self._end_panel(result_cards(session.result, session))
         if session.state is State.ERROR:
             return self._end_panel(error_cards(session))
         return self.record_panel

@@ -1,4 +1,4 @@
-"""The only place for the colours; text has a contrast of at least 4.5 to 1 on its ground (WCAG 2.1, 1.4.3)."""
+"""Defines the colours; text has a contrast of at least 4.5 to 1 on its ground (WCAG 2.1, 1.4.3)."""
 
 from kivy.utils import get_color_from_hex as _rgba
 

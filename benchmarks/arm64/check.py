@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm64.comparison import agreement_entries, beyond_limits, compare_processors
+from benchmarks.arm64.comparison import beyond_limits, compare_processors
 from benchmarks.arm64.debian import WHEELS, Arm64Root, EmulationError, prepare
 from benchmarks.arm64.jobs import N_CLIPS, Counts, Job, audio_s, plan
 from benchmarks.results.device import describe_device
@@ -64,7 +64,7 @@ def run_everywhere(bundle: Bundle, job: Job, root: Arm64Root, run: Run) -> Resul
         there, counts = job.run_emulated(root, cpu)
         comparison = compare_processors(bundle, here, there)
         rows += processor_rows(job, processor_provenance(cpu, root.emulator_version()), counts)
-        agreement += [{"processor": cpu, **entry} for entry in agreement_entries(comparison)]
+        agreement += [{"processor": cpu, "compared": what, **far} for what, far in comparison.items()]
         beyond += [f"{cpu}: {words}" for words in beyond_limits(comparison, counts)]
     facts = {
         "clips": f"{N_CLIPS} synthesized",

@@ -17,13 +17,13 @@ MAX_LOG_MEL_DIFFERENCE = 1e-3
 MAX_CODE_STEPS = 1
 MAX_FLIPPED_SHARE = 0.01
 MAX_SPREAD = 3e-4  # ordinary: 1.0e-4, a quarter of the front end's runs takes 153 or 161 instructions more
-FLIPS = (("event decisions", "n_event_decisions", "event_flips"), ("activity frames", "n_frames", "frame_flips"))
+LOG_MEL, CODES, EVENTS, FRAMES = "log-mel", "codes before the integer body", "event decisions", "activity frames"
 
 Outputs = Mapping[str, np.ndarray]
 """One array an output, each (n_inputs, ...)."""
 
-Comparison = dict[str, Any]
-"""As `compare_processors` returns it."""
+Comparison = dict[str, dict[str, Any]]
+"""How far two processors differ, by what is compared."""
 
 
 def compare_processors(bundle: Bundle, here: Results, there: Results) -> Comparison:
@@ -32,23 +32,21 @@ def compare_processors(bundle: Bundle, here: Results, there: Results) -> Compari
     Returns
     -------
     dict
-        ``front_end`` (log-mel) and ``outputs`` by model; of the int8 model ``codes`` (what its front end and stem
-        give to the integer body), ``integer_body`` on the same codes, ``outputs_of_same_codes`` (only clips whose
-        codes are the same; null where there are none) and ``decisions``.
+        Of each student its log-mel and its outputs; of the int8 one also `CODES` (what its front end and stem give to
+        the integer body), `INTEGER_BODY` on the same codes, the outputs of the clips whose codes are the same, if
+        there are any, and the decisions by the bundle's thresholds.
     """
-    log_mel = {name: f"{name} {FRONT_END}" for name in (INT8, FLOAT) if name in here}
-    codes_here, codes_there = (results[f"{INT8} {TO_CODES}"]["0"] for results in (here, there))
-    same = where_identical(codes_here, codes_there)
-    kept = [{name: array[same] for name, array in results[INT8].items()} for results in (here, there)]
-    integers = (results[f"{INT8} {INTEGER_BODY}"]["0"] for results in (here, there))
-    return {
-        "front_end": {name: compare_arrays(here[task]["0"], there[task]["0"]) for name, task in log_mel.items()},
-        "codes": compare_arrays(codes_here, codes_there),
-        "integer_body": compare_arrays(*integers),
-        "outputs": {name: compare_outputs(here[name], there[name]) for name in log_mel},
-        "outputs_of_same_codes": compare_outputs(*kept) if same.any() else None,
-        "decisions": count_flips(bundle, here[INT8], there[INT8]),
-    }
+    students = [name for name in (INT8, FLOAT) if name in here]
+    parts = {f"{name} {LOG_MEL}": f"{name} {FRONT_END}" for name in students}
+    parts |= {CODES: f"{INT8} {TO_CODES}", INTEGER_BODY: f"{INT8} {INTEGER_BODY}"}
+    comparison = {what: compare_arrays(here[part]["0"], there[part]["0"]) for what, part in parts.items()}
+    for name in students:
+        comparison |= compare_outputs(name, here[name], there[name])
+    same = where_identical(here[parts[CODES]]["0"], there[parts[CODES]]["0"])
+    if same.any():
+        kept = ({name: array[same] for name, array in results[INT8].items()} for results in (here, there))
+        comparison |= compare_outputs(f"{INT8} on the same codes", *kept)
+    return comparison | compare_decisions(bundle, here[INT8], there[INT8])
 
 
 def compare_arrays(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
@@ -83,9 +81,9 @@ def compare_arrays(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     }
 
 
-def compare_outputs(reference: Outputs, other: Outputs) -> dict[str, dict[str, Any]]:
-    """`compare_arrays` for each output."""
-    return {name: compare_arrays(array, other[name]) for name, array in reference.items()}
+def compare_outputs(model: str, reference: Outputs, other: Outputs) -> Comparison:
+    """`compare_arrays` for each output of a model."""
+    return {f"{model} {name}": compare_arrays(array, other[name]) for name, array in reference.items()}
 
 
 def where_identical(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -93,47 +91,28 @@ def where_identical(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (reference == other).reshape(len(reference), -1).all(axis=1)
 
 
-def count_flips(bundle: Bundle, reference: Outputs, other: Outputs) -> dict[str, int]:
+def compare_decisions(bundle: Bundle, reference: Outputs, other: Outputs) -> Comparison:
     """Decisions by the bundle's thresholds that differ: events, one per label and clip, and frames of activity."""
     thresholds = np.array([bundle.screening.event_thresholds[label] for label in bundle.event_labels])
     on = bundle.screening.cough_on_probability
     events = [sigmoid(outputs["event_logits"]) >= thresholds for outputs in (reference, other)]
     frames = [sigmoid(outputs["activity_logits"]) >= on for outputs in (reference, other)]
     return {
-        "n_event_decisions": int(events[0].size),
-        "event_flips": int((events[0] != events[1]).sum()),
-        "n_frames": int(frames[0].size),
-        "frame_flips": int((frames[0] != frames[1]).sum()),
+        what: {"n_values": int(here.size), "n_different": int((here != there).sum())}
+        for what, (here, there) in ((EVENTS, events), (FRAMES, frames))
     }
-
-
-def agreement_entries(comparison: Comparison) -> list[dict[str, Any]]:
-    """The comparison with x86 as a list: ``compared``, and how far it differs as `compare_arrays` tells."""
-    entries = {f"{name} front end, log-mel": difference for name, difference in comparison["front_end"].items()}
-    entries |= {"codes before the integer body": comparison["codes"], "integer body": comparison["integer_body"]}
-    outputs = dict(comparison["outputs"])
-    if same := comparison["outputs_of_same_codes"]:
-        outputs[f"{INT8} on the same codes"] = same
-    entries |= {f"{model}, {name}": difference for model, outs in outputs.items() for name, difference in outs.items()}
-    decisions = comparison["decisions"]
-    for what, n_values, n_different in FLIPS:
-        entries[what] = {"n_values": decisions[n_values], "n_different": decisions[n_different]}
-    return [{"compared": compared, **difference} for compared, difference in entries.items()]
 
 
 def beyond_limits(comparison: Comparison, counts: Counts) -> list[str]:
     """Name in words what differs more than it may between x86 and an emulated processor; empty where all is well."""
-    integer, codes, decisions = (comparison[key] for key in ("integer_body", "codes", "decisions"))
-    log_mel = max(difference["max_abs"] for difference in comparison["front_end"].values())
+    log_mel = max(difference["max_abs"] for what, difference in comparison.items() if what.endswith(LOG_MEL))
+    flips = {what: comparison[what]["n_different"] / comparison[what]["n_values"] for what in (EVENTS, FRAMES)}
     spread = max(count["spread"] for count in counts.values())
     limits = [
-        ("the integer body's codes that differ", integer["n_different"], 0),
+        ("the integer body's codes that differ", comparison[INTEGER_BODY]["n_different"], 0),
         ("the largest difference of the front end's log-mel", log_mel, MAX_LOG_MEL_DIFFERENCE),
-        ("the largest difference of a code before the integer body", codes["max_abs"], MAX_CODE_STEPS),
-        *(
-            (f"the share of flipped {what}", decisions[flips] / decisions[n], MAX_FLIPPED_SHARE)
-            for what, n, flips in FLIPS
-        ),
+        ("the largest difference of a code before the integer body", comparison[CODES]["max_abs"], MAX_CODE_STEPS),
+        *((f"the share of flipped {what}", share, MAX_FLIPPED_SHARE) for what, share in flips.items()),
         ("the relative spread of an instruction count", spread, MAX_SPREAD),
     ]
     return [f"{what} is {value:.3g} (at most {limit:g})" for what, value, limit in limits if not value <= limit]

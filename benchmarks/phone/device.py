@@ -52,6 +52,11 @@ class PhoneDescription:
         slowest = min(clocks.values(), default=0)
         return tuple(index for index, khz in clocks.items() if khz > slowest) or tuple(clocks)
 
+    def core_facts(self) -> dict[str, Any]:
+        """Cores and clocks, for the facts of a result."""
+        cores = [{"core": core.index, "max_khz": core.max_khz, "governor": core.governor} for core in self.cores]
+        return {"cores": cores, "big_cores": list(self.big_cores())}
+
     def provenance(self) -> dict[str, Any]:
         """The fields of a row of tussis.benchmark/1 that are of the machine alone."""
         return {

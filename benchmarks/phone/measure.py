@@ -80,7 +80,7 @@ def measure_phone(plan: PhonePlan, run: Run) -> Result:
         raise
     if not rows:
         raise PhoneError(f"nothing ran on this phone; the first reason: {failures[0]['reason']}")
-    facts = {**core_facts(description), "failures": failures + not_profiled}
+    facts = {**description.core_facts(), "failures": failures + not_profiled}
     return run.result([*rows, *operators], ratios(rows), facts=facts)
 
 
@@ -201,9 +201,3 @@ def profile(runner: BenchmarkModelRunner, models: list[PhoneModel], rows: list[R
 def describe_failure(name: str, setting: Setting, error: PhoneError) -> Failure:
     """What did not run in a setting, and why."""
     return {"name": name, "delegate": setting.delegate, "threads": setting.threads, "reason": str(error)}
-
-
-def core_facts(description: PhoneDescription) -> dict[str, Any]:
-    """Cores and clocks of the phone."""
-    cores = [{"core": core.index, "max_khz": core.max_khz, "governor": core.governor} for core in description.cores]
-    return {"cores": cores, "big_cores": list(description.big_cores())}

@@ -5,8 +5,7 @@ from pathlib import Path
 # Whose a row is: ``facts["role"]``.
 OURS, PEER, YARDSTICK = "ours", "peer", "yardstick"
 # Which part of it: a row's ``stage``. A stage with a colon, such as "screening: decode", is a part of the one before.
-SCREENING, MODEL, WHOLE = "screening", "model", "whole"
-FRONT_END, BODY, HEADS = "front end", "body", "heads"
+SCREENING, MODEL, WHOLE = "screening", "model", "whole"  # parts of a model: quantize/tflite_parts.py
 FLOAT, INT8, DYNAMIC = "float32", "int8", "dynamic int8"
 XNNPACK, BUILTIN = "xnnpack", "builtin"
 YAMNET_NAME, DETECTOR_NAME = "YAMNet", "MobileNetV3-Small + PCEN"

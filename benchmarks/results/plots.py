@@ -10,9 +10,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8, PEER
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8, PEER
 from benchmarks.results.result import Result, Row
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, SLOWER
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 WIDTH_IN = 7.2
 ROW_IN = 0.22
@@ -98,7 +99,7 @@ def accuracy_plot(result: Result) -> Drawing | None:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         places = {row["name"]: (row["metrics"]["p50_ms"], row["metrics"]["cough_auroc"]) for row in rows}
-        front = [places[name] for name in facts.get("front", [])]
+        front = [places[name] for name in facts.get("front", []) if name in places]
         axes.plot([ms for ms, _ in front], [auroc for _, auroc in front], color=LIMIT_COLOUR, linewidth=0.8, zorder=0)
         for row in rows:
             (ms, auroc), metrics, colour = places[row["name"]], row["metrics"], _colour(row)

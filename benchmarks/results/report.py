@@ -16,8 +16,7 @@ from benchmarks.results.tables import (
     result_tables,
     to_markdown,
 )
-from core.errors import OutputError
-from core.files import check_writable, write_atomically
+from core.files import make_folder, write_atomically
 from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,7 +29,7 @@ MARKDOWN_WIDTH = 110  # characters
 def write_report(paths: Sequence[Path], out: Path) -> int:
     """Write both pages and the plots into a folder, made where there is none; the number of results."""
     results = read_results(paths)
-    _make_folder(out)
+    make_folder(out)
     plots = draw_plots(results)
     write_atomically(out / PAGE, render_page(results, plots))
     for name, plot in plots.items():
@@ -122,11 +121,3 @@ def data_uri(svg: str) -> str:
 
 def _title(name: str, result: Result) -> str:
     return f"{result['kind'].replace('_', ' ').capitalize()}: {name}"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
-    check_writable(folder)

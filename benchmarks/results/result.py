@@ -186,7 +186,9 @@ def _from_lines(text: str, path: Path) -> Any:
     whole = [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
     if not whole or not isinstance(whole[0], dict):
         raise DataError(f"{path} holds no finished row.")
-    return {**whole[0], "rows": whole[1:], "facts": {"ended_early": True, **whole[0].get("facts", {})}}
+    facts = whole[0].get("facts")
+    facts = {"ended_early": True, **(facts if isinstance(facts, dict) else {})}
+    return {**whole[0], "rows": whole[1:], "facts": facts}
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.results.names import MODEL, OURS, PEER, XNNPACK
 from benchmarks.timing.interleaved import Contender
-from benchmarks.timing.runtime import DelegateInterpreter, invocation, model_costs, open_runtime
+from benchmarks.timing.runtime import DelegateInterpreter, open_file, open_runtime
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
 from core.clips import CLIP_S
@@ -49,21 +49,9 @@ def load_student_model(
     path: Path, threads: int, name: str, delegate: str = XNNPACK, shape: ModelShape | None = None
 ) -> Contender:
     """A model with the signature ``screen``: 2 s of samples to embedding, events and activity, through core."""
-    content = read_model(path)
-    list_operators(content, str(path))
-    clip = synthesized_clips(2)[1]
-    opened = open_runtime(content, threads, delegate, str(path))
-    interpreter = DelegateInterpreter(opened, shape or ModelShape(), str(path))
-    return Contender(
-        name=name,
-        run=lambda: interpreter.run(clip),
-        audio_s=CLIP_S,
-        load_s=opened.load_s,
-        facts={"role": OURS, **model_costs(content, delegate, str(path))},
-        allocate_s=opened.allocate_s,
-        delegate=delegate,
-        content=content,
-    )
+    opened, clip = open_file(path, threads, delegate), synthesized_clips(2)[1]
+    interpreter = DelegateInterpreter(opened, shape or ModelShape())
+    return opened.contender(name, lambda: interpreter.run(clip), CLIP_S, OURS)
 
 
 def load_parts(path: Path, threads: int, name: str, delegate: str = XNNPACK) -> list[Contender]:
@@ -95,15 +83,6 @@ def load_plain(
     if len(inputs) != 1 or n_samples not in (None, n_values):
         shapes = " and ".join(str(tensor["shape"].tolist()) for tensor in inputs)
         raise InterpreterError(f"{name} takes {shapes} values; expected one input of {n_samples or 'any number'}.")
-    scale = 127 if dtype == np.int8 else 1
-    return Contender(
-        name=name,
-        run=invocation(opened, (scale * np.resize(synthesized_clips(2)[1], shape)).astype(dtype)),
-        audio_s=n_values / SAMPLE_RATE_HZ if audio_s is None else audio_s,
-        load_s=opened.load_s,
-        facts={"role": role, **model_costs(content, delegate, name)},
-        stage=stage,
-        allocate_s=opened.allocate_s,
-        delegate=delegate,
-        content=content,
-    )
+    values = (127 if dtype == np.int8 else 1) * np.resize(synthesized_clips(2)[1], shape)
+    seconds = n_values / SAMPLE_RATE_HZ if audio_s is None else audio_s
+    return opened.contender(name, opened.invocation(values.astype(dtype)), seconds, role, stage)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -14,12 +13,11 @@ import numpy as np
 from benchmarks.results.names import DETECTOR_NAME, PEER, XNNPACK, YAMNET_NAME
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.models import load_plain
-from benchmarks.timing.runtime import Opened, invocation, model_costs, open_runtime
+from benchmarks.timing.runtime import open_file
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import CLIP_SAMPLES
 from core.demonstration import synthesized_clips
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.errors import InterpreterError, one_line
 from quantize.tflite_graph import list_operators, read_model
 
 YAMNET_SAMPLES = 15_600
@@ -94,41 +92,25 @@ def resolve_shape(inputs: list[PeerInput], seconds: float | None, source: str) -
 
 
 def _load_tflite(path: Path, threads: int, seconds: float | None, delegate: str) -> Contender:
-    content = read_model(path)
-    list_operators(content, str(path))
-    opened = open_runtime(content, threads, delegate, str(path))
+    opened = open_file(path, threads, delegate)
     details = opened.runtime.get_input_details()
     inputs = [
         PeerInput(_open_sizes(tensor["shape_signature"], tensor["shape"]), tensor["dtype"] == np.float32)
         for tensor in details
     ]
     shape, audio_s = resolve_shape(inputs, seconds, str(path))
-    return Contender(
-        name=path.name,
-        run=_tflite_run(opened, shape, path),
-        audio_s=audio_s,
-        load_s=opened.load_s,
-        facts={"role": PEER, **model_costs(content, delegate, str(path))},
-        allocate_s=opened.allocate_s,
-        delegate=delegate,
-        content=content,
-    )
+    try:
+        opened.runtime.resize_tensor_input(details[0]["index"], shape)
+        opened.runtime.allocate_tensors()
+        run = opened.invocation(np.resize(synthesized_clips(2)[1], shape))
+    except (ValueError, RuntimeError) as reason:
+        raise InterpreterError(f"{path} cannot take an input of {list(shape)} ({one_line(reason)}).") from reason
+    return opened.contender(path.name, run, audio_s, PEER)
 
 
 def _open_sizes(signature: np.ndarray, shape: np.ndarray) -> tuple[int | None, ...]:
     sizes = signature if len(signature) else shape
     return tuple(None if size < 0 else int(size) for size in sizes)
-
-
-def _tflite_run(opened: Opened, shape: tuple[int, ...], path: Path) -> Callable[[], None]:
-    """A run with an input of `shape`, which the runtime is asked to take."""
-    runtime = opened.runtime
-    try:
-        runtime.resize_tensor_input(runtime.get_input_details()[0]["index"], shape)
-        runtime.allocate_tensors()
-        return invocation(opened, np.resize(synthesized_clips(2)[1], shape))
-    except (ValueError, RuntimeError) as reason:
-        raise InterpreterError(f"{path} cannot take an input of {list(shape)} ({one_line(reason)}).") from reason
 
 
 def _load_onnx(path: Path, threads: int, seconds: float | None) -> Contender:

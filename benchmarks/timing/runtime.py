@@ -3,30 +3,62 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter as Runtime
 from ai_edge_litert.interpreter import OpResolverType
 
-from benchmarks.results.names import BUILTIN, XNNPACK
-from core.errors import InterpreterError
-from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
-from quantize.tflite_graph import Operator, count_partitions, list_operators, read_operators
+from benchmarks.results.names import BUILTIN, MODEL, XNNPACK
+from benchmarks.timing.interleaved import Contender
+from core.errors import InterpreterError, one_line
+from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape
+from quantize.tflite_graph import Operator, count_partitions, list_operators, read_model, read_operators
 
-DELEGATES = {
-    XNNPACK: OpResolverType.AUTO,
-    BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-}
+DELEGATES = {XNNPACK: OpResolverType.AUTO, BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A runtime that is ready, and the seconds that reading the model and allocating its tensors took."""
+    """A model in a runtime that is ready, and the seconds that reading it and allocating its tensors took."""
 
+    content: bytes
+    source: str
+    delegate: str
     runtime: Any
     load_s: float
     allocate_s: float
+
+    def contender(
+        self, name: str, run: Callable[[], object], audio_s: float, role: str, stage: str = MODEL
+    ) -> Contender:
+        """The model to be timed, with what it costs."""
+        return Contender(
+            name=name,
+            run=run,
+            audio_s=audio_s,
+            load_s=self.load_s,
+            facts={"role": role, **model_costs(self.content, self.delegate, self.source)},
+            stage=stage,
+            allocate_s=self.allocate_s,
+            delegate=self.delegate,
+            content=self.content,
+        )
+
+    def invocation(self, values: np.ndarray) -> Callable[[], None]:
+        """What a run of a model of one input is: `values` copied, model invoked, all its outputs read."""
+        runtime = self.runtime
+        index = runtime.get_input_details()[0]["index"]
+        outputs = [output["index"] for output in runtime.get_output_details()]
+
+        def run() -> None:
+            runtime.set_tensor(index, values)
+            runtime.invoke()
+            for output in outputs:
+                runtime.get_tensor(output)
+
+        return run
 
 
 def check_delegate(name: str) -> None:
@@ -50,14 +82,21 @@ def open_runtime(content: bytes, threads: int, delegate: str, source: str) -> Op
         raise InterpreterError(
             f"{source} does not run here with the delegate {delegate} ({one_line(reason)})."
         ) from reason
-    return Opened(runtime, loaded_s - start_s, time.perf_counter() - loaded_s)
+    return Opened(content, source, delegate, runtime, loaded_s - start_s, time.perf_counter() - loaded_s)
+
+
+def open_file(path: Path, threads: int, delegate: str) -> Opened:
+    """Read, check and open a .tflite file; InterpreterError where it is none."""
+    content = read_model(path)
+    list_operators(content, str(path))
+    return open_runtime(content, threads, delegate, str(path))
 
 
 class DelegateInterpreter(LiteRtInterpreter):
     """The app's interpreter, with its checks and copies, over a runtime that was opened with any delegate."""
 
-    def __init__(self, opened: Opened, shape: ModelShape, source: str):
-        self.shape, self.source = shape, source
+    def __init__(self, opened: Opened, shape: ModelShape):
+        self.shape, self.source = shape, opened.source
         self.n_runs = 0
         self._runtime = opened.runtime
         self._runner = self._signature_runner()
@@ -66,21 +105,6 @@ class DelegateInterpreter(LiteRtInterpreter):
         """Run the model on one clip, and count the run."""
         self.n_runs += 1
         return super().run(waveform)
-
-
-def invocation(opened: Opened, values: np.ndarray) -> Callable[[], None]:
-    """What a run of a model of one input is: `values` copied, model invoked, all its outputs read."""
-    runtime = opened.runtime
-    index = runtime.get_input_details()[0]["index"]
-    outputs = [output["index"] for output in runtime.get_output_details()]
-
-    def run() -> None:
-        runtime.set_tensor(index, values)
-        runtime.invoke()
-        for output in outputs:
-            runtime.get_tensor(output)
-
-    return run
 
 
 def model_costs(content: bytes, delegate: str, source: str) -> dict[str, Any]:

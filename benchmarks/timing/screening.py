@@ -8,14 +8,13 @@ import numpy as np
 
 from benchmarks.results.names import MODEL, OURS, SCREENING
 from benchmarks.timing.interleaved import RUNS_PER_ROUND, Contender, Timing
-from benchmarks.timing.runtime import DelegateInterpreter, model_costs, open_runtime
+from benchmarks.timing.runtime import DelegateInterpreter, open_file
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.resample import Resampler
 from core.screener import Screener
 from core.stopwatch import STAGES
 from core.wav import write_wav
-from quantize.tflite_graph import list_operators, read_model
 
 RECORDING_S = 10.0
 RECORDING_RATE_HZ = 44_100
@@ -57,30 +56,17 @@ def load_screening(
     Loading is the file read and checked, the runtime made and its tensors allocated, as when the app starts.
     """
     start_s = time.perf_counter()
-    content = read_model(model)
-    list_operators(content, str(model))
-    opened = open_runtime(content, threads, delegate, str(model))
-    interpreter = DelegateInterpreter(opened, bundle.model_shape, str(model))
+    opened = open_file(model, threads, delegate)
+    interpreter = DelegateInterpreter(opened, bundle.model_shape)
     screener = Screener(bundle, threads, interpreter)
     load_s = time.perf_counter() - start_s
     duration_s, n_clips = screener.screen(recording).recording.duration_s, interpreter.n_runs
-    costs = model_costs(content, delegate, str(model))
     timings_ms: list[dict[str, float]] = []
 
     def run() -> None:
         timings_ms.append(screener.screen(recording).timing_ms)
 
-    facts = {"role": OURS, "n_clips": n_clips, "model_bytes": costs["model_bytes"]}
-    facts |= {"macs": costs["macs"] * n_clips}
-    contender = Contender(
-        name=name,
-        run=run,
-        audio_s=duration_s,
-        load_s=load_s,
-        facts=facts,
-        stage=SCREENING,
-        allocate_s=opened.allocate_s,
-        delegate=delegate,
-        content=content,
-    )
-    return ScreeningContender(contender, timings_ms)
+    contender = opened.contender(name, run, duration_s, OURS, SCREENING)
+    costs = contender.facts
+    facts = {"role": OURS, "n_clips": n_clips, "model_bytes": costs["model_bytes"], "macs": costs["macs"] * n_clips}
+    return ScreeningContender(replace(contender, load_s=load_s, facts=facts), timings_ms)

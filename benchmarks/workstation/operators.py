@@ -11,17 +11,16 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from benchmarks.results.device import load_average
-from benchmarks.results.names import BODY, BUILTIN, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8, WHOLE, XNNPACK
+from benchmarks.results.names import BUILTIN, DYNAMIC, FLOAT, INT8, WHOLE, XNNPACK
 from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import Contender, check_runs, time_interleaved
 from benchmarks.timing.models import ChosenModel, load_plain
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.demonstration import synthesized_clips
-from core.errors import InterpreterError
-from core.interpreter import one_line
+from core.errors import InterpreterError, one_line
 from quantize.tflite_graph import FILE_IDENTIFIER, Operator, read_operators
-from quantize.tflite_parts import cut
+from quantize.tflite_parts import BODY, FRONT_END, HEADS, cut
 
 PART_METRICS = {FRONT_END: "front_end_us", BODY: "body_us", HEADS: "heads_us"}
 AT_LOAD, INTO_NEIGHBOUR = "computed when the model is loaded", "folded into a neighbour"

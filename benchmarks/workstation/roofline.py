@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results.names import BODY, FLOAT, INT8, WHOLE, XNNPACK
+from benchmarks.results.names import FLOAT, INT8, WHOLE, XNNPACK
 from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import check_runs, time_interleaved
@@ -14,6 +14,7 @@ from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation.machine_peaks import Bandwidth, PeakModel, load_peak_models, measure_bandwidth
 from benchmarks.workstation.operators import ModelTimes, OperatorTime, time_operators
 from core.clips import CLIP_S
+from quantize.tflite_parts import BODY
 
 PRODUCTS, BYTES = "macs", "bytes"
 SMALLEST_OWN_PEAK_US = 10.0

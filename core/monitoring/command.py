@@ -1,4 +1,4 @@
-"""The only place for what ``tussis-screen --monitor`` does: a long recording or standard input, heard as a stream."""
+"""Carries out ``tussis-screen --monitor``: hears a long recording or standard input as a stream."""
 
 import argparse
 import signal
@@ -27,7 +27,7 @@ DEFAULT_PCM_RATE_HZ = 16_000
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """What the command line says about monitoring; ``pcm_rate_hz`` is the rate of the samples on standard input."""
+    """The command line's options for monitoring; ``pcm_rate_hz`` is the rate of the samples on standard input."""
 
     settings: MonitorSettings
     pcm_rate_hz: int

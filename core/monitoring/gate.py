@@ -1,4 +1,4 @@
-"""The only place that decides, from levels alone, which clips of a stream are worth running the model on."""
+"""Decides, from levels alone, on which clips of a stream the model is run."""
 
 from dataclasses import dataclass
 
@@ -60,12 +60,12 @@ class GateSettings:
 class Gate:
     """Opens for the clips of one stream in which a frame stands out; constant memory, tens of microseconds a clip.
 
-    Levels are those of a band from about 300 to 2000 Hz, where coughs have most of their energy: the difference of
-    neighbouring means of four samples. Hum and the rumble of wind and traffic, whose slow swings would stand out, lie
-    below it and most hiss above. Steady noise, white to brown, stays within 4.3 dB over its 10th percentile there; of
-    coughs 5 dB over it at all frequencies together 99 in 100 reach 5 dB. Once a frame stands out, every later clip
-    that holds it is let through, whatever the floor does meanwhile. What the gate decides follows from the clips
-    alone, so the blocks that a stream came in do not matter.
+    Levels are those of a band from about 300 to 2000 Hz, where coughs have most of their energy. The band is the
+    difference of neighbouring means of four samples. Hum and the rumble of wind and traffic, whose slow swings would
+    stand out, lie below it and most hiss above. Steady noise, white to brown, stays within 4.3 dB over its 10th
+    percentile there. Of coughs 5 dB over it at all frequencies together, 99 in 100 reach 5 dB. Once a frame stands out,
+    every later clip that holds it is let through, whatever the floor does meanwhile. What the gate decides follows from
+    the clips alone, so the blocks that a stream came in do not matter.
     """
 
     def __init__(self, settings: GateSettings | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The only place where the events of a stream are counted hour by hour; an hour that cannot be judged has no count."""
+"""Counts the events of a stream hour by hour; an hour that cannot be judged has no count."""
 
 import math
 from collections import deque
@@ -18,11 +18,11 @@ MEASURED_SAMPLES = 2 * SAMPLE_RATE_HZ  # at once, because measuring half seconds
 
 @dataclass(frozen=True)
 class HourTotals:
-    """What was heard in one hour of a stream, or in the part of it before the stream ended.
+    """The counts of one hour of a stream, or of the part of it before the stream ended.
 
-    ``event_counts`` (by label; an event counts in the hour in which it ends) is None where the hour's quality is not
-    acceptable: *unscored*, which is not "no cough". A gated clip is one that the model was not run on, because its
-    level was measured and nothing stood out; it counts as heard without an event.
+    ``event_counts`` is by label; an event counts in the hour in which it ends. It is None where the hour's quality is
+    not acceptable: *unscored*, which is not "no cough". The model was not run on a gated clip, because its level was
+    measured and nothing stood out. It counts as heard without an event.
     """
 
     start_s: float

@@ -1,4 +1,4 @@
-"""The only place where a stream without an end is monitored: events as they become final, totals by the hour."""
+"""Monitors a stream without an end: events as they become final, totals by the hour."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from core.stopwatch import Stopwatch
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """How a stream is heard.
+    """The settings of a monitor.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What became final since the last call: events in the order in which they did, and whole hours."""
+    """The results that became final since the last call: events in the order in which they did, and whole hours."""
 
     events: tuple[Event, ...]
     hours: tuple[HourTotals, ...]
@@ -123,24 +123,24 @@ class Monitor:
         heard = self._listener.hear(self._joined()) + self._listener.finish()
         if self._n_heard == 0:
             raise AudioError(f"{self._name} holds no samples; expected sound.")
-        found = self._take(heard)
+        findings = self._take(heard)
         with self._stopwatch.stage("events"):
-            rest = self._events.finish(self.duration_s)
-            for event in rest:
+            last_events = self._events.finish(self.duration_s)
+            for event in last_events:
                 self._hours.count_event(event)
-        return Findings(found.events + rest, found.hours + self._handed_over(self._hours.finish()))
+        return Findings(findings.events + last_events, findings.hours + self._handed_over(self._hours.finish()))
 
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[Findings]:
         """Push blocks one by one, the time to get them counted as ``decode``, then finish; findings that hold any."""
         for block in self._stopwatch.iterate("decode", blocks):
-            found = self.push(block)
-            if found.events or found.hours:
-                yield found
+            findings = self.push(block)
+            if findings.events or findings.hours:
+                yield findings
         yield self.finish()
 
     @property
     def duration_s(self) -> float:
-        """How much of the stream was heard."""
+        """Length of the stream so far."""
         return self._n_heard / self._rate_hz
 
     @property

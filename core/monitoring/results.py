@@ -1,4 +1,4 @@
-"""The only place where what a monitored stream held is put into its JSON (``tussis.monitoring/1``) and into words."""
+"""Puts the result of a monitored stream into JSON (``tussis.monitoring/1``) and into words."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -78,7 +78,7 @@ def monitoring_file(results: Iterable[Monitoring | FailedRecording]) -> str:
 
 
 def describe_start(name: str, sample_rate_hz: int) -> str:
-    """What is printed when a stream begins."""
+    """The line that is printed when a stream begins."""
     return f"{printable(name)} (monitored at {sample_rate_hz} Hz)"
 
 
@@ -91,26 +91,26 @@ def describe_event(event: Event) -> str:
 def describe_hour(hour: HourTotals) -> str:
     """An hour in words, printed when it is over."""
     number, length = int(hour.start_s // HOUR_S) + 1, minutes_and_seconds(hour.duration_s)
-    words = "not scored: " + spoken_reasons(hour.quality)
+    counts = "not scored: " + spoken_reasons(hour.quality)
     if hour.event_counts is not None:
-        words = _count_words(hour.event_counts)
-    return described_line(f"hour {number}", f"{words} (in {length})")
+        counts = _count_words(hour.event_counts)
+    return described_line(f"hour {number}", f"{counts} (in {length})")
 
 
 def describe_monitoring(result: Monitoring) -> str:
     """Totals, gated share and cost in words, printed when a stream is over."""
     totals, recording, model = result.totals, result.recording, result.model
     if totals.event_counts is None:
-        words = "not scored: no hour could be"
+        counts = "not scored: no hour could be"
     else:
         rate = f"{totals.per_hour(COUGH):.1f} coughs an hour over {minutes_and_seconds(totals.scored_s)} scored"
-        words = f"{_count_words(totals.event_counts)}; {rate}"
+        counts = f"{_count_words(totals.event_counts)}; {rate}"
     unscored = f", {minutes_and_seconds(totals.unscored_s)} not scored" if totals.unscored_s else ""
     stages = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in result.timing_ms.items())
     return "\n".join(
         [
             described_line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
-            described_line("total", words + unscored),
+            described_line("total", counts + unscored),
             described_line("clips", _clip_words(result)),
             described_line("time", f"{stages}; {result.busy_ms_per_audio_hour / 1000:.2f} s for an hour of sound"),
             described_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"),

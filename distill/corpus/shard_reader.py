@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from core.errors import DataError, OutputError, SettingsError
 from core.files import sha256_of_file
 from distill.corpus.manifests import ManifestRow, write_manifest
-from distill.corpus.shard_format import (
+from distill.corpus.shards import (
     INDEX_FILE,
     SHARD_PATTERN,
     WRITE_AGAIN,
@@ -57,7 +57,8 @@ class ShardCorpus(IterableDataset):
     An epoch is one sequence of all clips: the shards in an order drawn from the seed and the epoch. Each rank has one
     stretch of it, and each worker one stretch of its rank's, equally long to within a clip. So one worker alone opens
     most shards, and there may be more ranks than shards. Within a stretch, clips are shuffled in windows of
-    ``shuffle_clips``. All of it follows from the arguments, so a position is two numbers, the same on every rank.
+    ``shuffle_clips``. All of it follows from the arguments, so a position is two numbers, the same on every rank. A
+    process compares a shard's SHA-256 with the index when it first opens it.
 
     Pass it to ``DataLoader(corpus, batch_size, num_workers=workers)``, without persistent workers; ``set_epoch`` before
     each epoch.
@@ -80,8 +81,6 @@ class ShardCorpus(IterableDataset):
         for a pass over the corpus without synchronization.
     shuffle_clips : int
         Window of the shuffling; a worker holds as many clips in memory, encoded.
-    verify : bool
-        Whether a process compares a shard's SHA-256 with the index when it first opens it.
 
     Raises
     ------
@@ -91,7 +90,7 @@ class ShardCorpus(IterableDataset):
         If an argument is out of range.
     """
 
-    def __init__(self, folder: Path, *, rank: int = 0, verify: bool = True, **split: Any) -> None:
+    def __init__(self, folder: Path, *, rank: int = 0, **split: Any) -> None:
         self.folder, self.rank, self.index = folder, rank, read_index(folder)
         try:
             self._position = CorpusPosition(corpus_sha256=sha256_of_file(folder / INDEX_FILE), **split)
@@ -103,7 +102,7 @@ class ShardCorpus(IterableDataset):
         if self.index.clips < self._position.world_size and self._position.remainder == "drop":
             ranks = f"{self._position.world_size} ranks"
             raise DataError(f"{folder} has {self.index.clips} clips for {ranks}: use fewer ranks, or repeat clips.")
-        self._unverified = {entry.file for entry in self.index.shards} if verify else set()
+        self._unverified = {entry.file for entry in self.index.shards}
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""

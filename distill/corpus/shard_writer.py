@@ -18,7 +18,7 @@ from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError
 from core.files import sha256_of_file, write_atomically
 from distill.corpus.manifests import ROLES, ManifestRow
-from distill.corpus.shard_format import (
+from distill.corpus.shards import (
     CODECS,
     INDEX_FILE,
     ROOM_KBIT_S,

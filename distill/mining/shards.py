@@ -8,8 +8,8 @@ from pathlib import Path
 from core.errors import DataError, SettingsError
 from core.files import write_atomically
 from distill.corpus.manifests import ManifestRow, build_manifest
-from distill.corpus.shard_format import ShardIndex, clip_key
 from distill.corpus.shard_writer import write_shards
+from distill.corpus.shards import ShardIndex, clip_key
 from distill.mining.pack import MANIFEST_FILE
 
 CLIPS_FILE = "clips.csv"  # not manifest.csv: a folder of packs would take the shards for one of them

@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError, exit_on_error
 from distill.corpus.manifests import ManifestRow, build_manifest
-from distill.corpus.shard_format import OPUS_KBIT_S, SHARD_PATTERN, encode_clip, read_samples
 from distill.corpus.shard_writer import summarize, write_shards
+from distill.corpus.shards import OPUS_KBIT_S, SHARD_PATTERN, encode_clip, read_samples
 from distill.offline_gpu.wheels import CORPUS_FOLDER, LIBRARIES_FOLDER, check_fits
 
 PACKED_ROLES = ("train", "validation", "augment")  # what is only ever tested on never travels

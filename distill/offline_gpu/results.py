@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
-from distill.corpus.shard_format import INDEX_FILE, Sha256
+from distill.corpus.shards import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EMBEDDINGS_FILE, all_crops, save_values
 from distill.offline_gpu.wheels import CORPUS_FOLDER

@@ -17,8 +17,8 @@ from core.errors import DataError
 from core.files import write_atomically
 from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint
 from distill.corpus.channel import N_CHANNEL_DRAWS, Channel
-from distill.corpus.shard_format import INDEX_FILE
 from distill.corpus.shard_reader import unpack_corpus
+from distill.corpus.shards import INDEX_FILE
 from distill.corpus.waveform_store import MANIFEST_FILE, WaveformStore
 from distill.distillation.targets import all_crops, cut_crop, first_axes
 from distill.models.encoder import SIZES, Encoder

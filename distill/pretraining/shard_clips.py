@@ -12,8 +12,8 @@ from torch import Tensor
 
 from core.errors import DataError
 from distill.corpus.labels import is_cough_free
-from distill.corpus.shard_format import INDEX_FILE, ShardClip
 from distill.corpus.shard_reader import ShardCorpus
+from distill.corpus.shards import INDEX_FILE, ShardClip
 from distill.corpus.waveform_store import WaveformStore
 from distill.pretraining.clips import ClipMaker, ClipSettings, Recordings, backgrounds_of, recordings_of, rooms_of
 

@@ -2,9 +2,11 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -25,7 +27,23 @@ from distill.probes.synthetic_cohorts import write_cohort
 from distill.probes.triage import evaluate_triage, fit_triage
 
 SYNTHETIC_WARNING = "measured on synthetic sound: these numbers say nothing about people or about any other recording"
-UNITS = {"classification": "probability", "regression": "L"}
+
+
+class Kind(NamedTuple):
+    """How probes of one kind are fitted, tested on an external cohort, and in which unit they answer.
+
+    ``fit(cohort, seed)``; ``test(fitted, training_cohort, external_cohort, seed)`` returns metrics.
+    """
+
+    unit: str
+    fit: Callable[[Cohort, int], FittedProbe]
+    test: Callable[[FittedProbe, Cohort, Cohort, int], dict[str, Any]]
+
+
+KINDS = {
+    "classification": Kind("probability", fit_triage, evaluate_triage),
+    "regression": Kind("L", fit_spirometry, evaluate_spirometry),
+}
 
 
 @dataclass(frozen=True)
@@ -92,11 +110,10 @@ def fit_probe(
     check_status(description, cohort, external)
     if external is not None:
         check_disjoint(cohort, external)
-    is_triage = description.kind == "classification"
-    fitted = fit_triage(cohort, seed) if is_triage else fit_spirometry(cohort, seed)
+    kind = KINDS[description.kind]
+    fitted = kind.fit(cohort, seed)
     if external is not None:
-        tested = evaluate_triage(fitted, external) if is_triage else evaluate_spirometry(fitted, cohort, external, seed)
-        fitted.metrics["external_test"] = tested
+        fitted.metrics["external_test"] = kind.test(fitted, cohort, external, seed)
     if cohort.is_synthetic:
         fitted.metrics["how"] = f"{SYNTHETIC_WARNING}; {fitted.metrics['how']}"
     content = _probe_file(description, fitted, _training_facts(description, cohort, fitted, model_sha256, seed))
@@ -122,9 +139,17 @@ def check_description(description: ProbeDescription) -> None:
     """Let core.probes read an empty probe of this description, before any recording is embedded."""
     zeros, ones = np.zeros(EMBEDDING_SIZE), np.ones(EMBEDDING_SIZE)
     empty = FittedProbe(LinearModel(zeros, ones, zeros, 0.0, 1.0), 1.0, None, None, {})
-    if description.kind not in UNITS:
-        raise ProbeError(f"a probe is of kind {' or '.join(UNITS)}, not {description.kind!r}")
+    if description.kind not in KINDS:
+        raise ProbeError(f"a probe is of kind {' or '.join(KINDS)}, not {description.kind!r}")
     parse_probe(probe_json(_probe_file(description, empty, {})), f"{description.name}.json")
+
+
+def check_event(selection: ClipSelection, model: EmbeddingModel) -> None:
+    """Refuse a selection by an event that the model does not know."""
+    if selection.event not in (None, *model.event_labels):
+        raise ProbeError(
+            f"--event is {selection.event!r}; the model knows {', '.join(model.event_labels)}, and none for all clips"
+        )
 
 
 def _training_facts(
@@ -155,7 +180,7 @@ def _probe_file(description: ProbeDescription, fitted: FittedProbe, training: di
         "title": description.title,
         "status": description.status,
         "kind": description.kind,
-        "unit": UNITS[description.kind],
+        "unit": KINDS[description.kind].unit,
         "intended_use": description.intended_use,
         "clips": asdict(description.selection),
         "mean": rounded(fitted.model.mean),
@@ -201,42 +226,45 @@ def fit_demonstration_probes(
     return written
 
 
+COMMAND = "tussis-probe"
 app = typer.Typer(add_completion=False, help="Fit probes (linear heads) on the shipped model's embeddings.")
+
+_about = partial(typer.Option, rich_help_panel="What the probe file says")
+_hears = partial(typer.Option, rich_help_panel="What the probe listens to")
+_learns = partial(typer.Option, rich_help_panel="What it is fitted and tested on")
+_STATUS_HELP = "research, demonstration, or validated (with --external-test)."
+_KIND_HELP = "classification (labels 0 and 1) or regression (FEV1 in L)."
 
 
 @app.command()
 def fit(
-    recordings: Annotated[Path, typer.Option(help="CSV: path (relative to it), subject_id, label, covariates.")],
-    name: Annotated[str, typer.Option(help="Lower-case name of the probe; the file is NAME.json.")],
-    out: Annotated[Path, typer.Option(help="Folder for NAME.json.")],
-    intended_use: Annotated[str, typer.Option(help="One line: who may use it, for what.")],
-    data: Annotated[str, typer.Option(help="One line: where the recordings come from and how they were labelled.")],
-    title: Annotated[str, typer.Option(help="Shown to people; the name when left out.")] = "",
-    kind: Annotated[
-        str, typer.Option(help="classification (labels 0 and 1) or regression (FEV1 in L).")
-    ] = "classification",
-    status: Annotated[
-        str, typer.Option(help="research, demonstration, or validated (with --external-test).")
-    ] = "research",
-    event: Annotated[str, typer.Option(help="Listen to clips with this event; 'none' for all clips.")] = "cough",
-    min_probability: Annotated[float, typer.Option(help="Of that event in a clip, 0 to 1.")] = 0.5,
-    min_clips: Annotated[int, typer.Option(min=1, help="Fewer such clips leave a recording unscored.")] = 1,
-    external_test: Annotated[Path | None, typer.Option(help="CSV of a second cohort, for measuring only.")] = None,
-    embeddings: Annotated[Path | None, typer.Option(help="NPZ of tussis-embed, instead of embedding again.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    name: Annotated[str, _about(help="Lower-case name of the probe; the file is NAME.json.")],
+    out: Annotated[Path, _about(help="Folder for NAME.json.")],
+    intended_use: Annotated[str, _about(help="One line: who may use it, for what.")],
+    data: Annotated[str, _about(help="One line: where the recordings come from and how they were labelled.")],
+    recordings: Annotated[Path, _learns(help="CSV: path (relative to it), subject_id, label, covariates.")],
+    title: Annotated[str, _about(help="Shown to people; the name when left out.")] = "",
+    kind: Annotated[str, _about(help=_KIND_HELP)] = "classification",
+    status: Annotated[str, _about(help=_STATUS_HELP)] = "research",
+    bundle: Annotated[Path | None, _hears(help="Bundle folder; the shipped one when left out.")] = None,
+    event: Annotated[str, _hears(help="Listen to clips with this event; 'none' for all clips.")] = "cough",
+    min_probability: Annotated[float, _hears(help="Of that event in a clip, 0 to 1.")] = 0.5,
+    min_clips: Annotated[int, _hears(min=1, help="Fewer such clips leave a recording unscored.")] = 1,
+    external_test: Annotated[Path | None, _learns(help="CSV of a second cohort, for measuring only.")] = None,
+    embeddings: Annotated[Path | None, _learns(help="NPZ of tussis-embed, instead of embedding again.")] = None,
+    seed: Annotated[int, _learns(help="Of the folds.")] = 0,
 ) -> None:
     """Fit a probe on labelled recordings, split by subject, and write NAME.json with its metrics.
 
     Example: tussis-probe fit --recordings tb.csv --name tb --out probes --intended-use "Research on ..." --data "..."
     """
-    with exit_on_error("tussis-probe"):
+    with exit_on_error(COMMAND):
         selection = ClipSelection(None if event == "none" else event, min_probability, min_clips, "mean")
         description = ProbeDescription(name, title or name, status, kind, intended_use, selection, data)
         check_description(description)
         make_folder(out)
         model = model_of_bundle(load_bundle(bundle))
-        _check_event(event, model)
+        check_event(selection, model)
         cohort = load_cohort(recordings, kind, selection, model, embeddings)
         external = load_cohort(external_test, kind, selection, model) if external_test else None
         content = fit_probe(description, cohort, model.sha256, external, seed)
@@ -254,7 +282,7 @@ def demonstration(
 
     Example: tussis-probe demonstration --model model.tflite --out probes
     """
-    with exit_on_error("tussis-probe"):
+    with exit_on_error(COMMAND):
         make_folder(out)
         interpreter = LiteRtInterpreter(model)
         for path in fit_demonstration_probes(interpreter, sha256_of_file(model), out, seed=seed):
@@ -271,7 +299,7 @@ def encoder(
 
     Example: tussis-probe encoder --store cache/store --teacher mae:runs/pretrain/final.pt
     """
-    with exit_on_error("tussis-probe"):
+    with exit_on_error(COMMAND):
         from distill.corpus.waveform_store import WaveformStore
         from distill.distillation.teachers import load_teacher
         from distill.probes.encoder_probes import measure_encoders, show
@@ -286,13 +314,6 @@ def encoder(
 def main() -> None:
     """Entry point of ``tussis-probe``."""
     app()
-
-
-def _check_event(event: str, model: EmbeddingModel) -> None:
-    if event not in ("none", *model.event_labels):
-        raise ProbeError(
-            f"--event is {event!r}; the model knows {', '.join(model.event_labels)}, and none for all clips"
-        )
 
 
 if __name__ == "__main__":

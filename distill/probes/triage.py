@@ -68,8 +68,8 @@ def fit_triage(cohort: Cohort, seed: int = 0) -> FittedProbe:
     return FittedProbe(fit_with_best_regularizer(*data), temperature, point, band, metrics)
 
 
-def evaluate_triage(probe: FittedProbe, cohort: Cohort) -> dict[str, Any]:
-    """Measure a fitted probe, as it is, on another cohort."""
+def evaluate_triage(probe: FittedProbe, training: Cohort, cohort: Cohort, seed: int = 0) -> dict[str, Any]:
+    """Measure a fitted probe, as it is, on another cohort; nothing is fitted to `training` again."""
     recordings = probe.model.scores(cohort.features)
     scores, targets, subjects = participant_means(recordings, cohort.labels, cohort.subjects)
     probabilities = sigmoid(scores / probe.temperature)

@@ -223,7 +223,7 @@ def test_any_file_is_read_or_refused(content: bytes, tmp_path_factory: pytest.Te
 
 
 def compressed(path: Path, frames: np.ndarray, rate_hz: int, **kind: str) -> Path:
-    soundfile = pytest.importorskip("soundfile")
+    soundfile = pytest.importorskip("soundfile", reason="a phone reads WAV only")
     with path.open("wb") as file:
         soundfile.write(file, frames, rate_hz, **kind)
     return path
@@ -277,7 +277,7 @@ def test_without_soundfile_wav_is_read_and_the_rest_says_what_is_missing(
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the corpora are not beside the project")
 @pytest.mark.parametrize("pattern", ["covid19_cough/audio/*.opus", "rir_webaudio/audio/*.flac"])
 def test_the_corpora_can_be_read(pattern: str) -> None:
-    pytest.importorskip("soundfile")
+    pytest.importorskip("soundfile", reason="a phone reads WAV only")
     path = sorted(SHARED_DATA.glob(pattern))[0]
     with open_recording(path) as recording:
         assert recording.sample_rate_hz == 16_000

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from core.audio import read_waveform, write_wav
-from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, DEMONSTRATION_S, main, synthesize_demonstration
+from core.demonstration import (
+    COUGH_LENGTH_S,
+    COUGH_TIMES_S,
+    DEMONSTRATION_S,
+    main,
+    synthesize_demonstration,
+    synthesized_clips,
+)
 from core.screener import screen_recording
 
 YAMNET = Path(__file__).resolve().parents[3] / "shared" / "models" / "yamnet.tflite"
@@ -88,3 +95,11 @@ def test_the_shipped_bundle_counts_its_coughs_at_their_times(tmp_path, default_b
     assert screening.cough_count == len(COUGH_TIMES_S)
     for event, start_s in zip([e for e in screening.events if e.label == "cough"], COUGH_TIMES_S, strict=True):
         assert abs(event.start_s - start_s) < 0.25
+
+
+def test_synthesized_clips_are_the_same_for_a_seed_and_begin_with_silence() -> None:
+    clips = synthesized_clips(9, seed=3)
+    assert (clips.shape, clips.dtype) == ((9, 32_000), np.float32)
+    np.testing.assert_array_equal(clips, synthesized_clips(9, seed=3))
+    peaks = np.abs(clips).max(axis=1)
+    assert peaks[0] == 0 and (peaks[1:] >= 10 ** (-50 / 20) * 0.999).all() and (peaks <= 1).all()

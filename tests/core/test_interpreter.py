@@ -1,4 +1,6 @@
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,19 @@ import pytest
 from core.errors import InterpreterError
 from core.interpreter import LiteRtInterpreter, ModelShape
 
+TESTS = Path(__file__).parents[1]
+
 
 def noise(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, 32000).astype(np.float32)
+
+
+def test_the_tiny_model_of_these_tests_is_what_its_command_makes(tiny_model: bytes, tmp_path: Path) -> None:
+    for library in ("torch", "litert_torch"):
+        pytest.importorskip(library, reason="a model can be converted on a workstation only")
+    command = [sys.executable, str(TESTS / "tiny_model.py"), str(tmp_path / "model.tflite")]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "model.tflite").read_bytes() == tiny_model
 
 
 def test_the_model_gives_the_three_outputs_in_their_shapes(tiny_model: bytes) -> None:
@@ -37,7 +49,7 @@ def test_an_earlier_result_is_not_overwritten_by_the_next_run(tiny_model: bytes)
 
 
 def test_outputs_are_told_apart_by_name_and_not_by_order(tiny_model: bytes) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the expected numbers come from torch")
     torch.manual_seed(0)
     convolution = torch.nn.Conv1d(1, 16, 640, stride=640)
     embedding = torch.nn.Linear(16, 512)

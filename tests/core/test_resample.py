@@ -96,7 +96,7 @@ def test_equal_rates_pass_through_unchanged() -> None:
 
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000, 44_101])
 def test_it_agrees_with_soxr_on_band_limited_sound(rate_hz: int) -> None:
-    soxr = pytest.importorskip("soxr")
+    soxr = pytest.importorskip("soxr", reason="soxr is on the workstation only")
     spectrum = np.zeros(rate_hz // 2 + 1, complex)
     top_hz = int(0.85 * min(rate_hz, 16_000) / 2)
     spectrum[50:top_hz] = np.exp(2j * np.pi * np.random.default_rng(0).random(top_hz - 50))
@@ -108,7 +108,7 @@ def test_it_agrees_with_soxr_on_band_limited_sound(rate_hz: int) -> None:
 
 
 def test_it_agrees_with_scipy_on_white_noise_given_the_same_filter() -> None:
-    signal = pytest.importorskip("scipy.signal")
+    signal = pytest.importorskip("scipy.signal", reason="scipy is on the workstation only")
     noise = np.random.default_rng(0).standard_normal(48_000)
     n_taps = 2 * (Resampler(48_000)._phases.n_before + 1) + 1
     prototype = signal.firwin(n_taps, 0.95 / 3, window=("kaiser", KAISER_BETA))

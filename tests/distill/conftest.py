@@ -5,9 +5,8 @@ import pytest
 
 from core.audio import write_wav
 from core.interpreter import ModelOutputs
+from distill.corpus.labels import EVENT_LABELS
 from distill.probes.embed import EmbeddingModel
-
-EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 
 
 class StandInInterpreter:

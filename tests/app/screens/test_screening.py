@@ -144,7 +144,8 @@ def test_a_research_probe_shows_its_decision_its_number_and_that_it_is_research(
 
     probe = {"name": "x", "status": "research", "decision": "not referred", "score": 0.314, "unit": "probability"}
     result = stand_in_screener.screen_blocks([np.zeros(32_000, np.float32)], 16_000, "a.wav").to_json()
-    cards = result_cards(Session(State.RESULT, result=result | {"probes": [probe | {"reason": None}]}))
+    result |= {"probes": [probe | {"reason": None}]}
+    cards = result_cards(result, Session(State.RESULT, result=result))
     words = "\n".join(stage.words(card) for card in cards)
     assert "RESEARCH ONLY" in words
     assert "Not referred (0.31 probability)" in words

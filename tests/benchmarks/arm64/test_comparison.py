@@ -2,30 +2,41 @@ import numpy as np
 import pytest
 
 from benchmarks.arm64.comparison import (
-    agreement_entries,
+    CODES,
+    EVENTS,
+    FRAMES,
     beyond_limits,
     compare_arrays,
+    compare_decisions,
     compare_processors,
-    count_flips,
     where_identical,
 )
 from benchmarks.arm64.jobs import INT8, N_CLIPS, N_RANDOM
 from core.errors import DataError
-from quantize.tflite_parts import FRONT_END, INTEGER_BODY
+from quantize.tflite_parts import FRONT_END, INTEGER_BODY, TO_CODES
 
 COUNTS = {"int8 whole": {"instructions": 8_000_000, "spread": 0.0, "dot_products": 3_000_000}}
 
 
 def test_a_processor_agrees_with_itself_in_every_bit(default_bundle, job_results):
     comparison = compare_processors(default_bundle, job_results, job_results)
-    body, decisions = comparison["integer_body"], comparison["decisions"]
+    body = comparison[INTEGER_BODY]
     assert (body["n_identical"], body["n_inputs"]) == (N_CLIPS + N_RANDOM,) * 2
-    assert comparison["outputs_of_same_codes"]["embedding"]["n_inputs"] == N_CLIPS
-    assert decisions == {"n_event_decisions": 8 * N_CLIPS, "event_flips": 0, "n_frames": 50 * N_CLIPS, "frame_flips": 0}
+    assert comparison[f"{INT8} on the same codes embedding"]["n_inputs"] == N_CLIPS
+    assert comparison[EVENTS] == {"n_values": 8 * N_CLIPS, "n_different": 0}
+    assert comparison[FRAMES] == {"n_values": 50 * N_CLIPS, "n_different": 0}
+    assert len(comparison) == 3 + 2 * 3 + 2 and all(far["n_different"] == 0 for far in comparison.values())
     assert beyond_limits(comparison, COUNTS) == []
-    entries = agreement_entries(comparison)
-    assert {"compared": "integer body", **body} in entries
-    assert all(entry["n_different"] == 0 for entry in entries) and len(entries) == 3 + 2 * 3 + 2
+
+
+def test_clips_whose_codes_differ_are_left_out_of_the_comparison_on_the_same_codes(default_bundle, job_results):
+    other = {name: {key: array.copy() for key, array in outputs.items()} for name, outputs in job_results.items()}
+    other[f"{INT8} {TO_CODES}"]["0"][0] += 1
+    comparison = compare_processors(default_bundle, job_results, other)
+    assert comparison[f"{INT8} on the same codes embedding"]["n_inputs"] == N_CLIPS - 1
+    other[f"{INT8} {TO_CODES}"]["0"][1:] += 1
+    comparison = compare_processors(default_bundle, job_results, other)
+    assert comparison[CODES]["n_identical"] == 0 and f"{INT8} on the same codes embedding" not in comparison
 
 
 def test_one_wrong_integer_and_flipped_decisions_are_named(default_bundle, job_results):
@@ -41,7 +52,7 @@ def test_one_wrong_integer_and_flipped_decisions_are_named(default_bundle, job_r
         "the share of flipped event decisions",
         "the relative spread of an instruction count",
     ]
-    (body,) = (entry for entry in agreement_entries(comparison) if entry["compared"] == "integer body")
+    body = comparison[INTEGER_BODY]
     assert (body["n_identical"], body["n_inputs"]) == (N_CLIPS + N_RANDOM - 1, N_CLIPS + N_RANDOM)
 
 
@@ -70,5 +81,6 @@ def test_decisions_are_those_of_the_bundles_thresholds(default_bundle):
     logits = np.full((1, 8), -9.0)
     logits[0, default_bundle.event_labels.index("cough")] = at + 1e-3
     quiet = {"event_logits": np.full((1, 8), -9.0), "activity_logits": np.full((1, 50), -9.0)}
-    assert count_flips(default_bundle, {**quiet, "event_logits": logits}, quiet)["event_flips"] == 1
-    assert count_flips(default_bundle, {**quiet, "event_logits": logits - 2e-3}, quiet)["event_flips"] == 0
+    assert compare_decisions(default_bundle, {**quiet, "event_logits": logits}, quiet)[EVENTS]["n_different"] == 1
+    below = {**quiet, "event_logits": logits - 2e-3}
+    assert compare_decisions(default_bundle, below, quiet)[EVENTS]["n_different"] == 0

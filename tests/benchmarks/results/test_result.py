@@ -58,10 +58,14 @@ def test_times_become_percentiles_and_a_real_time_factor():
         ({"kind": "La tency"}, "kind: 'La tency' does not match"),
         ({"rows": [a_row() | {"threads": 0}]}, "rows[0].threads: 0 is less than the minimum of 1"),
         ({"rows": [a_row() | {"model_sha256": "abc"}]}, "rows[0].model_sha256"),
-        ({"rows": [{key: its for key, its in a_row().items() if key != "commit"}]}, "'commit' is a required property"),
+        (
+            {"rows": [{key: value for key, value in a_row().items() if key != "commit"}]},
+            "'commit' is a required property",
+        ),
         ({"rows": [a_row() | {"metrics": {"p50_ms": "fast"}}]}, "rows[0].metrics.p50_ms: 'fast' is not of type"),
         ({"results": []}, "Additional properties are not allowed"),
         ({"ratios": [{"value": 1}]}, "ratios[0]"),
+        ({"facts": {"columns": 5}}, "facts.columns: 5 is not of type 'array'"),
     ],
 )
 def test_a_result_that_breaks_the_schema_is_refused_with_the_place(tmp_path, change, words):

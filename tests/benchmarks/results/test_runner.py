@@ -41,6 +41,8 @@ def test_finished_rows_outlive_an_error_and_the_sentence_says_where(tmp_path):
     kept = read_result(partial)
     assert [row["name"] for row in kept["rows"]] == ["first", "second"]
     assert kept["facts"] == {"ended_early": True, "columns": ["p50_ms"]} and kept["kind"] == "phone"
+    partial.write_text('{"schema": "tussis.benchmark/1", "kind": "phone", "protocol": "once", "facts": 3}\n')
+    assert read_result(partial)["facts"] == {"ended_early": True}
     with pytest.raises(DataError, match="holds rows of a run that ended early"):
         Run(PHONE, tmp_path / "a.json")
 

@@ -105,9 +105,9 @@ def test_import_times_are_read_by_module_and_counted_for_its_package():
         "import time:      1500 |       2500 |     numpy._core.multiarray\n"
         "import time:      3037 |     203298 | core.screener\n"
     )
-    found = parse_imports(text)
-    assert found == {"_json": (0.211, 0.211), "numpy._core.multiarray": (1.5, 2.5), "core.screener": (3.037, 203.298)}
-    packages = [ImportedModule(name, *times).package for name, times in found.items()]
+    times = parse_imports(text)
+    assert times == {"_json": (0.211, 0.211), "numpy._core.multiarray": (1.5, 2.5), "core.screener": (3.037, 203.298)}
+    packages = [ImportedModule(name, *pair).package for name, pair in times.items()]
     assert packages == ["python", "numpy", "core"]
     with pytest.raises(DataError, match="wrote no import times"):
         parse_imports("nothing")

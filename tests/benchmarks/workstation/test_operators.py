@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, HEADS, INT8
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8
 from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
 from benchmarks.timing.models import ChosenModel
@@ -30,6 +30,7 @@ from benchmarks.workstation.operators import (
 )
 from core.bundle import load_bundle
 from quantize.tflite_graph import read_operators
+from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 SHIPPED = load_bundle(None).model_path.read_bytes()
 OPERATORS = read_operators(SHIPPED)
@@ -53,7 +54,7 @@ def run_alone(model: bytes, inputs: dict[int, np.ndarray]) -> list[np.ndarray]:
 def test_an_operator_repeated_says_each_time_what_it_says_in_the_model():
     values = run_preserving(SHIPPED)
     constants = find_constants(OPERATORS, [0])
-    chosen = [next(its for its in OPERATORS if its.kind == kind) for kind in ("CONV_2D", "FULLY_CONNECTED", "ADD")]
+    chosen = [next(one for one in OPERATORS if one.kind == kind) for kind in ("CONV_2D", "FULLY_CONNECTED", "ADD")]
     for operator in chosen:
         inputs = [index for index in dict.fromkeys(operator.inputs) if index in values and index not in constants]
         content = repeat(SHIPPED, operator, inputs, 3)
@@ -78,7 +79,7 @@ def test_large_outputs_and_many_products_are_repeated_less_often():
 def test_an_operator_of_eight_times_the_products_takes_longer():
     alone_us = time_alone(SHIPPED, OPERATORS, [operator.kind == "CONV_2D" for operator in OPERATORS], 1, 20)
     pairs = list(zip(OPERATORS, alone_us, strict=True))
-    small, large = [sorted((its.macs, us) for its, us in pairs if its.kind == "CONV_2D")[place] for place in (1, -1)]
+    _, small, *_, large = sorted((operator.macs, us) for operator, us in pairs if operator.kind == "CONV_2D")
     assert large[0] > 5 * small[0] and large[1] > 1.5 * small[1] > 0
     assert {us for operator, us in pairs if operator.kind != "CONV_2D"} == {0.0}
 
@@ -88,7 +89,9 @@ def test_padding_is_folded_where_one_convolution_reads_it_and_constants_are_comp
     notes = [note_of(operator, OPERATORS, constants) for operator in OPERATORS]
     assert [note == AT_LOAD for note in notes] == [set(operator.outputs) <= constants for operator in OPERATORS]
     folded = [operator for operator, note in zip(OPERATORS, notes, strict=True) if note == INTO_NEIGHBOUR]
-    assert {operator.kind for operator in folded} == {"PAD"} and all(its.layer.startswith("body") for its in folded)
+    assert {operator.kind for operator in folded} == {"PAD"} and all(
+        operator.layer.startswith("body") for operator in folded
+    )
     (reader,) = [operator for operator in OPERATORS if folded[0].outputs[0] in operator.inputs]
     read_twice = [*OPERATORS, reader]
     assert note_of(folded[0], read_twice, constants) == ""
@@ -98,25 +101,28 @@ def test_padding_is_folded_where_one_convolution_reads_it_and_constants_are_comp
 def test_bytes_and_precision_are_those_of_the_layers():
     traffic = describe_traffic(SHIPPED, OPERATORS)
     by_layer = {
-        (its.layer, its.kind): (its, facts) for its, facts in zip(OPERATORS, traffic, strict=True) if its.has_weights
+        (operator.layer, operator.kind): facts
+        for operator, facts in zip(OPERATORS, traffic, strict=True)
+        if operator.has_weights
     }
-    _, expand = by_layer["body.blocks.2.expand", "CONV_2D"]
+    expand = by_layer["body.blocks.2.expand", "CONV_2D"]
     n_in, n_out, places = 40, 64, 25 * 6
     assert expand.precision == INT8
     assert expand.weight_bytes == 9 * n_in * n_out + 4 * n_out
     assert expand.activation_bytes == places * (n_in + n_out)
     assert expand.shape == "1x25x6x40 to 1x25x6x64"
-    assert by_layer["body.stem", "DEPTHWISE_CONV_2D"][1].precision == FLOAT
-    assert by_layer["body.embedding", "FULLY_CONNECTED"][1].precision == DYNAMIC
+    assert by_layer["body.stem", "DEPTHWISE_CONV_2D"].precision == FLOAT
+    assert by_layer["body.embedding", "FULLY_CONNECTED"].precision == DYNAMIC
     parts = [part_of(number, OPERATORS) for number in range(len(OPERATORS))]
     assert parts == sorted(parts, key=(FRONT_END, BODY, HEADS).index)
-    assert {its.kind for its, part in zip(OPERATORS, parts, strict=True) if part == HEADS} >= {"MEAN"}
+    assert {operator.kind for operator, part in zip(OPERATORS, parts, strict=True) if part == HEADS} >= {"MEAN"}
 
 
 def check_rows(result: dict) -> None:
     whole, *rows = result["rows"]
     assert len(rows) == len(OPERATORS) and len({row["stage"] for row in rows}) == len(rows)
-    assert whole["metrics"]["macs"] == sum(its.macs for its in OPERATORS) == sum(r["metrics"]["macs"] for r in rows)
+    assert whole["metrics"]["macs"] == sum(operator.macs for operator in OPERATORS)
+    assert whole["metrics"]["macs"] == sum(row["metrics"]["macs"] for row in rows)
     assert sum(row["metrics"]["share_of_time"] for row in rows) == pytest.approx(1)
     assert sum(row["metrics"]["us"] for row in rows) == pytest.approx(whole["metrics"]["operators_us"])
     assert sum(kind["us"] for kind in result["facts"]["kinds"]) == pytest.approx(whole["metrics"]["operators_us"])
@@ -133,7 +139,9 @@ def test_a_result_has_a_row_for_each_operator_and_one_for_the_whole():
 
 def test_a_model_without_a_logarithm_or_integers_is_timed_too(tiny_model):
     times = time_operators(tiny_model, 1, 10)
-    assert [time.operator.kind for time in times.operators] == [its.kind for its in read_operators(tiny_model)]
+    assert [time.operator.kind for time in times.operators] == [
+        operator.kind for operator in read_operators(tiny_model)
+    ]
     assert times.sum_us > 0
     assert {time.traffic.precision for time in times.operators} == {FLOAT}
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.names import BODY, DYNAMIC, FLOAT, FRONT_END, INT8
+from benchmarks.results.names import DYNAMIC, FLOAT, INT8
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import check_result, read_result
 from benchmarks.results.runner import Run
@@ -30,6 +30,7 @@ from benchmarks.workstation.roofline import (
     working_set_bytes,
 )
 from quantize.tflite_graph import Operator
+from quantize.tflite_parts import BODY, FRONT_END
 
 IN_CACHE = Bandwidth(
     cache_gb_per_s=100.0, memory_gb_per_s=10.0, core_cache_bytes=1 << 20, last_cache_bytes=1 << 25, array_bytes=1 << 25
@@ -66,9 +67,9 @@ def result_with(roofs: Roofs) -> dict:
 
 
 def test_an_operators_limit_is_the_longer_of_its_products_and_its_bytes():
-    limits = [limit_of(its, ROOFS, 100.0) for its in OPERATORS]
-    assert [its.us for its in limits] == pytest.approx([20.0, 20.0, 3.0, 0.0])
-    assert [its.bound for its in limits[:3]] == [PRODUCTS, PRODUCTS, BYTES]
+    limits = [limit_of(time, ROOFS, 100.0) for time in OPERATORS]
+    assert [limit.us for limit in limits] == pytest.approx([20.0, 20.0, 3.0, 0.0])
+    assert [limit.bound for limit in limits[:3]] == [PRODUCTS, PRODUCTS, BYTES]
     from_memory = limit_of(OPERATORS[2], ROOFS, 10.0)
     assert from_memory.us == pytest.approx(30.0)
 
@@ -101,7 +102,7 @@ def test_no_layer_is_faster_than_the_peak():
     fast = operator("body.fast", 10_000_000, INT8, 1, 1, 20.0)
     short = operator("body.short", 9_000_000, INT8, 1, 1, 1.0)
     own = own_speeds([fast, short, *OPERATORS])
-    assert {its["name"] for its in own} == {"layer body.fast", "layer front_end", "layer body.expand"}
+    assert {speed["name"] for speed in own} == {"layer body.fast", "layer front_end", "layer body.expand"}
     assert fastest([*SPEEDS, {**SPEEDS[0], "gmacs_per_s": 60.0}])[0]["gmacs_per_s"] == 60.0
     assert best_peaks([*SPEEDS, *own]) == {FLOAT: 50.0, INT8: pytest.approx(500.0)}
 

@@ -5,8 +5,8 @@ import pytest
 
 from core.audio import write_wav
 from distill.corpus.manifests import ManifestRow, write_manifest
-from distill.corpus.shard_format import read_index
 from distill.corpus.shard_writer import write_shards
+from distill.corpus.shards import read_index
 
 N_CLIPS = 29
 SHARD_MIB = 0.035

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from core.audio import write_wav
 from distill.corpus.command import app
 from distill.corpus.manifests import read_manifest
-from distill.corpus.shard_format import read_index
+from distill.corpus.shards import read_index
 from distill.corpus.waveform_store import WaveformStore
 
 COLUMNS = ["path", "dataset", "source_id", "subject_id", "duration_s", "labels", "group_fold", "licence"]

@@ -14,9 +14,9 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 from core.errors import DataError, OutputError
 from core.files import sha256_of_file
 from distill.corpus import shard_writer
-from distill.corpus.shard_format import read_index
 from distill.corpus.shard_reader import ShardCorpus, check_corpus
 from distill.corpus.shard_writer import JOURNAL_FILE, UNFINISHED_SHARD_FILE, write_shards
+from distill.corpus.shards import read_index
 
 N_CLIPS = 29
 SHARD_MIB = 0.035

@@ -13,10 +13,10 @@ from core.clips import Clip
 from core.errors import OutputError
 from core.interpreter import ModelOutputs
 from core.resample import resample
+from distill.corpus.labels import EVENT_LABELS
 from distill.mining.miner import MAX_RUN_WINDOWS, Candidate, LocalMaxima, Miner, MiningSettings
 from distill.mining.recordings import Skipped, Source
 
-EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 SETTINGS = MiningSettings(
     name="mined", labels=("cough", "sneeze"), min_probability=0.3, event_labels=EVENT_LABELS, model_sha256="0" * 64
 )

@@ -9,8 +9,8 @@ import pytest
 
 from core.bundle import load_bundle
 from core.errors import DataError, SettingsError
-from distill.corpus.shard_format import read_shard
 from distill.corpus.shard_reader import check_corpus
+from distill.corpus.shards import read_shard
 from distill.corpus.waveform_store import read_int16
 from distill.mining.mine import mine, mining_settings
 from distill.mining.pack import MinedPack

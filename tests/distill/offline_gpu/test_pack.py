@@ -9,8 +9,8 @@ import pytest
 
 from core.errors import DataError, SettingsError
 from distill.corpus.manifests import ManifestRow, build_manifest
-from distill.corpus.shard_format import encode_clip, read_samples
 from distill.corpus.shard_writer import write_shards
+from distill.corpus.shards import encode_clip, read_samples
 from distill.offline_gpu.pack import compress_shards, fitting_rate, needed_libraries, packed_rows
 from distill.offline_gpu.stages import unpack
 from distill.offline_gpu.wheels import check_fits, lend_libraries

@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from distill.checkpoints import load_checkpoint
 from distill.corpus.manifests import ManifestRow, write_manifest
+from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.teachers import load_teacher
 from distill.models.hear_front_end import HearFrontEnd
 from distill.models.masked_autoencoder import MaskedAutoencoder, Reconstruction
 from distill.pretraining.command import app
-from distill.pretraining.pretrain import Batches, PretrainSettings
+from distill.pretraining.pretrain import Batches, PretrainSettings, sampler_of
 from distill.settings import load_settings
 from distill.training.device import autocast
 
@@ -109,18 +110,34 @@ def test_with_clean_targets_what_is_predicted_is_the_clip_before_its_channel(sto
     assert losses["true"][0] == pytest.approx(losses["false"][0], rel=0.3)
 
 
+class SeeingModel(torch.nn.Module):
+    """Keeps the images that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, images: torch.Tensor) -> Reconstruction:
+        self.seen.append(images)
+        return Reconstruction(images.mean(), images, images)
+
+
 def test_in_bfloat16_the_front_end_stays_exact() -> None:
-    front_end, seen = HearFrontEnd(), []
-
-    class Model(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> Reconstruction:
-            seen.append(images)
-            return Reconstruction(images.mean(), images, images)
-
-    waveforms = 0.1 * torch.randn(2, 32_000)
+    front_end, model, waveforms = HearFrontEnd(), SeeingModel(), 0.1 * torch.randn(2, 32_000)
     with autocast(torch.device("cpu"), "bfloat16"):
-        Batches(front_end, source=None).loss_of(Model(), waveforms)
-    assert torch.equal(seen[0], front_end(waveforms))
+        Batches(front_end, source=None).loss_of(model, waveforms)
+    assert torch.equal(model.seen[0], front_end(waveforms))
+
+
+def test_clips_made_within_the_step_are_those_made_ahead_of_it(store: Path) -> None:
+    settings = load_settings(PretrainSettings, CONFIGS / "pretrain_tiny.toml", SHORT)
+    sampler, model = sampler_of(settings, WaveformStore.open(store)), SeeingModel()
+    ahead, within = (Batches(HearFrontEnd(), sampler) for _ in range(2))
+    within._drawn = sampler  # as on a GPU
+    for batches in (ahead, within):
+        batches.loss_of(model, batches.at(3))
+    assert ahead.at(3).shape == (2, 32_000) != within.at(3).shape
+    assert torch.equal(*model.seen)
 
 
 def test_pretraining_in_bfloat16_with_a_known_peak_logs_its_use(store: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import torch
 from core.audio import write_wav
 from core.errors import DataError
 from distill.corpus.manifests import ManifestRow
-from distill.corpus.shard_format import read_index
 from distill.corpus.shard_writer import write_shards
+from distill.corpus.shards import read_index
 from distill.corpus.waveform_store import WaveformStore
 from distill.prefetch import prefetch
 from distill.pretraining.clips import ClipSettings

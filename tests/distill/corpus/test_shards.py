@@ -15,9 +15,9 @@ from core.audio import write_wav
 from core.errors import DataError
 from core.files import sha256_of_file
 from distill.corpus.manifests import ManifestRow
-from distill.corpus.shard_format import encode_clip, read_index
 from distill.corpus.shard_reader import ShardCorpus, check_corpus
 from distill.corpus.shard_writer import JOURNAL_FILE, write_shards
+from distill.corpus.shards import encode_clip, read_index
 
 
 @pytest.fixture(scope="module")
