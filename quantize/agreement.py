@@ -134,9 +134,14 @@ class Agreement(Comparison):
     tools: dict[str, str]
 
     @property
+    def limits(self) -> Limits:
+        """The recipe's limits."""
+        return Limits(**self.recipe["limits"])
+
+    @property
     def verdicts(self) -> list[Verdict]:
-        """Each limit of the recipe with what was measured."""
-        return judge(self, Limits(**self.recipe["limits"]))
+        """Each of the limits with what was measured."""
+        return judge(self, self.limits)
 
     @property
     def beyond_limits(self) -> list[str]:

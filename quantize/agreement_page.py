@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -14,10 +15,11 @@ from matplotlib.figure import Figure
 from core.bundle import COUGH
 from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS
-from quantize.agreement import Agreement
-from quantize.layer_errors import LayerError
 from quantize.outputs import Outputs, cosines
-from quantize.recipe import Fallback, Limits
+
+if TYPE_CHECKING:
+    from quantize.agreement import Agreement
+    from quantize.layer_errors import LayerError
 
 TEMPLATES = Path(__file__).parent / "templates"
 INT8_COLOUR, FLOAT_COLOUR, LIMIT_COLOUR = "#b5482a", "#2a6f97", "#555555"
@@ -25,13 +27,13 @@ SMALLEST_ANGLE = 1e-8
 WIDTH_IN = 7.2
 
 
-def render_page(agreement: Agreement, outputs: dict[str, Outputs]) -> str:
+def render_page(agreement: "Agreement", outputs: dict[str, Outputs]) -> str:
     """Render a report; `outputs` are torch's, float's and int8's over the validation clips, for the plots."""
-    recipe = agreement.recipe
+    recipe, limits = agreement.recipe, agreement.limits
     plots = {
-        "embedding": embedding_plot(outputs, Limits(**recipe["limits"])),
+        "embedding": embedding_plot(outputs, limits.min_embedding_cosine_median, limits.min_embedding_cosine_p1),
         "cough": cough_plot(outputs),
-        "layers": layers_plot(agreement.layers, Fallback(**recipe["fallback"])),
+        "layers": layers_plot(agreement.layers, recipe["fallback"]["min_cosine_p1_alone"]),
     }
     template = page_environment(TEMPLATES).get_template("agreement.html")
     return template.render(agreement=agreement, recipe=recipe, plots=plots)
@@ -48,7 +50,7 @@ def page_environment(templates: Path) -> jinja2.Environment:
     )
 
 
-def embedding_plot(outputs: dict[str, Outputs], limits: Limits) -> str:
+def embedding_plot(outputs: dict[str, Outputs], min_median: float, min_p1: float) -> str:
     """Share of the clips whose embedding is farther from float's than each distance; one minus cosine, logarithmic."""
 
     def draw(figure: Figure) -> None:
@@ -57,8 +59,7 @@ def embedding_plot(outputs: dict[str, Outputs], limits: Limits) -> str:
             distance = np.sort(1 - cosines(outputs["float"]["embedding"], outputs[name]["embedding"]))[::-1]
             share = np.arange(1, len(distance) + 1) / len(distance)
             axes.plot(np.maximum(distance, SMALLEST_ANGLE), share, color=colour, label=f"{name} against float")
-        kept = {"median": (limits.min_embedding_cosine_median, 0.5), "p1": (limits.min_embedding_cosine_p1, 0.01)}
-        for name, (cosine, share) in kept.items():
+        for name, cosine, share in (("median", min_median, 0.5), ("p1", min_p1, 0.01)):
             limit = max(1 - cosine, SMALLEST_ANGLE)
             axes.plot([limit], [share], "x", color=LIMIT_COLOUR, label=f"limit of the {name}: {limit:.2g}")
         axes.set(xscale="log", yscale="log", xlabel="1 - cosine", ylabel="share of clips beyond")
@@ -83,7 +84,7 @@ def cough_plot(outputs: dict[str, Outputs]) -> str:
     return _svg(draw, 3.6)
 
 
-def layers_plot(layers: Sequence[LayerError], limits: Fallback) -> str:
+def layers_plot(layers: Sequence["LayerError"], min_p1_alone: float) -> str:
     """For each layer the error of its output, and what it does to the embedding alone in int8."""
 
     def draw(figure: Figure) -> None:
@@ -94,7 +95,7 @@ def layers_plot(layers: Sequence[LayerError], limits: Fallback) -> str:
         outputs.set(xlabel="signal to quantization noise, dB", yticks=places, yticklabels=names)
         distances = [max(1 - layer.alone.embedding_cosine_p1, SMALLEST_ANGLE) for layer in layers]
         alone.barh(places, distances, color=INT8_COLOUR)
-        alone.axvline(1 - limits.min_cosine_p1_alone, color=LIMIT_COLOUR, linestyle=":", label="falls back beyond")
+        alone.axvline(1 - min_p1_alone, color=LIMIT_COLOUR, linestyle=":", label="falls back beyond")
         alone.set(xscale="log", xlabel="1 - cosine (1st percentile), alone in int8")
         alone.legend(frameon=False, fontsize=8)
 

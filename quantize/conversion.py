@@ -22,8 +22,8 @@ from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import SIGNATURE
 from distill.checkpoints import checkpoint_sha256
 from distill.models.student import Student, load_student
-from quantize.outputs import check_parity, onnx_outputs, tflite_outputs, torch_outputs
-from quantize.signature import OUTPUTS, PositionalSignature, ScreenSignature
+from quantize.outputs import OUTPUTS, check_parity, onnx_outputs, tflite_outputs, torch_outputs
+from quantize.signature import PositionalSignature, ScreenSignature
 from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
 
 SCHEMA = "tussis.export/1"

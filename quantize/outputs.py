@@ -1,18 +1,19 @@
 """Runs one set of clips through torch, TFLite or ONNX, and measures how far the outputs differ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter, ModelOutputs
-from distill.models.student import Student
-from quantize.signature import OUTPUTS
 
+if TYPE_CHECKING:
+    from distill.models.student import Student
+
+OUTPUTS = tuple(field.name for field in fields(ModelOutputs))
 MAX_RELATIVE_DIFFERENCE = 1e-3
 BATCH_SIZE = 64
 
@@ -29,8 +30,10 @@ class CosineSummary:
     median: float
 
 
-def torch_outputs(student: Student, clips: np.ndarray) -> Outputs:
+def torch_outputs(student: "Student", clips: np.ndarray) -> Outputs:
     """Run the student in torch on clips (n, 32000)."""
+    import torch
+
     with torch.inference_mode():
         batches = [student(torch.from_numpy(clips[at : at + BATCH_SIZE])) for at in range(0, len(clips), BATCH_SIZE)]
     return {name: torch.cat([getattr(batch, name) for batch in batches]).numpy() for name in OUTPUTS}
@@ -39,7 +42,7 @@ def torch_outputs(student: Student, clips: np.ndarray) -> Outputs:
 class TorchInterpreter:
     """A student in torch behind the protocol of core's interpreter."""
 
-    def __init__(self, student: Student):
+    def __init__(self, student: "Student"):
         self._student = student
 
     def run(self, waveform: np.ndarray) -> ModelOutputs:

@@ -13,7 +13,7 @@ from core.interpreter import LiteRtInterpreter
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.quantization_aware import learnt_ranges
-from distill.evaluation.composed_recordings import compose_recordings
+from distill.evaluation.composed_recordings import ComposedRecording, compose_recordings
 from distill.models.student import Student, build_student, load_student
 from quantize.agreement import (
     Agreement,
@@ -80,7 +80,9 @@ def quantize_model(settings: QuantizeSettings) -> Quantized:
     int8_run = tflite_outputs(int8.content, validation.clips)
     agreement = Agreement(
         **vars(compare(torch_run, float_run, int8_run, validation)),
-        composed=_compare_on_composed(student, float_model, int8.content, store),
+        composed=_compare_on_composed(
+            student, float_model, int8.content, compose_recordings(store, recipe.n_composed or N_COMPOSED)
+        ),
         reference=_compare_with_reference(settings.reference, int8_run, validation),
         layers=int8.errors,
         fallback=int8.fallback,
@@ -101,10 +103,10 @@ def choose_error_clips(n_clips: int, *sets: np.ndarray) -> np.ndarray:
 
 
 def _compare_on_composed(
-    student: Student, float_model: bytes, int8_model: bytes, store: WaveformStore
+    student: Student, float_model: bytes, int8_model: bytes, recordings: list[ComposedRecording]
 ) -> ComposedComparison:
     models = {"float": LiteRtInterpreter(float_model), "int8": LiteRtInterpreter(int8_model)}
-    return compare_on_composed({"torch": TorchInterpreter(student), **models}, compose_recordings(store, N_COMPOSED))
+    return compare_on_composed({"torch": TorchInterpreter(student), **models}, recordings)
 
 
 def _compare_with_reference(

@@ -80,7 +80,7 @@ class Recipe(Settings):
 
     ``range_percentile``: an activation's upper bound is this percentile, over the calibration clips, of each clip's
     largest value, its lower bound likewise; 100 is the largest of all. ``n_error_clips``: how many clips each layer is
-    measured on, 128 if omitted.
+    measured on, 128 if omitted; ``n_composed``: how many recordings are composed to count coughs in, 80 if omitted.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Recipe(Settings):
     limits: Limits
     fallback: Fallback
     n_error_clips: int | None = Field(default=None, ge=2)
+    n_composed: int | None = Field(default=None, ge=1)
 
 
 class Format(StrEnum):

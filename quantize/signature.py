@@ -4,9 +4,8 @@ from torch import Tensor, nn
 
 from distill.models.encoder import Encoder
 from distill.models.hear_front_end import ConvertibleFrontEnd
-from distill.models.student import Student, StudentOutputs
+from distill.models.student import Student
 
-OUTPUTS = StudentOutputs._fields
 EMBED_SIGNATURE = "embed"
 EMBED_OUTPUTS = ("embedding",)
 
@@ -27,7 +26,7 @@ class ScreenSignature(nn.Module):
 
 
 class PositionalSignature(ScreenSignature):
-    """The same as a tuple in the order of `OUTPUTS`, for exporters that name outputs by position."""
+    """The same as a tuple in that order, for exporters that name outputs by position."""
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         """Map a waveform (1, 32000) to the three outputs."""

@@ -81,7 +81,7 @@ def write_settings(folder: Path) -> None:
     (folder / "pretrain.toml").write_text(f"[training]\nsteps = 2\nseed = 1\nthreads = 2\n{training}")
     (folder / "distil.toml").write_text(f"[training]\nsteps = 40\nseed = 1\nthreads = 2\n{training}")
     recipe = read_recipe(Path("small_int8")).model_dump(mode="json", exclude_none=True)
-    small = {**recipe, "limits": {**recipe["limits"], **LOOSE}, "n_error_clips": 8}
+    small = {**recipe, "limits": {**recipe["limits"], **LOOSE}, "n_error_clips": 8, "n_composed": 8}
     (folder / "recipe.json").write_text(json.dumps(small))
 
 

@@ -127,7 +127,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, rows: list[ManifestRow]) -> 
     for name in recipe["limits"]:  # a random student is no trained one; the limits have tests of their own
         recipe["limits"][name] = 10**9 if name == "max_model_bytes" else 1 if name.startswith("max_") else 0
     recipe["fallback"] |= {"max_layers": 0}
-    recipe["n_error_clips"] = 8
+    recipe |= {"n_error_clips": 8, "n_composed": 16}
     (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     checkpoint = save_student(random_student(), folder / "final.pt")
     return World(folder / "data", folder / "store", folder / "ids.csv", checkpoint, folder / "recipe.json")

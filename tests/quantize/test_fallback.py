@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from core.demonstration import synthesized_clips
+from quantize import fallback
 from quantize.apply_recipe import apply_recipe, calibrated_ranges
 from quantize.fallback import bad_blocks, block_of, quantize_with_fallback
 from quantize.layer_errors import Effect, FloatRun, LayerError, LayerOutputError
@@ -29,11 +30,8 @@ def narrowed(world, float_model, clips):
         (name,) = (
             operator.output for operator in read_operators(model) if operator.layer == layer and operator.has_weights
         )
-        return (
-            FloatRun.of(model, clips),
-            recipe,
-            {**ranges, name: {key: 0.02 * value for key, value in ranges[name].items()}},
-        )
+        bounds = {key: 0.02 * value for key, value in ranges[name].items()}
+        return FloatRun.of(model, clips), recipe, {**ranges, name: bounds}
 
     return narrow
 
@@ -110,8 +108,9 @@ def test_the_blocks_with_a_bad_layer_are_tried_whole_and_the_worst_first():
 
 
 @pytest.mark.parametrize("limit", [{"max_layers": 1}, {"max_mac_share": 0.001}])
-def test_a_block_that_costs_too_much_is_not_tried(narrowed, clips, limit):
+def test_a_block_that_costs_too_much_is_not_tried(narrowed, fallen_back, limit, monkeypatch):
+    monkeypatch.setattr(fallback, "layer_errors", lambda *_: fallen_back.errors)
     float_run, recipe, ranges = narrowed(WITHIN)
     few = recipe.model_copy(update={"fallback": LIMITS.model_copy(update=limit)})
-    int8 = quantize_with_fallback(FloatRun.of(float_run.model, clips[:2]), few, ranges)
+    int8 = quantize_with_fallback(float_run, few, ranges)
     assert int8.fallback.trials == [] and int8.fallback.layers == [] and int8.recipe == few
