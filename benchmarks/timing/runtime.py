@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import OpResolverType
 from benchmarks.results.names import BUILTIN, MODEL, XNNPACK
 from benchmarks.timing.interleaved import Contender
 from core.errors import InterpreterError, one_line
-from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape, one_line
+from core.interpreter import MAX_THREADS, LiteRtInterpreter, ModelOutputs, ModelShape
 from quantize.tflite_graph import Operator, count_partitions, list_operators, read_model, read_operators
 
 DELEGATES = {XNNPACK: OpResolverType.AUTO, BUILTIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
