@@ -16,11 +16,14 @@ MAX_THREADS = 64
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The shapes of a model's inputs and outputs; a bundle states it and the interpreter checks the file against it."""
+    """The shapes of a model's inputs and outputs; a bundle states it and the interpreter checks the file against it.
+
+    ``n_events`` is None where any number of events will do.
+    """
 
     clip_samples: int = CLIP_SAMPLES
     embedding_size: int = EMBEDDING_SIZE
-    n_events: int = 8
+    n_events: int | None = None
     n_activity_frames: int = 50
 
     @property
@@ -32,7 +35,7 @@ class ModelShape:
         """Shape of each input by name."""
         return {"waveform": (1, self.clip_samples)}
 
-    def outputs(self) -> dict[str, tuple[int, ...]]:
+    def outputs(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of each output by name."""
         return {
             "embedding": (1, self.embedding_size),
@@ -108,14 +111,17 @@ class LiteRtInterpreter:
         self._check_tensors("output", runner.get_output_details(), self.shape.outputs())
         return runner
 
-    def _check_tensors(self, side: str, details: dict[str, dict], expected: dict[str, tuple[int, ...]]) -> None:
+    def _check_tensors(self, side: str, details: dict[str, dict], expected: dict[str, tuple[int | None, ...]]) -> None:
         if set(details) != set(expected):
             names = f"{', '.join(sorted(details)) or 'none'}; expected {', '.join(sorted(expected))}"
             raise InterpreterError(f"{self.source} has the {side}s {names}.")
         for name, shape in expected.items():
             tensor_shape = tuple(int(size) for size in details[name]["shape"])
             tensor_type = np.dtype(details[name]["dtype"]).name
-            if tensor_shape != shape or tensor_type != "float32":
+            fits = len(tensor_shape) == len(shape) and all(
+                size in (None, own) for size, own in zip(shape, tensor_shape, strict=True)
+            )
+            if not fits or tensor_type != "float32":
                 difference = f"{tensor_type} {tensor_shape}; expected float32 {shape}"
                 raise InterpreterError(f'{self.source}: {side} "{name}" is {difference}.')
 

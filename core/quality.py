@@ -32,7 +32,9 @@ REASON_SENTENCES = {
 
 @dataclass(frozen=True)
 class Quality:
-    """The gate's verdict and measurements; all levels are of the waveform without its mean, so that an offset is not taken for sound.
+    """The gate's verdict and measurements.
+
+    Levels are of the waveform without its mean: an offset is not taken for sound.
 
     Attributes
     ----------

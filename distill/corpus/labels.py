@@ -11,19 +11,12 @@ EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh"
 N_ACTIVITY_FRAMES = 50
 ACTIVITY_FRAME_STEP_S = CLIP_SAMPLES / SAMPLE_RATE_HZ / N_ACTIVITY_FRAMES
 
-PACK_LABEL_TO_EVENT = {
-    "cough": "cough",
-    "snore": "snore",
+# What the packs call an event where they do not use its own name.
+PACK_LABEL_TO_EVENT = {label: label for label in EVENT_LABELS} | {
     "snoring": "snore",
-    "breathing": "breathing",
     "sigh": "breathing",
     "pant": "breathing",
-    "sneeze": "sneeze",
-    "throat_clear": "throat_clear",
-    "laugh": "laugh",
-    "speech": "speech",
     "whisper": "speech",
-    "cry": "cry",
 }
 
 # A recording with one of these is known not to hold a cough, whatever a model says of it.

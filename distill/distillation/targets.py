@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
 from distill.distillation.yamnet import YamnetTeacher
@@ -48,6 +49,8 @@ class Targets:
                 f"{EVENTS_FILE} and {EMBEDDINGS_FILE} in {folder} are of different crops: compute both again"
             )
         scores, embedding = events["values"].astype(np.float32), embeddings["values"].astype(np.float32)
+        if scores.shape[1:] != (len(EVENT_LABELS),):
+            raise DataError(f"{folder / EVENTS_FILE} does not hold {len(EVENT_LABELS)} events: score the crops again")
         return cls(events["row"], events["offset"], scores, embedding)
 
 

@@ -62,7 +62,7 @@ class YamnetTeacher:
 
         Returns
         -------
-        array, shape (n_frames, 8), float32 in [0, 1], in the order of `EVENT_LABELS`
+        array, shape (n_frames, n_events), float32 in [0, 1], in the order of `EVENT_LABELS`
         """
         if waveform.dtype == np.int16:
             waveform = as_float(waveform)

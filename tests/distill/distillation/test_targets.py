@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from distill.checkpoints import save_checkpoint
+from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation import command, targets, targets_command
@@ -126,13 +127,17 @@ def corpus(tmp_path: Path) -> Path:
 def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(corpus: Path) -> None:
     crops = targets.all_crops(WaveformStore.open(corpus / "store"))
     embedding = np.random.default_rng(1).standard_normal((len(crops), 6)).astype(np.float32)
-    targets.save_values(corpus / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS))))
     targets.save_values(corpus / "embeddings.npz", crops, embedding)
     read = Targets.load(corpus)
     assert np.array_equal(read.row, [row for row, _ in crops])
     assert np.abs(read.embedding - embedding).max() < 2e-3
     targets.save_values(corpus / "embeddings.npz", crops[:-1], embedding[:-1])
     with pytest.raises(DataError, match="different crops"):
+        Targets.load(corpus)
+    targets.save_values(corpus / "embeddings.npz", crops, embedding)
+    targets.save_values(corpus / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS) - 1)))
+    with pytest.raises(DataError, match=rf"events\.npz does not hold {len(EVENT_LABELS)} events"):
         Targets.load(corpus)
     (corpus / "events.npz").write_bytes(b"no zip")
     with pytest.raises(DataError, match=r"events\.npz does not hold targets"):
@@ -176,7 +181,7 @@ def test_the_command_combines_teachers_and_each_weighs_the_same(corpus: Path) ->
     assert done.exit_code == 0, done.output
     store = WaveformStore.open(corpus / "store")
     crops = targets.all_crops(store)
-    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS))))
     embedding = Targets.load(corpus / "targets").embedding
     sizes = (len(crops), 512)  # of the autoencoder's 4608 values, as many principal components as there are crops
     assert embedding.shape == (len(crops), sum(sizes))
@@ -198,7 +203,7 @@ def test_tussis_distill_asks_the_teacher_first_where_its_targets_are_absent(corp
         "log_every_steps=1\nseed=1\nthreads=1\n"
     )
     crops = targets.all_crops(WaveformStore.open(corpus / "store"))
-    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), 8)))
+    targets.save_values(corpus / "targets" / "events.npz", crops, np.zeros((len(crops), len(EVENT_LABELS))))
     options = {"config": config, "store": corpus / "store", "targets": corpus / "targets", "out": corpus / "run"}
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     done = CliRunner().invoke(command.app, [*arguments, "--teacher", f"tflite:{SHIPPED}"])
