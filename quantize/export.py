@@ -8,7 +8,6 @@ from rich.console import Console
 
 from core.errors import SettingsError, exit_on_error
 from core.files import make_folder
-from quantize.export_encoder import export_encoder, is_encoder
 from quantize.recipe import Format
 
 REPORT_FILE = "export.json"
@@ -41,6 +40,7 @@ def export(
     tussis-export runs/pretrain/final.pt --format int8 --format onnx --out runs/encoder
     """
     from quantize.conversion import export_student
+    from quantize.export_encoder import export_encoder, is_encoder
 
     with exit_on_error("tussis-export"):
         if is_encoder(model):
