@@ -59,7 +59,7 @@ $(DEV_READY):
 $(PHONE_TESTS_READY):
 	$(call new_environment,$(PHONE_TESTS),ready-phone-tests)
 	@echo "Setting up $(PHONE_TESTS) (once): what a phone has, and pytest"
-	@$(PHONE_TESTS)/bin/python $(INSTALL) '.[app]' pytest hypothesis
+	@$(PHONE_TESTS)/bin/python $(INSTALL) '.[app,test-phone]'
 	@touch $@
 
 $(CLUSTER_READY): $(DEV_READY)
@@ -86,6 +86,10 @@ app: $(APP_READY) ## open the window: record or open a file, see the same result
 	@$(PHONE)/bin/tussis-app
 
 # ---- For the developer -----------------------------------------------------------------------------------------
+# As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
+PARALLEL := -n auto --dist loadfile
+test test-all: export OMP_NUM_THREADS := 1
+test test-all: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
 
 .PHONY: dev dev-cluster debian-packages test test-all lint format
@@ -97,10 +101,11 @@ debian-packages: ## install the Debian packages of the window and sound tests, w
 	@.ci/debian_packages
 
 test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs)
-	@$(DEV)/bin/python -m pytest -rs
+	@$(DEV)/bin/python -m pytest -rs $(PARALLEL)
 
 test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests, which need the network
-	@$(DEV)/bin/python -m pytest -rs -m "slow or not slow"
+	@$(DEV)/bin/python -m pytest -rs $(PARALLEL) -m "not slow"
+	@$(DEV)/bin/python -m pytest -rs -m slow
 
 test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
@@ -254,7 +259,7 @@ gpu-join: $(DEV_READY) ## OUT=folder that came back: check it, make teachers, ta
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
 clean: ## remove the environments and caches; runs/ stays
-	rm -rf $(PHONE) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find core distill quantize app benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-runs: ## remove runs/: checkpoints, stores and bundles made here
