@@ -1,7 +1,7 @@
 """Turns a benchmark's result of any kind into tables of text: for a terminal, for a page and for Markdown."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,8 +93,9 @@ def facts_in_words(result: Result) -> dict[str, str]:
 
 def machine_table(result: Result) -> Table:
     """What the numbers depend on; where rows differ, all values."""
-    seen = {name: _distinct(row[name] for row in result["rows"]) for name in (*MACHINE, *MADE_FROM)}
-    rows = [(_label(name), "; ".join(values)) for name, values in seen.items() if values]
+    seen = {name: dict.fromkeys(words(row[name]) for row in result["rows"]) for name in (*MACHINE, *MADE_FROM)}
+    values = {name: [text for text in texts if text != NONE] for name, texts in seen.items()}
+    rows = [(_label(name), "; ".join(texts)) for name, texts in values.items() if texts]
     return Table(("what", "value"), tuple(rows), (False, False))
 
 
@@ -105,22 +106,18 @@ def print_result(result: Result) -> None:
     console.width = console.width if is_narrow else WIDE
     for table in result_tables(result):
         shown = table.narrowed(console.width) if is_narrow else table
+        terminal_table = TerminalTable()
+        for name, is_number in zip(shown.columns, shown.is_number, strict=True):
+            terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        for row in shown.rows:
+            terminal_table.add_row(*map(Text, row))
         console.print(Text(table.caption))
-        console.print(_terminal_table(shown))
+        console.print(terminal_table)
         if left_out := table.columns[len(shown.columns) :]:
             console.print(Text(f"Not shown, but in the JSON: {', '.join(left_out)}."))
     for label, fact in facts_in_words(result).items():
         console.print(Text(f"{label}: {fact}"))
     console.print(Text(", ".join(f"{label} {value}" for label, value in machine_table(result).rows)))
-
-
-def _terminal_table(table: Table) -> TerminalTable:
-    terminal_table = TerminalTable()
-    for name, is_number in zip(table.columns, table.is_number, strict=True):
-        terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in table.rows:
-        terminal_table.add_row(*map(Text, row))
-    return terminal_table
 
 
 def to_markdown(table: Table) -> str:
@@ -167,10 +164,8 @@ def _row_table(rows: Sequence[Row], wanted: Sequence[str]) -> Table:
     values = [_values(row) for row in rows]
     there = dict.fromkeys(name for numbers in values for name in numbers)
     columns = [name for name in wanted or there if name in there]
-    entries = [
-        {**{name: row[name] for name in SETTINGS}, **{name: numbers.get(name) for name in columns}}
-        for row, numbers in zip(rows, values, strict=True)
-    ]
+    settings = [{name: row[name] for name in SETTINGS} for row in rows]
+    entries = [a | {name: b.get(name) for name in columns} for a, b in zip(settings, values, strict=True)]
     return _entry_table(entries, [])
 
 
@@ -194,7 +189,3 @@ def _entry_table(entries: Sequence[Mapping[str, Any]], title: list[str]) -> Tabl
 
 def _label(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _distinct(values: Iterable[Any]) -> list[str]:
-    return [text for text in dict.fromkeys(words(value) for value in values) if text != NONE]
