@@ -39,9 +39,8 @@ def compare_files(first: Path, second: Path, margin: float | None, is_forced: bo
     results = read_result(first), read_result(second)
     difference = check_same_machine(*results)
     if difference and not is_forced:
-        raise SettingsError(
-            f"{first} and {second} differ in {difference}; with --force they are compared all the same."
-        )
+        differ = f"{first} and {second} differ in {difference}"
+        raise SettingsError(f"{differ}; with --force they are compared all the same.")
     if difference:
         run.note(f"These results differ in {difference}: what is compared is not the code alone.")
     comparisons = compare_results(*results, margin, is_forced)
@@ -53,14 +52,9 @@ def compare_results(
 ) -> list[dict[str, Any]]:
     """Compare the rows that two results share, in the order of the second.
 
-    Parameters
-    ----------
-    first, second : Result
-    margin : float or None
-        Part of the time by which two runs of the same thing may differ; None for `MARGIN` where a peer stands beside,
-        `MARGIN_ALONE` where none does.
-    is_forced : bool
-        Compare rows of other threads or another delegate too, where there is just one of their name and stage.
+    `margin` is the part of the time by which two runs of the same thing may differ; None for `MARGIN` where a peer
+    stands beside, `MARGIN_ALONE` where none does. `is_forced` compares rows of other threads or another delegate too,
+    where there is just one of their name and stage.
     """
     ours, theirs = _by_key(first), _by_key(second)
     shared = {key: (row, theirs[key]) for key, row in ours.items() if key in theirs}
@@ -170,9 +164,7 @@ def _by_key(result: Result) -> dict[Key, Row]:
     for row in result["rows"]:
         key = Key(row["name"], row["stage"], row["threads"], row["delegate"])
         if key in rows:
-            raise DataError(
-                f"a result holds the row {key.name}, {key.stage}, {key.threads} thread(s), {key.delegate} more than "
-                "once; expected each once."
-            )
+            row_words = f"{key.name}, {key.stage}, {key.threads} thread(s), {key.delegate}"
+            raise DataError(f"a result holds the row {row_words} more than once; expected each once.")
         rows[key] = row
     return rows

@@ -63,9 +63,8 @@ class Table:
         ]
         fitting = [sum(widths[: n + 1]) + GAP * (n + 1) < width for n in range(len(widths))]
         n = max(FEWEST_COLUMNS, sum(fitting))
-        return replace(
-            self, columns=self.columns[:n], rows=tuple(row[:n] for row in self.rows), is_number=self.is_number[:n]
-        )
+        rows = tuple(row[:n] for row in self.rows)
+        return replace(self, columns=self.columns[:n], rows=rows, is_number=self.is_number[:n])
 
 
 def result_tables(result: Result) -> list[Table]:
@@ -176,13 +175,12 @@ def _entry_table(entries: Sequence[Mapping[str, Any]], title: list[str]) -> Tabl
     columns = [name for name in names if name not in shared]
     numbers = [name for name in columns if all(isinstance(entry.get(name), int | float | None) for entry in entries)]
     size = next((name for name in numbers if name not in SETTINGS), None)
+    captions = title + [f"{_label(name)} {words(entries[0][name])}" for name in shared if entries[0].get(name)]
     return Table(
         columns=tuple(map(_label, columns)),
         rows=tuple(tuple(words(entry.get(name)) for name in columns) for entry in entries),
         is_number=tuple(name in numbers for name in columns),
-        caption=", ".join(
-            title + [f"{_label(name)} {words(entries[0][name])}" for name in shared if entries[0].get(name)]
-        ),
+        caption=", ".join(captions),
         sizes=tuple(float(entry.get(size) or 0) for entry in entries) if size else (),
     )
 

@@ -70,11 +70,9 @@ class PcenFrontEnd(nn.Module):
         super().__init__()
         bins = np.arange(1, FRAME_SAMPLES // 2)
         mel = mel_weights(bins * SAMPLE_RATE_HZ / FRAME_SAMPLES, N_MELS, 0.0, MEL_MAX_HZ)
-        for name, matrix in {
-            "dft": np.concatenate(dft_weights(bins)) * hann_window(),
-            "mel": np.concatenate([mel, mel]).T,
-            "smoother": smoothing_matrix(),
-        }.items():
+        dft = np.concatenate(dft_weights(bins)) * hann_window()
+        matrices = {"dft": dft, "mel": np.concatenate([mel, mel]).T, "smoother": smoothing_matrix()}
+        for name, matrix in matrices.items():
             self.register_buffer(name, torch.tensor(np.ascontiguousarray(matrix), dtype=torch.float32))
 
     def forward(self, waveform: Tensor) -> Tensor:
