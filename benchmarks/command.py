@@ -10,15 +10,12 @@ from core.errors import exit_on_error
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
 ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
-ModelsOption = Annotated[
-    list[Path] | None, typer.Option("--model", help="A further .tflite of the same signature; repeatable.")
-]
+ModelsOption = Annotated[list[Path] | None, typer.Option("--model", help="A further .tflite; repeatable.")]
 YamnetOption = Annotated[Path, typer.Option(help="YAMNet as .tflite; left out with a sentence where absent.")]
 RunsOption = Annotated[int, typer.Option(help=f"Runs of each, at least {MIN_RUNS}.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each model.")]
-SeveralThreadsOption = Annotated[
-    list[int] | None, typer.Option("--threads", min=1, help="Threads of each model; repeatable.")
-]
+SeveralThreadsOption = Annotated[list[int] | None, typer.Option("--threads", min=1, help="Threads; repeatable.")]
+DelegatesOption = Annotated[list[str] | None, typer.Option("--delegate", help="Who runs a model; repeatable.")]
 ARM64_ROOT = Path("cache/arm64")
 StoreOption = Annotated[Path | None, typer.Option(help="Waveform store, to monitor its validation recordings.")]
 DataOption = Annotated[Path, typer.Option(help="Folder of packs; without any, synthesized sounds are monitored.")]
@@ -37,37 +34,27 @@ def latency(
     bundle: BundleOption = None,
     model: ModelsOption = None,
     yamnet: YamnetOption = YAMNET_FILE,
-    detector: Annotated[
-        bool, typer.Option(help=f"Build {DETECTOR_NAME} with random weights in three precisions: half a minute.")
-    ] = False,
-    peer: Annotated[
-        list[Path] | None, typer.Option("--peer", help="A peer's .tflite or .onnx, waveform in; repeatable.")
-    ] = None,
-    peer_seconds: Annotated[
-        float | None, typer.Option(min=0.01, help="Audio that a run of each --peer stands for, if its input hides it.")
-    ] = None,
-    recording: Annotated[
-        Path | None, typer.Option(help="Recording to screen; 10 s of the demonstration at 44.1 kHz when left out.")
-    ] = None,
+    detector: Annotated[bool, typer.Option(help=f"Build and time {DETECTOR_NAME}: half a minute.")] = False,
+    peer: Annotated[list[Path] | None, typer.Option(help="A peer's .tflite or .onnx; repeatable.")] = None,
+    peer_seconds: Annotated[float | None, typer.Option(min=0.01, help="Audio of a run, if an input hides it.")] = None,
+    recording: Annotated[Path | None, typer.Option(help="Recording to screen; a demonstration when left out.")] = None,
     runs: RunsOption = MIN_RUNS,
     seconds: Annotated[float, typer.Option(min=0, help="Go on for at least this many seconds, for instance 60.")] = 0,
     threads: SeveralThreadsOption = None,
-    delegate: Annotated[
-        list[str] | None, typer.Option(help="xnnpack or builtin, LiteRT's own kernels; repeatable.")
-    ] = None,
+    delegate: DelegatesOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Time the app's screening, its stages, the model and peers, run by run in turns: percentiles in milliseconds.
 
+    Delegates are xnnpack, which is the app's, and builtin, LiteRT's own kernels.
     Example: tussis-benchmark latency --threads 1 --threads 2 --json latency.json
     """
     from benchmarks.results.runner import run_benchmark
     from benchmarks.workstation.latency import LATENCY, Lineup, make_plan, measure_latency
 
     lineup = Lineup(bundle, tuple(model or []), yamnet, detector, tuple(peer or []), peer_seconds, recording)
-    run_benchmark(
-        LATENCY, json_path, lambda run: measure_latency(lineup, make_plan(threads, delegate, runs, seconds), run)
-    )
+    settings = threads, delegate, runs, seconds
+    run_benchmark(LATENCY, json_path, lambda run: measure_latency(lineup, make_plan(*settings), run))
 
 
 @app.command()
@@ -155,9 +142,7 @@ def monitoring(
     minutes: Annotated[float, typer.Option(min=2, max=1440, help="How much sound is heard.")] = 60,
     pause_s: Annotated[float, typer.Option(min=0, max=3600, help="Mean pause between two sounds, seconds.")] = 10,
     composed: Annotated[int, typer.Option(min=1, help="Recordings with known coughs to find with and without.")] = 120,
-    real_time: Annotated[
-        bool, typer.Option("--real-time", help="As a microphone gives it, not as fast as possible.")
-    ] = False,
+    real_time: Annotated[bool, typer.Option("--real-time", help="As slowly as a microphone gives sound.")] = False,
     json_path: JsonOption = None,
 ) -> None:
     """Monitor an hour with and without the gate beside YAMNet, in turns: cost, drift, memory, heat, coughs lost.
@@ -190,18 +175,12 @@ def scale(
 
 @app.command()
 def phone(
-    benchmark_model: Annotated[
-        Path | None,
-        typer.Option(help="TFLite's program benchmark_model for this phone; the installed app where left out."),
-    ] = None,
+    benchmark_model: Annotated[Path | None, typer.Option(help="TFLite's program; else the installed app.")] = None,
     serial: Annotated[str | None, typer.Option(help="The phone, where adb sees several.")] = None,
     bundle: BundleOption = None,
     peer: Annotated[list[Path] | None, typer.Option(help="A .tflite to time in turns with it; repeatable.")] = None,
     threads: Annotated[list[int] | None, typer.Option(help="Threads; repeatable; 1, 2 and 4 when left out.")] = None,
-    delegate: Annotated[
-        list[str] | None,
-        typer.Option(help=f"One of xnnpack, builtin, gpu, nnapi; repeatable; {XNNPACK} when left out."),
-    ] = None,
+    delegate: DelegatesOption = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds, in turns over settings and models.")] = 5,
     runs: Annotated[int, typer.Option(min=1, max=10_000, help="Runs of a model in a round.")] = 50,
     big_cores: Annotated[bool, typer.Option(help="Keep to the cores that are not the slowest ones.")] = False,
@@ -210,23 +189,14 @@ def phone(
 ) -> None:
     """Time the bundle's model, and peers in turns with it, on a phone that is connected by USB; milliseconds.
 
+    Delegates are xnnpack, which is taken when none is named, builtin, gpu and nnapi.
     Example: tussis-benchmark phone --benchmark-model android_aarch64_benchmark_model --big-cores --json phone.json
     """
     from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
     from benchmarks.results.runner import run_benchmark
 
-    plan = PhonePlan(
-        serial=serial,
-        bundle=bundle,
-        peers=peer or [],
-        tool=benchmark_model,
-        threads=threads or [1, 2, 4],
-        delegates=delegate or [XNNPACK],
-        rounds=rounds,
-        runs=runs,
-        big_cores=big_cores,
-        operators=operators,
-    )
+    settings = threads or [1, 2, 4], delegate or [XNNPACK], rounds, runs
+    plan = PhonePlan(serial, bundle, peer or [], benchmark_model, *settings, big_cores, operators)
     refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
@@ -235,9 +205,7 @@ def arm64(
     bundle: BundleOption = None,
     float_model: Annotated[Path | None, typer.Option("--float", help="The float student, to stand beside.")] = None,
     yamnet: YamnetOption = YAMNET_FILE,
-    root: Annotated[
-        Path, typer.Option(help="Folder for the ARM64 system; made where absent, about 75 MB.")
-    ] = ARM64_ROOT,
+    root: Annotated[Path, typer.Option(help="Folder for the ARM64 system, about 75 MB.")] = ARM64_ROOT,
     json_path: JsonOption = None,
 ) -> None:
     """Compare the model on x86 and on an emulated Cortex-A76 and A53, and count instructions.
@@ -275,12 +243,8 @@ def measure_all(
 def compare(
     first: Annotated[Path, typer.Argument(help="Result to compare with, JSON.")],
     second: Annotated[Path, typer.Argument(help="Result that is faster or slower, JSON.")],
-    fail_above: Annotated[
-        float | None, typer.Option(min=1, help="Exit with 1 where a row is told to be slower by more, such as 1.05.")
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Noise margin; 0.05 beside a peer, else 0.1.")
-    ] = None,
+    fail_above: Annotated[float | None, typer.Option(min=1, help="Exit with 1 where a row is slower by more.")] = None,
+    margin: Annotated[float | None, typer.Option(min=0, max=1, help="Noise; 0.05 beside a peer, else 0.1.")] = None,
     force: Annotated[bool, typer.Option(help="Compare results of different machines or runtimes too.")] = False,
     json_path: JsonOption = None,
 ) -> None:

@@ -31,10 +31,7 @@ def benchmarks_of(models: Sequence[Path], yamnet: Path, store: Path | None, data
 def run_suite(benchmarks: dict[str, list[str]], out: Path) -> int:
     """Measure what has no result in the folder `out` yet, and report on all that are there; the number of results.
 
-    Raises
-    ------
-    TussisError
-        At the end, if a benchmark failed; the others are in the report.
+    TussisError is raised at the end if a benchmark failed; the others are in the report.
     """
     failed = []
     make_folder(out)

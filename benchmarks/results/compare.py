@@ -1,7 +1,7 @@
 """Compares two results row by row: which rows measure the same thing, and whether the second is faster."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,33 +34,13 @@ class Key(NamedTuple):
     delegate: str
 
 
-@dataclass(frozen=True)
-class Matched:
-    """Two rows of the same thing: milliseconds of each run, and of the peer that stood beside it in the same rounds.
-
-    Runs are arrays of shape (n_runs,), of rounds where the tool that timed them (TensorFlow's benchmark_model) tells no
-    single runs, and a median where a result holds only percentiles; ``references`` is None where the two
-    results share no peer. ``is_ours`` is false of peers and of the yardstick, which are there to compare by.
-    """
-
-    key: Key
-    first: np.ndarray | float
-    second: np.ndarray | float
-    references: tuple[np.ndarray, np.ndarray] | None
-    reference_name: str | None
-    p50_ms: tuple[float, float]
-    is_same_model: bool
-    is_ours: bool
-
-
 def compare_files(first: Path, second: Path, margin: float | None, is_forced: bool, run: Run) -> Result:
     """Compare two files; SettingsError where they are of different machines and nobody forces it."""
     results = read_result(first), read_result(second)
     difference = check_same_machine(*results)
     if difference and not is_forced:
-        raise SettingsError(
-            f"{first} and {second} differ in {difference}; with --force they are compared all the same."
-        )
+        differ = f"{first} and {second} differ in {difference}"
+        raise SettingsError(f"{differ}; with --force they are compared all the same.")
     if difference:
         run.note(f"These results differ in {difference}: what is compared is not the code alone.")
     comparisons = compare_results(*results, margin, is_forced)
@@ -72,35 +52,26 @@ def compare_results(
 ) -> list[dict[str, Any]]:
     """Compare the rows that two results share, in the order of the second.
 
-    Parameters
-    ----------
-    first, second : Result
-    margin : float or None
-        Part of the time by which two runs of the same thing may differ; None for `MARGIN` where a peer stands beside,
-        `MARGIN_ALONE` where none does.
-    is_forced : bool
-        Compare rows of other threads or another delegate too.
+    `margin` is the part of the time by which two runs of the same thing may differ; None for `MARGIN` where a peer
+    stands beside, `MARGIN_ALONE` where none does. `is_forced` compares rows of other threads or another delegate too,
+    where there is just one of their name and stage.
     """
-    comparisons = []
-    for pair in match_rows(first, second, is_forced):
-        default = MARGIN_ALONE if pair.references is None else MARGIN
-        comparison = compare_samples(pair.first, pair.second, pair.references, default if margin is None else margin)
-        about = {
-            "reference": pair.reference_name,
-            "p50_ms": list(pair.p50_ms),
-            "is_same_model": pair.is_same_model,
-            "is_ours": pair.is_ours,
-        }
-        comparisons.append({**pair.key._asdict(), **asdict(comparison), **about})
-    if not comparisons:
+    ours, theirs = _by_key(first), _by_key(second)
+    shared = {key: (row, theirs[key]) for key, row in ours.items() if key in theirs}
+    peers = {key: pair for key, pair in shared.items() if _is_unchanged_peer(key, *pair)}
+    if is_forced:
+        ours = {**{key: row for key in theirs if (row := _only_namesake(key, ours))}, **ours}
+    pairs = {key: (ours[key], row) for key, row in theirs.items() if key in ours}
+    pairs = {key: pair for key, pair in pairs.items() if all(row["metrics"].get("p50_ms", 0) > 0 for row in pair)}
+    if not pairs:
         raise DataError("the two results share no row: the same name, stage, threads and delegate.")
-    return comparisons
+    return [_compare(key, pair, peers, margin) for key, pair in pairs.items()]
 
 
 def too_slow(comparisons: Sequence[dict[str, Any]], fail_above: float) -> list[dict[str, Any]]:
     """The comparisons that are told to be slower, and by more than `fail_above`; a peer that is slower is no fault."""
-    slow = [entry for entry in comparisons if entry["verdict"] == SLOWER and entry["value"] > fail_above]
-    return [entry for entry in slow if entry["is_ours"]]
+    slow = [entry for entry in comparisons if entry["verdict"] == SLOWER and entry["is_ours"]]
+    return [entry for entry in slow if entry["value"] > fail_above]
 
 
 def _notes(comparisons: Sequence[dict[str, Any]]) -> list[str]:
@@ -136,44 +107,25 @@ def check_same_machine(first: Result, second: Result) -> str | None:
     return None
 
 
-def match_rows(first: Result, second: Result, is_forced: bool = False) -> list[Matched]:
-    """The rows that both results hold, in the order of the second; DataError where a result holds a row twice.
-
-    `is_forced` takes for the same a row of other threads or another delegate too, where there is just one of its name
-    and stage.
-    """
-    ours, theirs = _by_key(first), _by_key(second)
-    peers = {key: (row, theirs[key]) for key, row in ours.items() if key in theirs}
-    peers = {key: pair for key, pair in peers.items() if _is_unchanged_peer(key, *pair)}
-    if is_forced:
-        ours = {**{key: row for key in theirs if (row := _only_namesake(key, ours))}, **ours}
-    pairs = {key: (ours[key], row) for key, row in theirs.items() if key in ours}
-    return [
-        _match(key, pair, peers)
-        for key, pair in pairs.items()
-        if all(row["metrics"].get("p50_ms", 0) > 0 for row in pair)
-    ]
-
-
-def _match(key: Key, pair: tuple[Row, Row], peers: dict[Key, tuple[Row, Row]]) -> Matched:
+def _compare(
+    key: Key, pair: tuple[Row, Row], peers: dict[Key, tuple[Row, Row]], margin: float | None
+) -> dict[str, Any]:
+    """Compare two rows of the same thing, beside the peer of the same rounds; ``is_ours`` is false of peers."""
     first, second = pair
     beside = [peer for peer in peers if peer != key and key.stage != YARDSTICK and _is_beside(peers[peer], pair)]
-    reference = min(beside, key=lambda peer: _rank(peer, key), default=None)
-    return Matched(
-        key=key,
-        first=_runs(first),
-        second=_runs(second),
-        references=None if reference is None else (_runs(peers[reference][0]), _runs(peers[reference][1])),
-        reference_name=None if reference is None else reference.name,
-        p50_ms=(first["metrics"]["p50_ms"], second["metrics"]["p50_ms"]),
-        is_same_model=first["model_sha256"] == second["model_sha256"],
-        is_ours=second.get("facts", {}).get("role", OURS) == OURS,
-    )
-
-
-def _rank(peer: Key, key: Key) -> tuple[bool, bool, bool]:
-    """The yardstick first, since where memory fell hardly moves it; then YAMNet, run by the same delegate."""
-    return peer.stage != YARDSTICK, peer.name != YAMNET_NAME, peer.delegate != key.delegate
+    # The yardstick first, since where memory fell hardly moves it; then YAMNet, run by the same delegate.
+    ranks = [(peer.stage != YARDSTICK, peer.name != YAMNET_NAME, peer.delegate != key.delegate) for peer in beside]
+    reference = beside[ranks.index(min(ranks))] if beside else None
+    references = None if reference is None else (_runs(peers[reference][0]), _runs(peers[reference][1]))
+    default = MARGIN_ALONE if references is None else MARGIN
+    comparison = compare_samples(_runs(first), _runs(second), references, default if margin is None else margin)
+    about = {
+        "reference": None if reference is None else reference.name,
+        "p50_ms": [row["metrics"]["p50_ms"] for row in pair],
+        "is_same_model": first["model_sha256"] == second["model_sha256"],
+        "is_ours": second.get("facts", {}).get("role", OURS) == OURS,
+    }
+    return {**key._asdict(), **asdict(comparison), **about}
 
 
 def _only_namesake(key: Key, rows: dict[Key, Row]) -> Row | None:
@@ -212,9 +164,7 @@ def _by_key(result: Result) -> dict[Key, Row]:
     for row in result["rows"]:
         key = Key(row["name"], row["stage"], row["threads"], row["delegate"])
         if key in rows:
-            raise DataError(
-                f"a result holds the row {key.name}, {key.stage}, {key.threads} thread(s), {key.delegate} more than "
-                "once; expected each once."
-            )
+            row_words = f"{key.name}, {key.stage}, {key.threads} thread(s), {key.delegate}"
+            raise DataError(f"a result holds the row {row_words} more than once; expected each once.")
         rows[key] = row
     return rows

@@ -7,15 +7,7 @@ from pathlib import Path
 
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import Result, read_result
-from benchmarks.results.tables import (
-    Table,
-    escape,
-    facts_in_words,
-    is_table,
-    machine_table,
-    result_tables,
-    to_markdown,
-)
+from benchmarks.results.tables import Table, escape, facts_in_words, is_table, machine_table, result_tables, to_markdown
 from core.files import make_folder, write_atomically
 from quantize.agreement_page import page_environment
 
@@ -27,8 +19,12 @@ MARKDOWN_WIDTH = 110  # characters
 
 
 def write_report(paths: Sequence[Path], out: Path) -> int:
-    """Write both pages and the plots into a folder, made where there is none; the number of results."""
-    results = read_results(paths)
+    """Write both pages and the plots into a folder, made where there is none; the number of results.
+
+    Results go by the name of their file; two of the same name keep their folders.
+    """
+    names = [path.name for path in paths]
+    results = {str(path) if names.count(path.name) > 1 else path.name: read_result(path) for path in paths}
     make_folder(out)
     plots = draw_plots(results)
     write_atomically(out / PAGE, render_page(results, plots))
@@ -36,12 +32,6 @@ def write_report(paths: Sequence[Path], out: Path) -> int:
         write_atomically(out / plot_file(name), plot)
     write_atomically(out / MARKDOWN, render_markdown(results, plots))
     return len(results)
-
-
-def read_results(paths: Sequence[Path]) -> dict[str, Result]:
-    """Read results by the name of their file; two of the same name keep their folders."""
-    names = [path.name for path in paths]
-    return {str(path) if names.count(path.name) > 1 else path.name: read_result(path) for path in paths}
 
 
 def draw_plots(results: dict[str, Result]) -> dict[str, str]:

@@ -27,6 +27,7 @@ DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Row = dict[str, Any]
 Result = dict[str, Any]
+_commit = cache(source_commit)  # of the code that runs; a later one in the same folder is not what was measured
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,12 @@ def utc_date(seconds: float | None = None) -> str:
 
 
 def describe_run(
-    threads: int,
-    delegate: str,
-    model: bytes | None,
-    runtime: str | None = None,
-    load_before: float | None = None,
+    threads: int, delegate: str, model: bytes | None, runtime: str | None = None, load_before: float | None = None
 ) -> dict[str, Any]:
     """What the numbers of a row depend on beside the code: machine, runtime, model, commit, time and load.
 
-    Parameters
-    ----------
-    threads : int
-    delegate : str
-        Who runs the operators: "xnnpack", "builtin", ...; "none" where no model is run.
-    model : bytes or None
-        Content of the model's file; None where there is no model.
-    runtime : str or None
-        Library and version; None for LiteRT as installed.
-    load_before : float or None
-        Load average before measuring; None for now. ``after`` is now.
+    `delegate` runs the operators, "none" where no model is run; `model` is the content of its file; `runtime` is None
+    for LiteRT as installed; `load_before` is the load average before measuring, None for now.
     """
     now = load_average()
     return {
@@ -146,8 +134,8 @@ def check_result(result: Any, source: str) -> Result:
         fault = f'is of the schema "{schema[:80]}"' if isinstance(schema, str) else "names no schema"
         raise DataError(f'{source} {fault}; expected "{SCHEMA}".')
     if problem := jsonschema.exceptions.best_match(_validator().iter_errors(result)):
-        what = " ".join(problem.message.split())[:200]
-        raise DataError(f"{source} is not a result of {SCHEMA}: {_place(problem)}{what}.")
+        place, what = problem.json_path.removeprefix("$").removeprefix("."), " ".join(problem.message.split())[:200]
+        raise DataError(f"{source} is not a result of {SCHEMA}: {f'{place}: ' if place else ''}{what}.")
     return result
 
 
@@ -165,12 +153,11 @@ def read_result(path: Path) -> Result:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not JSON: it is not text in UTF-8.") from error
-    if path.suffix == ".partial":
-        return check_result(_from_lines(text, path), str(path))
-    return check_result(parse_json(text, str(path)), str(path))
+    content = _from_lines(text, path) if path.suffix == ".partial" else _parse_json(text, str(path))
+    return check_result(content, str(path))
 
 
-def parse_json(text: str, source: str) -> Any:
+def _parse_json(text: str, source: str) -> Any:
     """Parse JSON, without the NaN and Infinity that Python would take; DataError with the place of the mistake."""
     try:
         return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
@@ -183,18 +170,12 @@ def parse_json(text: str, source: str) -> Any:
 def _from_lines(text: str, path: Path) -> Any:
     """A result from a header line and one line a row; a last line that was not finished is left out."""
     lines = text.split("\n")[:-1]
-    whole = [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
+    whole = [_parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
     if not whole or not isinstance(whole[0], dict):
         raise DataError(f"{path} holds no finished row.")
     facts = whole[0].get("facts")
     facts = {"ended_early": True, **(facts if isinstance(facts, dict) else {})}
     return {**whole[0], "rows": whole[1:], "facts": facts}
-
-
-@cache
-def _commit() -> str:
-    """The commit of the code that runs; a later one in the same folder is not what was measured."""
-    return source_commit()
 
 
 def _plain(value: Any, what: str) -> int | float:
@@ -203,11 +184,6 @@ def _plain(value: Any, what: str) -> int | float:
     if not math.isfinite(number):
         raise DataError(f"{what} is {number}; expected a finite number.")
     return number
-
-
-def _place(problem: jsonschema.ValidationError) -> str:
-    path = problem.json_path.removeprefix("$").removeprefix(".")
-    return f"{path}: " if path else ""
 
 
 def _refuse_number(name: str) -> float:

@@ -48,18 +48,8 @@ class Run:
 
     A context manager. Rows are in ``TARGET.partial`` (JSON Lines, for `read_result`) until `finish` has written the
     whole result. Left by a `TussisError`, the same kind of error is raised with a sentence that tells where the
-    finished rows are; left by anything else, or killed, the file stays too.
-
-    Parameters
-    ----------
-    kind : Kind
-    target : Path or None
-        The result's file; None keeps rows in memory only.
-
-    Raises
-    ------
-    DataError
-        If the rows of an earlier run, which ended early, are still there.
+    finished rows are; left by anything else, or killed, the file stays too. A `target` of None keeps rows in memory
+    only. DataError is raised where the rows of an earlier run, which ended early, are still there.
     """
 
     def __init__(self, kind: Kind, target: Path | None = None):
@@ -128,7 +118,7 @@ class Run:
         return make_result(self.kind.name, self.kind.protocol, shown, ratios, comparisons, facts)
 
     def finish(self, result: Result) -> None:
-        """Write the whole result, which holds the rows, and remove the partial file."""
+        """Check the whole result, which holds the rows, write it and remove the partial file."""
         check_result(result, "the result")
         if self._target is not None:
             write_result(self._target, result)

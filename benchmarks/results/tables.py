@@ -1,7 +1,7 @@
 """Turns a benchmark's result of any kind into tables of text: for a terminal, for a page and for Markdown."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,9 +63,8 @@ class Table:
         ]
         fitting = [sum(widths[: n + 1]) + GAP * (n + 1) < width for n in range(len(widths))]
         n = max(FEWEST_COLUMNS, sum(fitting))
-        return replace(
-            self, columns=self.columns[:n], rows=tuple(row[:n] for row in self.rows), is_number=self.is_number[:n]
-        )
+        rows = tuple(row[:n] for row in self.rows)
+        return replace(self, columns=self.columns[:n], rows=rows, is_number=self.is_number[:n])
 
 
 def result_tables(result: Result) -> list[Table]:
@@ -93,8 +92,9 @@ def facts_in_words(result: Result) -> dict[str, str]:
 
 def machine_table(result: Result) -> Table:
     """What the numbers depend on; where rows differ, all values."""
-    seen = {name: _distinct(row[name] for row in result["rows"]) for name in (*MACHINE, *MADE_FROM)}
-    rows = [(_label(name), "; ".join(values)) for name, values in seen.items() if values]
+    seen = {name: dict.fromkeys(words(row[name]) for row in result["rows"]) for name in (*MACHINE, *MADE_FROM)}
+    values = {name: [text for text in texts if text != NONE] for name, texts in seen.items()}
+    rows = [(_label(name), "; ".join(texts)) for name, texts in values.items() if texts]
     return Table(("what", "value"), tuple(rows), (False, False))
 
 
@@ -105,22 +105,18 @@ def print_result(result: Result) -> None:
     console.width = console.width if is_narrow else WIDE
     for table in result_tables(result):
         shown = table.narrowed(console.width) if is_narrow else table
+        terminal_table = TerminalTable()
+        for name, is_number in zip(shown.columns, shown.is_number, strict=True):
+            terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        for row in shown.rows:
+            terminal_table.add_row(*map(Text, row))
         console.print(Text(table.caption))
-        console.print(_terminal_table(shown))
+        console.print(terminal_table)
         if left_out := table.columns[len(shown.columns) :]:
             console.print(Text(f"Not shown, but in the JSON: {', '.join(left_out)}."))
     for label, fact in facts_in_words(result).items():
         console.print(Text(f"{label}: {fact}"))
     console.print(Text(", ".join(f"{label} {value}" for label, value in machine_table(result).rows)))
-
-
-def _terminal_table(table: Table) -> TerminalTable:
-    terminal_table = TerminalTable()
-    for name, is_number in zip(table.columns, table.is_number, strict=True):
-        terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in table.rows:
-        terminal_table.add_row(*map(Text, row))
-    return terminal_table
 
 
 def to_markdown(table: Table) -> str:
@@ -167,10 +163,8 @@ def _row_table(rows: Sequence[Row], wanted: Sequence[str]) -> Table:
     values = [_values(row) for row in rows]
     there = dict.fromkeys(name for numbers in values for name in numbers)
     columns = [name for name in wanted or there if name in there]
-    entries = [
-        {**{name: row[name] for name in SETTINGS}, **{name: numbers.get(name) for name in columns}}
-        for row, numbers in zip(rows, values, strict=True)
-    ]
+    settings = [{name: row[name] for name in SETTINGS} for row in rows]
+    entries = [a | {name: b.get(name) for name in columns} for a, b in zip(settings, values, strict=True)]
     return _entry_table(entries, [])
 
 
@@ -181,20 +175,15 @@ def _entry_table(entries: Sequence[Mapping[str, Any]], title: list[str]) -> Tabl
     columns = [name for name in names if name not in shared]
     numbers = [name for name in columns if all(isinstance(entry.get(name), int | float | None) for entry in entries)]
     size = next((name for name in numbers if name not in SETTINGS), None)
+    captions = title + [f"{_label(name)} {words(entries[0][name])}" for name in shared if entries[0].get(name)]
     return Table(
         columns=tuple(map(_label, columns)),
         rows=tuple(tuple(words(entry.get(name)) for name in columns) for entry in entries),
         is_number=tuple(name in numbers for name in columns),
-        caption=", ".join(
-            title + [f"{_label(name)} {words(entries[0][name])}" for name in shared if entries[0].get(name)]
-        ),
+        caption=", ".join(captions),
         sizes=tuple(float(entry.get(size) or 0) for entry in entries) if size else (),
     )
 
 
 def _label(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _distinct(values: Iterable[Any]) -> list[str]:
-    return [text for text in dict.fromkeys(words(value) for value in values) if text != NONE]

@@ -43,19 +43,11 @@ def compare_samples(
     margin: float,
     quantile: float = LOW,
 ) -> Comparison:
-    """Compare the times of two runs of a benchmark by the rule above.
+    """Compare the times of two runs of a benchmark by the rule above, with `margin` as the least margin.
 
-    Parameters
-    ----------
-    first, second : ndarray, shape (n_runs,), or float
-        Times of each run in the order of rounds; a float is a median whose runs are not known, and is
-        compared with the other's median.
-    references : pair of ndarray or None
-        Times of something that is the same in both, in the rounds of `first` and in those of `second`.
-    margin : float
-        The least margin. A whole interval beyond 1 + margin is slower, below 1 / (1 + margin) faster.
-    quantile : float in (0, 2/3]
-        What of the runs is compared: `LOW`, or `MEDIAN` where the load is what is asked about.
+    `first` and `second` are times of each run in the order of rounds, shape (n_runs,), or a median whose runs are not
+    known. `references` are times of something that is the same in both, in the same rounds. `quantile`, in (0, 2/3], is
+    `LOW`, or `MEDIAN` where the load is what is asked about.
     """
     if isinstance(first, float) or isinstance(second, float):
         medians = _log_time(second, MEDIAN) - _log_time(first, MEDIAN)

@@ -61,47 +61,30 @@ def time_interleaved(
     min_duration_s: float = 0.0,
     on_round: Callable[[int], None] = lambda n_rounds: None,
 ) -> list[Timing]:
-    """Time contenders in rounds: each in turn runs twice, and the second run is timed.
+    """Time contenders in rounds: each in turn runs twice, and the second run is timed; in the order of `contenders`.
 
     A model screens clip after clip, so its caches hold what the clip before left there. The run that does not count
     gives them back to it after the other contenders had them; without it a small model would be timed by how much
-    memory its rivals touch.
-
-    Parameters
-    ----------
-    contenders : at least one
-    min_runs : int
-        Rounds after the warm-up.
-    min_duration_s : float
-        Go on beyond `min_runs` until this much time has passed.
-    on_round : called with the number of finished rounds, for a progress bar
-
-    Returns
-    -------
-    list of Timing, in the order of `contenders`
+    memory its rivals touch. After the warm-up there are `min_runs` rounds, and more until `min_duration_s` has passed;
+    `on_round` is called with the number of finished rounds.
     """
-    first = [_seconds(contender.run) for contender in contenders]
+    first = [_seconds_of_last(contender.run, 1) for contender in contenders]
     for _ in range(WARM_UP_RUNS):
         for contender in contenders:
             contender.run()
     rounds: list[list[float]] = []
     end_s = time.perf_counter() + min_duration_s
     while len(rounds) < min_runs or time.perf_counter() < end_s:
-        rounds.append([_seconds_of_last(contender.run) for contender in contenders])
+        rounds.append([_seconds_of_last(contender.run, RUNS_PER_ROUND) for contender in contenders])
         on_round(len(rounds))
     columns = np.array(rounds).T
     return [Timing(first_s, runs_s) for first_s, runs_s in zip(first, columns, strict=True)]
 
 
-def _seconds_of_last(run: Callable[[], object]) -> float:
-    for _ in range(RUNS_PER_ROUND - 1):
+def _seconds_of_last(run: Callable[[], object], n_runs: int) -> float:
+    for _ in range(n_runs):
+        start = time.perf_counter()
         run()
-    return _seconds(run)
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
     return time.perf_counter() - start
 
 
@@ -113,11 +96,9 @@ def ratio_with_interval(ours: Timed, theirs: Timed) -> dict[str, float]:
     scale = theirs[0].audio_s / ours[0].audio_s
     our_s, their_s = ours[1].runs_s, theirs[1].runs_s
     generator = np.random.default_rng(0)
-    draws = []
-    for _ in range(N_DRAWS):
-        rounds = generator.integers(len(our_s), size=len(our_s))
-        draws.append(np.median(our_s[rounds]) / np.median(their_s[rounds]))
-    low, high = np.percentile(draws, INTERVAL_PERCENTILES) * scale
+    draws = (generator.integers(len(our_s), size=len(our_s)) for _ in range(N_DRAWS))
+    ratios = [np.median(our_s[rounds]) / np.median(their_s[rounds]) for rounds in draws]
+    low, high = np.percentile(ratios, INTERVAL_PERCENTILES) * scale
     value = np.median(our_s) / np.median(their_s) * scale
     return {"value": float(value), "low": float(low), "high": float(high)}
 
@@ -140,16 +121,8 @@ def timed_row(
     seconds = {"first_run_ms": timing.first_s, "load_ms": contender.load_s, "allocate_ms": contender.allocate_s}
     times |= {key: 1000 * value_s for key, value_s in seconds.items() if value_s is not None}
     run = describe_run(threads, contender.delegate, contender.content, contender.runtime, load_before)
-    return make_row(
-        contender.name,
-        contender.stage,
-        run,
-        {**times, **numbers, **(metrics or {})},
-        contender.audio_s,
-        len(samples_ms),
-        samples_ms,
-        facts,
-    )
+    runs = contender.audio_s, len(samples_ms), samples_ms
+    return make_row(contender.name, contender.stage, run, {**times, **numbers, **(metrics or {})}, *runs, facts)
 
 
 def timed_ratio(ours: Timed, theirs: Timed, to: str, threads: int) -> dict[str, Any]:

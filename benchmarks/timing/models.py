@@ -27,12 +27,9 @@ class ChosenModel:
 
 
 def choose_model(bundle: Path | None, model: Path | None) -> ChosenModel:
-    """The bundle's model, the shipped bundle's where both are None, or the file `model`.
+    """The bundle's model, the shipped bundle's where both are None, or the file `model`; a TussisError where neither.
 
-    Raises
-    ------
-    BundleError, InterpreterError, SettingsError
-        If the bundle or file is none, lacks the signature ``screen`` or its shapes, or both are given.
+    A file must have the signature ``screen`` and its shapes.
     """
     if bundle is not None and model is not None:
         raise SettingsError(f"--bundle is {bundle} and --model is {model}; expected one of them.")

@@ -13,12 +13,11 @@ from torch.nn import functional as F
 from core.audio import SAMPLE_RATE_HZ
 from distill.models.hear_front_end import (
     FRAME_SAMPLES,
-    HOP_SAMPLES,
     MEL_MAX_HZ,
-    N_FRAMES,
     PCEN_ALPHA,
     PCEN_DELTA,
     PCEN_FLOOR,
+    cut_frames,
     smoothing_matrix,
 )
 from distill.models.phone_front_end import dft_weights, hann_window, mel_weights
@@ -71,26 +70,18 @@ class PcenFrontEnd(nn.Module):
         super().__init__()
         bins = np.arange(1, FRAME_SAMPLES // 2)
         mel = mel_weights(bins * SAMPLE_RATE_HZ / FRAME_SAMPLES, N_MELS, 0.0, MEL_MAX_HZ)
-        for name, matrix in {
-            "dft": np.concatenate(dft_weights(bins)) * hann_window(),
-            "mel": np.concatenate([mel, mel]).T,
-            "smoother": smoothing_matrix(),
-        }.items():
+        dft = np.concatenate(dft_weights(bins)) * hann_window()
+        matrices = {"dft": dft, "mel": np.concatenate([mel, mel]).T, "smoother": smoothing_matrix()}
+        for name, matrix in matrices.items():
             self.register_buffer(name, torch.tensor(np.ascontiguousarray(matrix), dtype=torch.float32))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map a waveform (batch, 32000) to PCEN (batch, 1, 200, 48)."""
-        spectrum = F.linear(_frames(waveform), self.dft)
+        spectrum = F.linear(cut_frames(waveform), self.dft)
         energy = F.linear(spectrum * spectrum, self.mel)
         smooth = torch.matmul(self.smoother, energy)
         gained = energy * torch.exp(-PCEN_ALPHA * torch.log(smooth + PCEN_FLOOR))
         return (torch.sqrt(gained + PCEN_DELTA) - math.sqrt(PCEN_DELTA)).unsqueeze(1)
-
-
-def _frames(waveform: Tensor) -> Tensor:
-    """Cut a waveform into frames of 400 samples every 160, shape (batch, 200, 400), zeros after the end."""
-    hops = F.pad(waveform, (0, 2 * HOP_SAMPLES)).reshape(-1, N_FRAMES + 2, HOP_SAMPLES)
-    return torch.cat([hops[:, :-2], hops[:, 1:-1], hops[:, 2:, : FRAME_SAMPLES - 2 * HOP_SAMPLES]], dim=2)
 
 
 class Squeeze(nn.Module):
@@ -171,15 +162,11 @@ def to_int8(float_model: bytes, inputs: np.ndarray | None, layers: str = ".*") -
     """
     from ai_edge_quantizer.quantizer import Quantizer
 
-    activations = None if inputs is None else _ACTIVATIONS
-    config = OperatorConfig(
-        activation_tensor_config=activations, weight_tensor_config=_WEIGHTS, compute_precision="INTEGER"
-    )
-    entry = QuantizerEntry(
-        regex=layers, operation="*", algorithm_key="min_max_uniform_quantize", op_config=config
-    ).model_dump(exclude={"comment"}, exclude_none=True)
+    tensors = {"activation_tensor_config": None if inputs is None else _ACTIVATIONS, "weight_tensor_config": _WEIGHTS}
+    config = OperatorConfig(**tensors, compute_precision="INTEGER")
+    entry = QuantizerEntry(regex=layers, operation="*", algorithm_key="min_max_uniform_quantize", op_config=config)
     with quiet():
-        quantizer = Quantizer(bytearray(float_model), [entry])
+        quantizer = Quantizer(bytearray(float_model), [entry.model_dump(exclude={"comment"}, exclude_none=True)])
         ranges = None
         if inputs is not None:
             ranges = quantizer.calibrate({_SIGNATURE: [{_INPUT: clip[None]} for clip in inputs]}, num_threads=1)

@@ -42,22 +42,10 @@ class PeerInput:
 
 
 def load_peer(path: Path, threads: int, seconds: float | None = None, delegate: str = XNNPACK) -> Contender:
-    """Load a peer by file.
+    """Load a .tflite or .onnx file with one float32 input; InterpreterError where it is neither, or cannot be fed.
 
-    Parameters
-    ----------
-    path : Path
-        A .tflite or .onnx file with one float32 input: a waveform at 16 kHz, of one row.
-    threads : int
-    seconds : float or None
-        Of audio that a run stands for: wanted where the input is no waveform, or one of open length.
-    delegate : str
-        For .tflite.
-
-    Raises
-    ------
-    InterpreterError
-        If the file is neither, or its input cannot be fed.
+    `seconds` of audio that a run stands for are wanted where the input is no waveform at 16 kHz, or one of open length.
+    `delegate` is for .tflite.
     """
     if path.suffix == ".onnx":
         return _load_onnx(path, threads, seconds)
@@ -83,21 +71,18 @@ def resolve_shape(inputs: list[PeerInput], seconds: float | None, source: str) -
     if n_open > 1:
         raise InterpreterError(f"{source} takes {inputs[0].words}; expected at most one size left open.")
     last_open = max((place for place, size in enumerate(shape) if size is None), default=None)
-    n_samples = round(seconds * SAMPLE_RATE_HZ)
-    fed = tuple(
-        (n_samples if place == last_open and n_open else 1) if size is None else size
-        for place, size in enumerate(shape)
-    )
-    return fed, seconds
+    fed = [1 if size is None else size for size in shape]
+    if n_open:
+        fed[last_open] = round(seconds * SAMPLE_RATE_HZ)
+    return tuple(fed), seconds
 
 
 def _load_tflite(path: Path, threads: int, seconds: float | None, delegate: str) -> Contender:
     opened = open_file(path, threads, delegate)
     details = opened.runtime.get_input_details()
-    inputs = [
-        PeerInput(_open_sizes(tensor["shape_signature"], tensor["shape"]), tensor["dtype"] == np.float32)
-        for tensor in details
-    ]
+    sizes = [tensor["shape_signature"] if len(tensor["shape_signature"]) else tensor["shape"] for tensor in details]
+    shapes = [tuple(None if size < 0 else int(size) for size in some) for some in sizes]
+    inputs = [PeerInput(some, tensor["dtype"] == np.float32) for some, tensor in zip(shapes, details, strict=True)]
     shape, audio_s = resolve_shape(inputs, seconds, str(path))
     try:
         opened.runtime.resize_tensor_input(details[0]["index"], shape)
@@ -108,37 +93,23 @@ def _load_tflite(path: Path, threads: int, seconds: float | None, delegate: str)
     return opened.contender(path.name, run, audio_s, PEER)
 
 
-def _open_sizes(signature: np.ndarray, shape: np.ndarray) -> tuple[int | None, ...]:
-    sizes = signature if len(signature) else shape
-    return tuple(None if size < 0 else int(size) for size in sizes)
-
-
 def _load_onnx(path: Path, threads: int, seconds: float | None) -> Contender:
     content = read_model(path)
     start_s = time.perf_counter()
     session = _open_onnx(content, threads, path)
     load_s = time.perf_counter() - start_s
-    inputs = [PeerInput(_onnx_sizes(node.shape), node.type == "tensor(float)") for node in session.get_inputs()]
+    nodes = session.get_inputs()
+    shapes = [tuple(size if isinstance(size, int) else None for size in node.shape) for node in nodes]
+    inputs = [PeerInput(some, node.type == "tensor(float)") for some, node in zip(shapes, nodes, strict=True)]
     shape, audio_s = resolve_shape(inputs, seconds, str(path))
-    feed = {session.get_inputs()[0].name: np.resize(synthesized_clips(2)[1], shape)}
+    feed = {nodes[0].name: np.resize(synthesized_clips(2)[1], shape)}
     try:
         session.run(None, feed)
     except Exception as reason:  # onnxruntime raises kinds of its own, directly under Exception
         raise InterpreterError(f"{path} cannot take an input of {list(shape)} ({one_line(reason)}).") from reason
-    return Contender(
-        name=path.name,
-        run=lambda: session.run(None, feed),
-        audio_s=audio_s,
-        load_s=load_s,
-        facts={"role": PEER, "model_bytes": len(content)},
-        delegate=ONNX_DELEGATE,
-        runtime=f"onnxruntime {version('onnxruntime')}",
-        content=content,
-    )
-
-
-def _onnx_sizes(shape: list[int | str | None]) -> tuple[int | None, ...]:
-    return tuple(size if isinstance(size, int) else None for size in shape)
+    facts = {"role": PEER, "model_bytes": len(content)}
+    by = {"delegate": ONNX_DELEGATE, "runtime": f"onnxruntime {version('onnxruntime')}"}
+    return Contender(path.name, lambda: session.run(None, feed), audio_s, load_s, facts, **by, content=content)
 
 
 def _open_onnx(content: bytes, threads: int, path: Path) -> Any:

@@ -34,17 +34,9 @@ class Opened:
         self, name: str, run: Callable[[], object], audio_s: float, role: str, stage: str = MODEL
     ) -> Contender:
         """The model to be timed, with what it costs."""
-        return Contender(
-            name=name,
-            run=run,
-            audio_s=audio_s,
-            load_s=self.load_s,
-            facts={"role": role, **model_costs(self.content, self.delegate, self.source)},
-            stage=stage,
-            allocate_s=self.allocate_s,
-            delegate=self.delegate,
-            content=self.content,
-        )
+        facts = {"role": role, **model_costs(self.content, self.delegate, self.source)}
+        by = {"delegate": self.delegate, "content": self.content, "allocate_s": self.allocate_s}
+        return Contender(name, run, audio_s, self.load_s, facts, stage, **by)
 
     def invocation(self, values: np.ndarray) -> Callable[[], None]:
         """What a run of a model of one input is: `values` copied, model invoked, all its outputs read."""
@@ -79,9 +71,8 @@ def open_runtime(content: bytes, threads: int, delegate: str, source: str) -> Op
         loaded_s = time.perf_counter()
         runtime.allocate_tensors()
     except (ValueError, RuntimeError) as reason:
-        raise InterpreterError(
-            f"{source} does not run here with the delegate {delegate} ({one_line(reason)})."
-        ) from reason
+        fault = f"does not run here with the delegate {delegate} ({one_line(reason)})"
+        raise InterpreterError(f"{source} {fault}.") from reason
     return Opened(content, source, delegate, runtime, loaded_s - start_s, time.perf_counter() - loaded_s)
 
 

@@ -99,7 +99,7 @@ class HearFrontEnd(nn.Module):
         if waveform.shape[-1] > CLIP_SAMPLES:
             raise ValueError(f"a clip has at most {CLIP_SAMPLES} samples (2 s at 16 kHz), not {waveform.shape[-1]}")
         padded = F.pad(waveform, (0, CLIP_SAMPLES - waveform.shape[-1]))
-        energy = self._mel_energy(_frames(_scaled(padded)))
+        energy = self._mel_energy(cut_frames(_scaled(padded)))
         gained = energy * self._gain(PCEN_FLOOR + self.smoother @ energy)
         pcen = (gained + PCEN_DELTA) ** (1.0 / PCEN_ROOT) - PCEN_DELTA ** (1.0 / PCEN_ROOT)
         return self.resizer @ pcen
@@ -138,7 +138,7 @@ def _scaled(waveform: Tensor) -> Tensor:
     return 2.0 * shifted / (shifted.amax(dim=-1, keepdim=True) + SCALING_FLOOR) - 1.0
 
 
-def _frames(waveform: Tensor) -> Tensor:
+def cut_frames(waveform: Tensor) -> Tensor:
     """Cut waveforms (batch, 32000) into overlapping frames, (batch, 200, 400), zeros after the end.
 
     Put together from hops of 160 samples: a converter turns `unfold` into a gather.

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import command
-from benchmarks.results.compare import check_same_machine, compare_results, match_rows
+from benchmarks.results.compare import check_same_machine, compare_results
 from benchmarks.results.names import OURS, PEER, YARDSTICK
 from benchmarks.results.result import (
     Result,
@@ -80,14 +80,14 @@ def test_rows_are_matched_by_name_stage_threads_and_delegate_beside_a_shared_pee
     ours, peers = shared_machine(0)
     first = result(row(ours), row(peers, "YAMNet", PEER), row(ours, "gone"), row(ours, threads=2))
     second = result(row(peers, "YAMNet", PEER), row(ours), row(ours, threads=4))
-    yamnet, matched = match_rows(first, second)
-    assert (matched.key.name, matched.key.threads, matched.reference_name) == ("ours", 1, "YAMNet")
-    assert (yamnet.key.name, yamnet.reference_name) == ("YAMNet", None)
+    yamnet, matched = compare_results(first, second)
+    assert (matched["name"], matched["threads"], matched["reference"]) == ("ours", 1, "YAMNet")
+    assert (yamnet["name"], yamnet["reference"]) == ("YAMNet", None)
     other_peer = result(row(ours), row(peers, "YAMNet", PEER, model_sha256="0" * 64))
-    assert [pair.reference_name for pair in match_rows(first, other_peer)] == [None, None]
+    assert [entry["reference"] for entry in compare_results(first, other_peer)] == [None, None]
     yardsticks = [row(peers, YARDSTICK, YARDSTICK, stage=YARDSTICK, model_sha256=None) for _ in range(2)]
-    beside_it, _ = match_rows(result(row(ours), yardsticks[0]), result(row(ours), yardsticks[1]))
-    assert beside_it.reference_name == YARDSTICK
+    beside_it, _ = compare_results(result(row(ours), yardsticks[0]), result(row(ours), yardsticks[1]))
+    assert beside_it["reference"] == YARDSTICK
     with pytest.raises(DataError, match="share no row"):
         compare_results(first, result(row(ours, "other")))
     with pytest.raises(DataError, match="more than once"):
