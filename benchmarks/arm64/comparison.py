@@ -27,14 +27,10 @@ Comparison = dict[str, dict[str, Any]]
 
 
 def compare_processors(bundle: Bundle, here: Results, there: Results) -> Comparison:
-    """What is the same on two processors and what is not, from the front end to the decisions.
+    """What differs between two processors: of each student its log-mel and its outputs, of the int8 one more.
 
-    Returns
-    -------
-    dict
-        Of each student its log-mel and its outputs; of the int8 one also `CODES` (what its front end and stem give to
-        the integer body), `INTEGER_BODY` on the same codes, the outputs of the clips whose codes are the same, if
-        there are any, and the decisions by the bundle's thresholds.
+    These are `CODES` (what its front end and stem give to the integer body), `INTEGER_BODY` on the same codes, the
+    outputs of the clips whose codes are the same, if any, and the decisions by the bundle's thresholds.
     """
     students = [name for name in (INT8, FLOAT) if name in here]
     parts = {f"{name} {LOG_MEL}": f"{name} {FRONT_END}" for name in students}
@@ -50,18 +46,10 @@ def compare_processors(bundle: Bundle, here: Results, there: Results) -> Compari
 
 
 def compare_arrays(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """How far two arrays (n_inputs, ...) differ.
+    """How far two arrays (n_inputs, ...) of one shape and type differ; DataError for others, and values not finite.
 
-    Returns
-    -------
-    dict
-        ``n_inputs``, ``n_identical`` (inputs all of whose values are the same bits), ``n_values``, ``n_different``
-        values, ``max_abs``, and ``max_relative``, which is `max_abs` over the largest value of `reference`.
-
-    Raises
-    ------
-    DataError
-        If the shapes or types differ, or a value is not finite.
+    ``n_identical`` counts the inputs all of whose values are the same bits; ``max_relative`` is ``max_abs`` over the
+    largest value of `reference`.
     """
     if reference.shape != other.shape or reference.dtype != other.dtype:
         types = f"{other.dtype} {other.shape}; expected {reference.dtype} {reference.shape}"

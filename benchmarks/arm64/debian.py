@@ -62,21 +62,9 @@ class Arm64Root:
         return done.stdout.partition("\n")[0]
 
     def run(self, arguments: Sequence[str], cpu: str, folder: Path) -> str:
-        """Run the guest's Python on an emulated processor; return the marks of the instruction counter.
+        """Run the guest's Python on an emulated processor, in `folder`; return the marks of the instruction counter.
 
-        Parameters
-        ----------
-        arguments : sequence of str
-            Of Python, for instance ``-m``, a module of this repository, and the module's own.
-        cpu : str
-            A name of QEMU's, for instance cortex-a76. Always given: the default processor gives wrong int8 results.
-        folder : Path
-            Where it runs; the counter is compiled there.
-
-        Raises
-        ------
-        TussisError
-            If the program fails or takes longer than half an hour.
+        `cpu` is a name of QEMU's, for instance cortex-a76; its default processor gives wrong int8 results.
         """
         compile_counter(folder / COUNTER)
         emulator = [self.emulator, "-cpu", cpu, "-plugin", f"./{COUNTER},out={MARKS}", "-U", "LD_LIBRARY_PATH"]
@@ -111,14 +99,8 @@ class Arm64Root:
 def prepare(folder: Path, cpu: str, say: Callable[[str], None] = lambda sentence: None) -> Arm64Root:
     """Make a folder ready, whole or not at all, and see that an emulated `cpu` runs Python in it and is counted.
 
-    Nothing is fetched where it is ready.
-
-    Raises
-    ------
-    EmulationError
-        If this is no x86-64 Debian, the packages cannot be had, or the emulator takes no plugin of this kind.
-    OutputError
-        If the folder cannot be written, for instance to a full disk.
+    Nothing is fetched where it is ready. EmulationError where this is no x86-64 Debian, the packages cannot be had, or
+    the emulator takes no plugin of this kind.
     """
     root = Arm64Root(folder.resolve())
     check_this_machine()
@@ -156,8 +138,7 @@ class Preparation:
     """Fetches and unpacks everything into one folder, within `limit_s`; EmulationError where that cannot be done.
 
     ``guest`` becomes an ARM64 Debian with Python, ``site`` holds its wheels, ``host`` the emulator where the system has
-    none, ``prepared`` names the packages. No root is needed and nothing is installed. The
-    mirrors are those that apt and pip are configured with.
+    none, ``prepared`` names the packages. Nothing is installed; the mirrors are those that apt and pip are set to.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None], limit_s: float = ALL_STEPS_LIMIT_S):

@@ -100,25 +100,10 @@ def audio_s(name: str) -> float:
 
 
 def read_counts(marks: str, n_runs: Mapping[str, int]) -> Counts:
-    """Instructions of one run of each part, from the marks that guest.py made.
+    """Instructions of one run of each part: medians over its `n_runs`, at least two, of which the first warms up.
 
-    Parameters
-    ----------
-    marks : str
-        Lines of two numbers, since the program's start: instructions, and dot products among them.
-    n_runs : mapping
-        Runs of each part, at least two, in the order in which they ran. The first one of each is left out: it warms up.
-
-    Returns
-    -------
-    dict
-        For each name ``instructions`` and ``dot_products`` (medians over the runs, less what two marks with nothing
-        between them cost) and ``spread``, the distance between their quartiles over the median.
-
-    Raises
-    ------
-    DataError
-        If the marks are not those of these parts.
+    `marks` are lines of two numbers since the program's start: instructions, and dot products among them. What two
+    marks with nothing between them cost is taken off. ``spread`` is the distance of the quartiles over the median.
     """
     rows = [line.split() for line in marks.splitlines()]
     expected = 2 + 2 * sum(n_runs.values())

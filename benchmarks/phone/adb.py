@@ -74,21 +74,14 @@ def list_phones(adb: str) -> list[Listed]:
         _refuse("adb does not list the phones", _last_line(done))
     if not lines or lines[0] != _HEADER:
         _refuse("adb does not list the phones; it answers", lines[0] if lines else "nothing")
-    matches = [(_LISTED.match(line), line) for line in lines[1:]]
-    for match, line in matches:
-        if match is None:
-            _refuse("adb lists a phone in a line that is not understood", line)
-    return [Listed(match["serial"], match["state"]) for match, _ in matches]
+    matches = [
+        _LISTED.match(line) or _refuse("adb lists a phone in a line that is not understood", line) for line in lines[1:]
+    ]
+    return [Listed(match["serial"], match["state"]) for match in matches]
 
 
 def choose_phone(serial: str | None = None, adb: str | None = None) -> "Phone":
-    """The phone to use: the one with `serial` (or $ANDROID_SERIAL), else the only one that is ready.
-
-    Raises
-    ------
-    PhoneError
-        Where there is none, several, or the one is not ready; with what to do.
-    """
+    """The phone to use: the one with `serial` (or $ANDROID_SERIAL), else the only one that is ready."""
     adb = adb or find_adb()
     listed = list_phones(adb)
     wanted = serial or os.environ.get("ANDROID_SERIAL")
@@ -134,23 +127,24 @@ class Phone:
 
     def push(self, local: Path, remote: str) -> None:
         """Copy a file to the phone and compare its SHA-256 there, where the phone has a program for it."""
-        done = self._adb(["push", str(local.absolute()), remote], TRANSFER_S)
-        if done.returncode != 0:
-            self._explain(done, f"does not take {local}")
+        self._transfer(["push", str(local.absolute()), remote], f"does not take {local}")
         answer = self.run(["sha256sum", remote])
         if answer.status == 0 and not answer.text.startswith(sha256_of_file(local)):
             self.refuse(f"has another file than was sent as {local.name}", f"SHA-256 {answer.text.strip()[:64]}")
 
     def pull(self, remote: str, local: Path) -> None:
         """Copy a file from the phone."""
-        done = self._adb(["pull", remote, str(local.absolute())], TRANSFER_S)
-        if done.returncode != 0:
-            self._explain(done, f"does not give {remote}")
+        self._transfer(["pull", remote, str(local.absolute())], f"does not give {remote}")
 
     def refuse(self, what: str, text: str) -> NoReturn:
         """Raise a PhoneError that says what the phone cannot do, with the last line that it printed."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         _refuse(f"the phone {self.serial} {what}", lines[-1] if lines else "it does not say why")
+
+    def _transfer(self, arguments: Sequence[str], what: str) -> None:
+        done = self._adb(arguments, TRANSFER_S)
+        if done.returncode != 0:
+            self._explain(done, what)
 
     def _adb(self, arguments: Sequence[str], timeout_s: float) -> "subprocess.CompletedProcess[str]":
         return _call([self.adb, "-s", self.serial, *arguments], timeout_s, f"the phone {self.serial}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.phone.adb import Phone, PhoneError, PhoneLostError
 from benchmarks.phone.models import Measured, PhoneModel, Setting
 from benchmarks.results.result import timing_metrics
-from core.json_fields import Fields, parse_object
+from core.json_fields import parse_object
 
 # The contract between this command and the app (a debuggable build, because only that lets run-as into its files).
 #
@@ -102,14 +102,11 @@ def read_answer(content: bytes, request: str, runs: int, source: str) -> Measure
         raise PhoneError(f"{source}: {fields.text('error', at_most=500)}")
     n_runs = fields.integer("n_runs", runs, MAX_RUNS)
     runs_ms = fields.numbers("runs_ms", n_runs, lowest=0)
+    start_ms = {key: fields.number(key, 0, MAX_RUN_MS, "ms") for key in ("load_ms", "first_run_ms")}
     return Measured(
         n_runs=n_runs,
-        metrics={**_start_metrics(fields), **timing_metrics(runs_ms)},
+        metrics={**start_ms, **timing_metrics(runs_ms)},
         runtime=fields.text("runtime", at_most=100),
         samples_ms=tuple(map(float, runs_ms)),
         facts={"runner": f"the app {APP_PACKAGE}"},
     )
-
-
-def _start_metrics(fields: Fields) -> dict[str, float]:
-    return {key: fields.number(key, 0, MAX_RUN_MS, "ms") for key in ("load_ms", "first_run_ms")}

@@ -118,6 +118,11 @@ class OperatorTime:
     share_percent: float | None
     times_called: int
 
+    def metrics(self) -> dict[str, float]:
+        """For a row."""
+        share = {} if self.share_percent is None else {"share_of_time": self.share_percent / 100}
+        return {"mean_ms": self.mean_ms, "times_called": self.times_called, **share}
+
 
 @dataclass(frozen=True)
 class BenchmarkModelRunner:
@@ -198,19 +203,8 @@ def check_delegation(applied: Delegation | None, delegate: str, name: str) -> No
 def parse_output(text: str, source: str) -> BenchmarkOutput:
     """Read what benchmark_model of TensorFlow 2.14 or newer, or LiteRT's tool, printed, with or without log levels.
 
-    Free log lines are passed over; a line that begins like one of the results has to be one.
-
-    Parameters
-    ----------
-    text : str
-        Standard output and error together, or the lines of logcat.
-    source : str
-        What is read, for the sentence.
-
-    Raises
-    ------
-    FormatError
-        With the line that is not understood, or with the result that is missing and the tool's own error.
+    `text` is standard output and error together, or the lines of logcat. Free log lines are passed over; a line that
+    begins like one of the results has to be one, or FormatError quotes it.
     """
     lines = [line[_LOG_PREFIX.match(line).end() :].strip() for line in _split_lines(text)]
     statistics = [_statistics(line, source) for line in lines if line.startswith("count=")]
@@ -225,7 +219,7 @@ def parse_output(text: str, source: str) -> BenchmarkOutput:
             f"{source}: the summary's mean of {mean_ms:g} ms is not that of its runs, {runs['mean_ms']:g} ms; "
             "it is of two runs mixed."
         )
-    start = {"load_ms": numbers["load_ms"], "first_run_ms": numbers["first_run_ms"]}
+    start = {name: numbers[name] for name in ("load_ms", "first_run_ms")}
     memory = {name: numbers[name] for name in _MEMORY if name in numbers}
     metrics = {**start, "warm_up_mean_ms": warm_up["mean_ms"], **runs, **memory}
     return BenchmarkOutput(n_runs, metrics, _delegation(lines))
@@ -257,16 +251,13 @@ def _statistics(line: str, source: str) -> tuple[int, dict[str, float]]:
     match = _COUNT.match(line)
     if match is None:
         raise FormatError(f"{source}: the line {quote(line)} does not say how long the runs took.")
-    texts, only = match.groupdict(), match["only"]
-    if only is not None:
-        texts |= {"min": only, "max": only, "mean": only, "std": "0"}
-    names = ("min", "max", "mean", "std", "p5", "p50", "p95")
-    low, high, mean, std, *percentiles = (float(texts[name]) for name in names)
+    only, names = match["only"], ("min", "max", "mean", "std", "p5", "p50", "p95")
+    values_us = [float(match[name] or ("0" if name == "std" else only)) for name in names]
+    low, high, mean, _, *percentiles = values_us
     is_ordered = low * 0.99999 <= mean <= high * 1.00001 and percentiles == sorted(percentiles)
     if not is_ordered or not all(low <= value <= high for value in percentiles):
         raise FormatError(f"{source}: the line {quote(line)} contradicts itself.")
-    values_us = (low, high, mean, std, *percentiles)
-    return int(texts["count"]), {f"{name}_ms": us / 1000 for name, us in zip(names, values_us, strict=True)}
+    return int(match["count"]), {f"{name}_ms": us / 1000 for name, us in zip(names, values_us, strict=True)}
 
 
 def _numbers(lines: list[str], source: str) -> dict[str, float]:
@@ -276,12 +267,11 @@ def _numbers(lines: list[str], source: str) -> dict[str, float]:
         for start, pattern in _PATTERNS.items():
             if not line.startswith(start):
                 continue
-            match = pattern.match(line)
-            if match is None:
+            if (match := pattern.match(line)) is None:
                 raise FormatError(f"{source}: the line {quote(line)} is not understood.")
             for name, text in match.groupdict().items():
-                is_us = name.endswith("_us")
-                numbers.setdefault(name.replace("_us", "_ms"), float(text) / (1000 if is_us else 1))
+                scale = 1000 if name.endswith("_us") else 1
+                numbers.setdefault(name.replace("_us", "_ms"), float(text) / scale)
     return numbers
 
 
@@ -299,13 +289,7 @@ def _delegation(lines: list[str]) -> Delegation | None:
 
 
 def parse_profile(text: str, source: str) -> tuple[OperatorTime, ...]:
-    """Operators of the runs, in order, of a file that ``--profiling_output_csv_file`` named.
-
-    Raises
-    ------
-    FormatError
-        If there is no table, or a row is not what its header says.
-    """
+    """Operators of the runs, in order, of a file that ``--profiling_output_csv_file`` named."""
     graph, operators = PRIMARY_GRAPH, []
     lines = iter(_split_lines(text.partition(_RUNS_HEADING)[2]))
     for line in lines:

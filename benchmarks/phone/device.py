@@ -127,15 +127,13 @@ def read_condition(phone: Phone) -> PhoneCondition:
         thermal_status=None if status is None else THERMAL_WORDS[int(status["status"])],
         cpu_c=_hottest(current, CPU_SENSOR),
         skin_c=_hottest(current, SKIN_SENSOR),
-        load=_load(load),
+        load=None if (match := re.match(r"[0-9]{1,4}\.[0-9]{1,2}\b", load.strip())) is None else float(match[0]),
     )
 
 
 def pinned(command: list[str], cores: tuple[int, ...]) -> list[str]:
     """`command` kept to `cores` by Android's taskset, whose mask is hexadecimal; as it is where `cores` is empty."""
-    if not cores:
-        return command
-    return ["taskset", f"{sum(1 << core for core in cores):x}", *command]
+    return ["taskset", f"{sum(1 << core for core in cores):x}", *command] if cores else command
 
 
 def remove_folder(phone: Phone, folder: str) -> None:
@@ -151,9 +149,8 @@ def _properties(text: str) -> dict[str, str]:
 
 
 def _instructions(cpuinfo: str) -> tuple[str, ...]:
-    features = {
-        word for line in cpuinfo.splitlines() if line.startswith(("Features", "flags")) for word in line.split()
-    }
+    lines = (line for line in cpuinfo.splitlines() if line.startswith(("Features", "flags")))
+    features = {word for line in lines for word in line.split()}
     return tuple(flag for flag in TELLING_FLAGS if flag in features)
 
 
@@ -176,8 +173,3 @@ def _hottest(thermal: str, kind: int) -> float | None:
     """Of the sensors of one kind; a phone reports several for its processor."""
     sensors = _SENSOR.finditer(thermal)
     return max((float(sensor["value"]) for sensor in sensors if int(sensor["kind"]) == kind), default=None)
-
-
-def _load(text: str) -> float | None:
-    match = re.match(r"[0-9]{1,4}\.[0-9]{1,2}\b", text.strip())
-    return float(match[0]) if match else None

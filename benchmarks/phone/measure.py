@@ -57,12 +57,7 @@ class PhonePlan:
 def measure_phone(plan: PhonePlan, run: Run) -> Result:
     """Measure on a phone; every finished round is in `run` at once, and the result has one row per setting.
 
-    Raises
-    ------
-    PhoneError
-        If the phone cannot be used, or no model ran on it.
-    PhoneLostError
-        If the phone is lost, after the rows that were finished are printed.
+    Where the phone is lost, the rows that were finished are printed before PhoneLostError.
     """
     check_plan(plan)
     models = load_models(plan.bundle, plan.peers)
@@ -88,16 +83,15 @@ def refuse_failures(result: Result) -> None:
     """Exit with status 2 and a sentence where a part of what was asked for did not run."""
     with exit_on_error("tussis-benchmark"):
         if failures := result["facts"]["failures"]:
-            n_failures = len(failures)
-            raise PhoneError(f"{n_failures} of the settings did not run on this phone; the others are in the result.")
+            n_failed = len(failures)
+            raise PhoneError(f"{n_failed} of the settings did not run on this phone; the others are in the result.")
 
 
 def check_plan(plan: PhonePlan) -> None:
     """Refuse a plan that cannot be measured, before a phone is touched."""
     if plan.tool is not None and not plan.tool.is_file():
         raise SettingsError(f"--benchmark-model is {plan.tool}, and there is no such file.")
-    if plan.rounds * plan.runs < MIN_RUNS:
-        total = plan.rounds * plan.runs
+    if (total := plan.rounds * plan.runs) < MIN_RUNS:
         raise SettingsError(
             f"--rounds {plan.rounds} of --runs {plan.runs} are {total} runs; percentiles need at least {MIN_RUNS}."
         )
@@ -162,13 +156,7 @@ def placed_runner(
 
 
 def keep_rounds(session: Session, todo: Sequence[Turn], run: Run) -> list[Failure]:
-    """Measure all rounds, each on disk before the next one begins; a model and setting that fails is not tried again.
-
-    Raises
-    ------
-    PhoneLostError
-        If the phone is gone; the rows kept before are whole.
-    """
+    """Measure all rounds, each on disk before the next begins; a model and setting that fails is not tried again."""
     failures: dict[tuple[str, Setting], Failure] = {}
     with run.progress(f"timing on {session.description.model}", len(todo)) as step:
         for turn in todo:

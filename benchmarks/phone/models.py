@@ -72,13 +72,7 @@ class Measured:
 
 
 def load_models(bundle: Path | None, peers: list[Path]) -> list[PhoneModel]:
-    """The bundle's model first, then the peers in the order given, each under its file's name.
-
-    Raises
-    ------
-    BundleError, InterpreterError, SettingsError
-        Of a bundle or file that is none, and of two models of one name.
-    """
+    """The bundle's model, then the peers in order, by their files' names; SettingsError where two share one."""
     opened = load_bundle(bundle)
     models = [PhoneModel(opened.name, opened.read_model(), CLIP_S)]
     for path in peers:
@@ -86,8 +80,7 @@ def load_models(bundle: Path | None, peers: list[Path]) -> list[PhoneModel]:
         list_operators(content, str(path))
         models.append(PhoneModel(path.name, content, waveform_s(content), is_peer=True))
     names = [model.name for model in models]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"two models are called {twice[0]}; give one of the files another name.")
     return models
 

@@ -44,15 +44,7 @@ def turns(models: Sequence[PhoneModel], settings: Sequence[Setting], n_rounds: i
 
 
 class Session:
-    """A phone and what runs models on it; its condition after one turn is the one before the next.
-
-    Parameters
-    ----------
-    phone : Phone
-    description : PhoneDescription
-    runner : BenchmarkModelRunner or AppRunner
-        With all models placed.
-    """
+    """A phone and a runner with all models placed; its condition after one turn is the one before the next."""
 
     def __init__(self, phone: Phone, description: PhoneDescription, runner: Runner):
         self.description, self.runner = description, runner
@@ -102,7 +94,8 @@ def merge_rounds(rows: Sequence[Row]) -> list[Row]:
 def _merged(rounds: list[Row]) -> Row:
     first, last = rounds[0], rounds[-1]
     shared = [key for key in first["metrics"] if all(key in row["metrics"] for row in rounds)]
-    metrics = {key: _over_rounds(key, [row["metrics"][key] for row in rounds]) for key in shared}
+    over_rounds = {"min_ms": min, "max_ms": max}
+    metrics = {key: float(over_rounds.get(key, np.median)([row["metrics"][key] for row in rounds])) for key in shared}
     merged = {**last, "metrics": metrics, "n_runs": sum(row["n_runs"] for row in rounds)}
     samples = [sample_ms for row in rounds for sample_ms in row.get("samples_ms", ())]
     if samples:
@@ -117,11 +110,6 @@ def _merged(rounds: list[Row]) -> Row:
         "rounds": [{key: row["facts"][key] for key in ("round", "after")} for row in rounds],
     }
     return merged
-
-
-def _over_rounds(key: str, values: list[float]) -> float:
-    choose = {"min_ms": min, "max_ms": max}.get(key, np.median)
-    return float(choose(values))
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -161,13 +149,9 @@ def operator_rows(row: Row, operators: Sequence[OperatorTime]) -> list[Row]:
             row["name"],
             f"{index:03d} {operator.node_type}",
             provenance,
-            {"mean_ms": operator.mean_ms, "times_called": operator.times_called, **_share(operator)},
+            operator.metrics(),
             audio_s=row["audio_s"],
             facts={"graph": operator.graph, "operator": operator.name, "profiled": True},
         )
         for index, operator in enumerate(operators)
     ]
-
-
-def _share(operator: OperatorTime) -> dict[str, float]:
-    return {} if operator.share_percent is None else {"share_of_time": operator.share_percent / 100}

@@ -112,11 +112,8 @@ def beyond(ours: Scored, theirs: Scored) -> dict[str, float | None]:
     """AUROC of the first less that of the second, on the same recordings of the same drawn subjects."""
     coughs, subjects = zip(*((is_cough(scored.row), scored.row.subject_id) for scored in ours), strict=True)
     difference = auroc_difference_with_interval(_ranks(ours), _ranks(theirs), list(coughs), list(subjects))
-    return {
-        "beyond_bundle": difference.value,
-        "beyond_bundle_low": difference.low,
-        "beyond_bundle_high": difference.high,
-    }
+    value, low, high = difference.value, difference.low, difference.high
+    return {"beyond_bundle": value, "beyond_bundle_low": low, "beyond_bundle_high": high}
 
 
 def _ranks(scored: Scored) -> list[float]:
@@ -155,14 +152,8 @@ def _yamnet(path: Path) -> Judged:
     teacher, content, clip = YamnetTeacher(path), read_model(path), synthesized_clips(2)[1]
     costs = model_costs(content, XNNPACK, YAMNET_NAME)
     costs["macs"] *= len(teacher.scores(clip))
-    contender = Contender(
-        name=YAMNET_NAME,
-        run=lambda: teacher.scores(clip),
-        audio_s=CLIP_S,
-        load_s=None,
-        facts={"role": PEER, **costs},
-        content=content,
-    )
+    facts = {"role": PEER, **costs}
+    contender = Contender(YAMNET_NAME, lambda: teacher.scores(clip), CLIP_S, load_s=None, facts=facts, content=content)
 
     def score(data: Path, rows: Sequence[ManifestRow], first: Scored | None) -> Scored:
         gated = [recording.scores is None for recording in first] if first else [False] * len(rows)

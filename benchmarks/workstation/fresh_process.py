@@ -88,10 +88,8 @@ def measure_imports(starts: int, bytecode: Path, on_start: Callable[[], None] = 
     for _ in range(starts):
         runs.append(parse_imports(_run(command, bytecode, TIMEOUT_S).stderr))
         on_start()
-    modules = []
-    for name in runs[0]:
-        pairs = [run[name] for run in runs if name in run]
-        modules.append(ImportedModule(name, *(float(value) for value in np.median(pairs, axis=0))))
+    medians = {name: np.median([run[name] for run in runs if name in run], axis=0) for name in runs[0]}
+    modules = [ImportedModule(name, *map(float, values_ms)) for name, values_ms in medians.items()]
     return sorted(modules, key=lambda module: -module.self_ms)
 
 

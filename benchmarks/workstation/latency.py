@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.results.device import load_average
 from benchmarks.results.names import DETECTOR_NAME, MODEL, PEER, XNNPACK, YAMNET_NAME, YARDSTICK
-from benchmarks.results.result import Kind, Result, Row
+from benchmarks.results.result import Kind, Result
 from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import (
     WARM_UP_RUNS,
@@ -108,9 +108,8 @@ def load_students(
 ) -> None:
     """Load the bundle's model and those in its place into `loaded`: as a screening, alone, and its parts."""
     for path, name in [(bundle.model_path, bundle.name), *((path, path.name) for path in models)]:
-        screening = load_screening(bundle, path, recording, threads, name, delegate)
-        loaded.screenings.append(screening)
-        loaded.contenders.append(screening.contender)
+        loaded.screenings.append(load_screening(bundle, path, recording, threads, name, delegate))
+        loaded.contenders.append(loaded.screenings[-1].contender)
         loaded.contenders.append(load_student_model(path, threads, name, delegate, bundle.model_shape))
         try:
             loaded.contenders.extend(load_parts(path, threads, name, delegate))
@@ -133,24 +132,21 @@ def time_loaded(loaded: Loaded, plan: Plan, threads: int, run: Run) -> list[dict
         timings = time_interleaved(contenders, plan.runs, plan.seconds, step)
     timed = list(zip(contenders, timings, strict=True))
     screenings = {id(screening.contender): screening for screening in loaded.screenings}
-    for pair in timed:
-        run.append(*_rows(pair, screenings.get(id(pair[0])), threads, load_before))
+    for pair in timed:  # a screening's stages come after it
+        screening = screenings.get(id(pair[0]))
+        stages = screening.stages(len(pair[1].runs_s)) if screening else []
+        run.append(*(timed_row(*part, threads, load_before) for part in (pair, *stages)))
     return ratios_to_peers(timed, threads)
-
-
-def _rows(pair: Pair, screening: ScreeningContender | None, threads: int, load_before: float | None) -> list[Row]:
-    """The row of a contender, and of a screening's stages after it."""
-    stages = screening.stages(len(pair[1].runs_s)) if screening else []
-    return [timed_row(*part, threads, load_before) for part in (pair, *stages)]
 
 
 def ratios_to_peers(timed: list[Pair], threads: int) -> list[dict[str, Any]]:
     """Ratio of each of our models to each peer that ran with the same delegate, or with another runtime."""
-    ratios = []
-    for ours in (pair for pair in timed if pair[0].stage == MODEL and pair[0].facts["role"] != PEER):
-        for to, peer in _fastest_peers(timed, ours[0]).items():
-            ratios.append(timed_ratio(ours, peer, to, threads))
-    return ratios
+    return [
+        timed_ratio(ours, peer, to, threads)
+        for ours in timed
+        if ours[0].stage == MODEL and ours[0].facts["role"] != PEER
+        for to, peer in _fastest_peers(timed, ours[0]).items()
+    ]
 
 
 def _fastest_peers(timed: list[Pair], ours: Contender) -> dict[str, Pair]:
@@ -177,13 +173,5 @@ def load_yardstick() -> Contender:
         for _ in range(N_PRODUCTS):
             matrix @ matrix
 
-    return Contender(
-        name=YARDSTICK,
-        run=run,
-        audio_s=None,
-        load_s=None,
-        facts={"role": YARDSTICK},
-        stage=YARDSTICK,
-        delegate="none",
-        runtime=f"numpy {np.__version__}",
-    )
+    facts, runtime = {"role": YARDSTICK}, f"numpy {np.__version__}"
+    return Contender(YARDSTICK, run, None, None, facts, stage=YARDSTICK, delegate="none", runtime=runtime)

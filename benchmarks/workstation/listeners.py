@@ -3,7 +3,7 @@
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,19 +24,13 @@ YAMNET_HOP_S = 0.48
 N_PARTS = 10
 
 
-def no_times() -> array:
-    """Eight bytes a block, so that noting times is not seen as growth."""
-    return array("d")
-
-
-@dataclass
 class Listening:
     """One that hears the stream: what takes a block, and seconds of processor and of wall that each block cost."""
 
-    name: str
-    hear: Callable[[np.ndarray], None]
-    processor_s: array = field(default_factory=no_times)
-    wall_s: array = field(default_factory=no_times)
+    def __init__(self, name: str, hear: Callable[[np.ndarray], None]):
+        self.name, self.hear = name, hear
+        # Eight bytes a block, so that noting times is not seen as growth.
+        self.processor_s, self.wall_s = array("d"), array("d")
 
     def take(self, block: np.ndarray) -> None:
         """Hear a block and note what it cost."""
@@ -59,6 +53,11 @@ class MonitorListening(Listening):
         """Share of the clips that the gate left out."""
         return self.monitor.totals.gated_share or 0.0
 
+    def metrics(self) -> dict[str, float]:
+        """For a row of the whole stream."""
+        n_clips = self.monitor.totals.n_clips_run + self.monitor.totals.n_clips_gated
+        return {"n_clips": n_clips, "gated_share": self.gated_share, "n_coughs_found": len(self.coughs)}
+
     def finish(self) -> None:
         """End the stream."""
         self._keep(self.monitor.finish().events)
@@ -74,12 +73,13 @@ class YamnetStream:
     """YAMNet over a stream: a frame of 0.975 s every 0.48 s, all scores read; kept: less than a frame."""
 
     def __init__(self, model: bytes):
-        self._runtime = open_runtime(model, 1, XNNPACK, "the peer").runtime
-        self._input = self._runtime.get_input_details()[0]
-        self._output = self._runtime.get_output_details()[0]["index"]
+        opened = open_runtime(model, 1, XNNPACK, "the peer")
+        details = opened.runtime.get_input_details()[0]
+        self._frame = np.zeros(details["shape"], np.float32)
+        self._run = opened.invocation(self._frame)
         self._waiting = np.zeros(0, np.float32)
         self.n_frames = 0
-        if int(np.prod(self._input["shape"])) != YAMNET_SAMPLES or self._input["dtype"] != np.float32:
+        if self._frame.size != YAMNET_SAMPLES or details["dtype"] != np.float32:
             raise InterpreterError(f"the peer is not YAMNet: expected an input of {YAMNET_SAMPLES} float32 samples.")
 
     def hear(self, block: np.ndarray) -> None:
@@ -87,10 +87,8 @@ class YamnetStream:
         hop = round(YAMNET_HOP_S * SAMPLE_RATE_HZ)
         waveform, start = np.concatenate([self._waiting, block]), 0
         while start + YAMNET_SAMPLES <= len(waveform):
-            frame = waveform[start : start + YAMNET_SAMPLES].reshape(self._input["shape"])
-            self._runtime.set_tensor(self._input["index"], frame)
-            self._runtime.invoke()
-            self._runtime.get_tensor(self._output)
+            self._frame.flat = waveform[start : start + YAMNET_SAMPLES]
+            self._run()
             self.n_frames += 1
             start += hop
         self._waiting = waveform[start:].copy()

@@ -4,7 +4,7 @@ import itertools
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -121,14 +121,14 @@ def compose_stream(sounds: Sequence[Sound], duration_s: float, pause_s: float, s
         place += sound.n_samples
 
 
-def in_a_row(sounds: Sequence[Sound], pause_s: float, seed: int = 0) -> SoundStream:
+def in_a_row(sounds: Sequence[Sound], pause_s: float) -> SoundStream:
     """All sounds once, in order and as they are, with a pause of `pause_s` before each and after the last."""
     pause, place, placed = round(pause_s * SAMPLE_RATE_HZ), 0, []
     for sound in sounds:
         placed.append(Placed(place + pause, sound, 1.0))
         place += pause + sound.n_samples
     n_chunks = -(-(place + pause) // CHUNK_SAMPLES)
-    return SoundStream(n_chunks * CHUNK_S, tuple(placed), seed)
+    return SoundStream(n_chunks * CHUNK_S, tuple(placed), 0)
 
 
 def faint_noise(n_samples: int, seed: list[int]) -> np.ndarray:
@@ -142,11 +142,8 @@ def faint_noise(n_samples: int, seed: list[int]) -> np.ndarray:
 def validation_sounds(store: WaveformStore) -> list[Sound]:
     """The store's validation recordings, read when they are played; where their coughs are is not known."""
 
-    def reader(index: int) -> Callable[[], np.ndarray]:
-        return lambda: store.sound(index)
-
-    indices = [index for index in store.indices("validation") if len(store.waveform(index))]
-    return [Sound(len(store.waveform(index)), reader(index)) for index in indices]
+    lengths = {index: len(store.waveform(index)) for index in store.indices("validation")}
+    return [Sound(length, partial(store.sound, index)) for index, length in lengths.items() if length]
 
 
 def composed_sounds(recordings: Sequence[ComposedRecording]) -> list[Sound]:
@@ -163,18 +160,14 @@ def synthesized_sounds() -> list[Sound]:
     return [demonstrated, *(Sound(CLIP_SAMPLES, lambda clip=clip: clip) for clip in others)]
 
 
-def read_validation_store(data: Path, folder: Path) -> WaveformStore:
-    """Decode the packs' validation recordings into `folder`."""
-    return WaveformStore.build([row for row in build_manifest(data) if row.role == "validation"], data, folder)
-
-
 def open_sounds(store: Path | None, data: Path, folder: Path) -> tuple[list[Sound], WaveformStore | None, str]:
     """What to play, the store it is from, and a sentence: a store, else packs decoded to `folder`, else synthesized."""
     opened, words = None, "synthesized sounds, because there is neither a store nor a folder of packs"
     if store is not None:
         opened, words = WaveformStore.open(store), "validation recordings of a store"
     elif data.is_dir():
-        opened, words = read_validation_store(data, folder), "validation recordings of the packs"
+        rows = [row for row in build_manifest(data) if row.role == "validation"]
+        opened, words = WaveformStore.build(rows, data, folder), "validation recordings of the packs"
     return (synthesized_sounds() if opened is None else validation_sounds(opened)), opened, words
 
 

@@ -20,8 +20,6 @@ MEMORY_FILE = Path("/proc/meminfo")
 DEFAULT_CORE_CACHE_BYTES, DEFAULT_LAST_CACHE_BYTES = 1 << 20, 32 << 20
 # Three arrays of a quarter of a core's own cache leave room for what else lies there; smaller ones may be faster.
 SHARES_OF_CORE_CACHE = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
-# Three arrays, each as large as the last cache, pass through it whole before any part is used again.
-TIMES_LAST_CACHE = 1
 # A machine that others use is left most of its memory.
 MAX_SHARE_OF_FREE_MEMORY = 0.06
 ROUNDS_IN_CACHE, ROUNDS_BEYOND = 200, 4
@@ -37,11 +35,6 @@ class PeakShape:
     channels: int
     height: int
     width: int
-
-    @property
-    def name(self) -> str:
-        """What it is, for the table."""
-        return f"{self.kernel}x{self.kernel} convolution, {self.channels} channels, {self.height} x {self.width}"
 
 
 SHAPES = (PeakShape(1, 256, 16, 16), PeakShape(1, 512, 8, 12), PeakShape(3, 96, 12, 12), PeakShape(3, 128, 12, 12))
@@ -70,10 +63,11 @@ def _load_shape(shape: PeakShape, threads: int) -> list[PeakModel]:
     for _ in range(N_LAYERS):
         layers += [nn.Conv2d(shape.channels, shape.channels, shape.kernel, padding=shape.kernel // 2), nn.ReLU6()]
     size = shape.channels, shape.height, shape.width
+    name = f"{shape.kernel}x{shape.kernel} convolution, {shape.channels} channels, {shape.height} x {shape.width}"
     float_model = to_float(nn.Sequential(*layers), (1, *size))
     noise = np.random.default_rng(0).standard_normal((2, *size)).astype(np.float32)
     return [
-        PeakModel(precision, count_macs(content), load_plain(content, f"{shape.name}, {precision}", threads))
+        PeakModel(precision, count_macs(content), load_plain(content, f"{name}, {precision}", threads))
         for precision, content in ((FLOAT, float_model), (INT8, to_int8(float_model, noise)))
     ]
 
@@ -85,12 +79,7 @@ def count_macs(model: bytes) -> int:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """Bytes a second that one thread reads and writes together.
-
-    ``cache_gb_per_s`` where all lies in a core's own cache of ``core_cache_bytes``, ``memory_gb_per_s`` with arrays of
-    ``array_bytes`` each; ``is_beyond_caches`` says whether these are larger than the last cache of
-    ``last_cache_bytes``: on a machine with more cache than free memory to spare they are not.
-    """
+    """Bytes a second that one thread reads and writes together: in a core's own cache, and with arrays beyond it."""
 
     cache_gb_per_s: float
     memory_gb_per_s: float
@@ -100,7 +89,7 @@ class Bandwidth:
 
     @property
     def is_beyond_caches(self) -> bool:
-        """Whether the large arrays do not fit the last cache."""
+        """Whether the large arrays do not fit the last cache: where it outgrows the memory to spare, they do."""
         return 3 * self.array_bytes > self.last_cache_bytes
 
     def of_working_set(self, n_bytes: int) -> float:
@@ -117,9 +106,8 @@ def measure_bandwidth() -> Bandwidth:
 
 
 def array_bytes_beyond(last_cache_bytes: int, free_bytes: int) -> int:
-    """Bytes of each of three arrays: beyond the last cache, as far as the free memory allows."""
-    allowed = int(MAX_SHARE_OF_FREE_MEMORY * free_bytes)
-    return max(DEFAULT_CORE_CACHE_BYTES, min(TIMES_LAST_CACHE * last_cache_bytes, allowed))
+    """Bytes of each of three arrays: as large as the last cache, so that they pass through it, if memory allows."""
+    return max(DEFAULT_CORE_CACHE_BYTES, min(last_cache_bytes, int(MAX_SHARE_OF_FREE_MEMORY * free_bytes)))
 
 
 def gb_per_s(array_bytes: int, rounds: int, calls: int) -> float:

@@ -15,7 +15,7 @@ from benchmarks.results.result import Kind, Result, Row, describe_run, make_row,
 from benchmarks.results.runner import Run
 from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
-from benchmarks.workstation.operators import find_constants
+from benchmarks.workstation.operators import find_constants, read_tensors
 from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
 from core.errors import SettingsError
@@ -43,20 +43,14 @@ def planned_bytes(model: bytes) -> tuple[int, int]:
 
     A value lives from the operator that makes it, or the start, to the last one that reads it, or the end.
     """
-    runtime = Interpreter(model_content=model, num_threads=1)
-    runtime.allocate_tensors()
-    sizes = {
-        detail["index"]: int(np.prod(detail["shape"], dtype=np.int64)) * np.dtype(detail["dtype"]).itemsize
-        for detail in runtime.get_tensor_details()
-    }
-    inputs = [detail["index"] for detail in runtime.get_input_details()]
-    outputs = [detail["index"] for detail in runtime.get_output_details()]
-    operators = read_operators(model)
+    sizes = {index: tensor["n_bytes"] for index, tensor in read_tensors(model).items()}
+    runtime, operators = Interpreter(model_content=model), read_operators(model)
+    ends = runtime.get_input_details(), runtime.get_output_details()
+    inputs, outputs = ([detail["index"] for detail in details] for details in ends)
     constants = find_constants(operators, inputs)
     last_read = {index: number for number, operator in enumerate(operators) for index in operator.inputs}
     last_read |= dict.fromkeys(outputs, len(operators))
-    living, most = set(inputs), 0
-    every = set(inputs)
+    living, every, most = set(inputs), set(inputs), 0
     for number, operator in enumerate(operators):
         living |= {index for index in operator.outputs if index in sizes and index not in constants}
         every |= living

@@ -103,15 +103,7 @@ def measure_cost(
     """Let monitors with and without a gate, and YAMNet where it is given, hear one stream in turns.
 
     Rows: each tenth as soon as it is over; then of each listener seconds of processor and of wall for an hour of sound.
-
-    Returns
-    -------
-    ratios : list
-        The monitors' processor and wall time over YAMNet's; empty without it.
-    comparisons : list
-        The drift, where a tenth is long enough for one.
-    facts : dict
-        What the gate changed, how memory grew, and what each stage took.
+    Comes back: ratios to YAMNet, the drift, and facts of the gate, of memory and of the stages.
     """
     load_before, model = load_average(), bundle.read_model()
     interpreter = LiteRtInterpreter(model, 1, bundle.model_shape)
@@ -129,7 +121,7 @@ def measure_cost(
             step()
     for monitor in (gated, ungated):
         monitor.finish()
-        run.append(_cost_row(bundle.name, monitor, block_s, provenance, _monitor_metrics(monitor)))
+        run.append(_cost_row(bundle.name, monitor, block_s, provenance, monitor.metrics()))
     of_peer = describe_run(1, XNNPACK, yamnet, load_before=load_before)
     run.append(*(_cost_row(YAMNET_NAME, peer, block_s, of_peer, {}) for peer in peers))
     ratios = [ratio for peer in peers for ours in (gated, ungated) for ratio in _ratios(bundle.name, ours, peer)]
@@ -197,12 +189,6 @@ def _cost_row(
     return make_row(name, listener.name, provenance, metrics, block_s, len(samples_ms), samples_ms)
 
 
-def _monitor_metrics(listening: MonitorListening) -> dict[str, float]:
-    totals = listening.monitor.totals
-    n_clips = totals.n_clips_run + totals.n_clips_gated
-    return {"n_clips": n_clips, "gated_share": listening.gated_share, "n_coughs_found": len(listening.coughs)}
-
-
 def _ratios(name: str, ours: Listening, theirs: Listening) -> list[dict[str, Any]]:
     key = {"name": name, "to": YAMNET_NAME, "threads": 1, "delegate": XNNPACK}
     return [
@@ -249,13 +235,8 @@ def measure_detection(bundle: Bundle, store: WaveformStore | None, n_composed: i
 
 
 def _detection_metrics(score: EventScore) -> dict[str, float]:
-    metrics = {
-        "n_coughs": score.n_reference,
-        "n_found": score.n_true_positive,
-        "sensitivity": score.sensitivity,
-        "f1": score.f1,
-        "false_positives_per_hour": score.false_positives_per_hour,
-    }
+    metrics = {"n_coughs": score.n_reference, "n_found": score.n_true_positive}
+    metrics |= {key: getattr(score, key) for key in ("sensitivity", "f1", "false_positives_per_hour")}
     return {key: value for key, value in metrics.items() if value is not None}
 
 

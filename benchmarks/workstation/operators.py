@@ -198,17 +198,24 @@ def describe_traffic(model: bytes, operators: Sequence[Operator]) -> list[Traffi
 
     A matrix that the file holds as float16 is read as float32: XNNPACK unpacks it once, when the model is loaded.
     """
-    runtime = Interpreter(model_content=model, num_threads=1)
-    runtime.allocate_tensors()
-    tensors = {detail["index"]: detail for detail in runtime.get_tensor_details()}
-    constants = find_constants(operators, graph_inputs(model))
+    tensors, constants = read_tensors(model), find_constants(operators, graph_inputs(model))
     return [_traffic(operator, tensors, constants) for operator in operators]
 
 
-def _traffic(operator: Operator, tensors: dict[int, dict[str, Any]], constants: set[int]) -> Traffic:
-    def n_bytes(index: int) -> int:
-        return math.prod(map(int, tensors[index]["shape"])) * np.dtype(tensors[index]["dtype"]).itemsize
+def read_tensors(model: bytes) -> dict[int, dict[str, Any]]:
+    """LiteRT's details of each tensor by its index, with ``n_bytes``."""
+    runtime = Interpreter(model_content=model, num_threads=1)
+    runtime.allocate_tensors()
+    return {
+        detail["index"]: {
+            **detail,
+            "n_bytes": math.prod(map(int, detail["shape"])) * np.dtype(detail["dtype"]).itemsize,
+        }
+        for detail in runtime.get_tensor_details()
+    }
 
+
+def _traffic(operator: Operator, tensors: dict[int, dict[str, Any]], constants: set[int]) -> Traffic:
     inputs = [index for index in dict.fromkeys(operator.inputs) if index in tensors]
     varying = [index for index in inputs if index not in constants]
     outputs = [index for index in operator.outputs if index in tensors]
@@ -219,7 +226,8 @@ def _traffic(operator: Operator, tensors: dict[int, dict[str, Any]], constants: 
     precision = INT8 if is_int8 else DYNAMIC if has_int8_weights else FLOAT
     ends = [*varying[:1], *outputs[:1]]
     shape = " to ".join("x".join(str(size) for size in tensors[index]["shape"]) or "1" for index in ends)
-    return Traffic(sum(map(n_bytes, weights)), sum(map(n_bytes, (*varying, *outputs))), shape, precision)
+    sizes = (sum(tensors[index]["n_bytes"] for index in indices) for indices in (weights, (*varying, *outputs)))
+    return Traffic(*sizes, shape, precision)
 
 
 def part_of(number: int, operators: Sequence[Operator]) -> str:
@@ -305,16 +313,7 @@ def copies_of(operator: Operator, values: Tensors) -> int:
 
 
 def repeat(model: bytes, operator: Operator, inputs: Sequence[int], copies: int) -> bytes:
-    """A model of one operator, `copies` times on the same inputs, each time to an output of its own.
-
-    Parameters
-    ----------
-    model : bytes
-    operator : Operator
-        One of `model`.
-    inputs : sequence of int
-        Those of its inputs that are not constant.
-    """
+    """A model of one of `model`'s operators, `copies` times on its varying `inputs`, each to an output of its own."""
     unpacked = schema.ModelT.InitFromPackedBuf(cut(model, inputs, operator.outputs), 0)
     graph = unpacked.subgraphs[0]
     last = graph.operators[-1]

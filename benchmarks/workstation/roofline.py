@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -92,24 +93,16 @@ def measure_peaks(models: Sequence[PeakModel], runs: int) -> list[dict[str, Any]
 
 def own_speeds(operators: Sequence[OperatorTime]) -> list[dict[str, Any]]:
     """The speeds of the model's own convolutions and products that are long enough to be told exactly."""
-    return [
-        _speed(
-            f"{LAYER}{time.operator.layer}",
-            _peak_precision(time.traffic.precision),
-            time.operator.macs,
-            time.us / 1e6,
-        )
-        for time in operators
-        if time.operator.macs and time.us >= SMALLEST_OWN_PEAK_US
-    ]
+    exact = [time for time in operators if time.operator.macs and time.us >= SMALLEST_OWN_PEAK_US]
+    layers = [(f"{LAYER}{time.operator.layer}", _peak_precision(time.traffic.precision)) for time in exact]
+    return [_speed(*layer, time.operator.macs, time.us / 1e6) for layer, time in zip(layers, exact, strict=True)]
 
 
 def fastest(speeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of several speeds of a name the fastest."""
     by_name: dict[str, dict[str, Any]] = {}
     for speed in speeds:
-        if speed["gmacs_per_s"] > by_name.get(speed["name"], {"gmacs_per_s": 0.0})["gmacs_per_s"]:
-            by_name[speed["name"]] = speed
+        by_name[speed["name"]] = max(by_name.get(speed["name"], speed), speed, key=itemgetter("gmacs_per_s"))
     return list(by_name.values())
 
 
