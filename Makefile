@@ -95,9 +95,9 @@ RUFF_ON := core distill quantize app benchmarks tests
 .PHONY: dev dev-cluster debian-packages test test-all lint format
 dev: $(DEV_READY) ## set up .venv-dev with every extra
 
-dev-cluster: $(CLUSTER_READY) ## add Ray to .venv-dev: tussis-mine --ray-address
+dev-cluster: $(CLUSTER_READY)
 
-debian-packages: ## install the Debian packages of the window and sound tests, where allowed; else name them
+debian-packages:
 	@.ci/debian_packages
 
 test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs)
@@ -116,7 +116,7 @@ lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff format --check $(RUFF_ON)
 	@$(DEV)/bin/lint-imports --no-cache --no-logo
 
-format: $(DEV_READY) ## let ruff rewrite the code
+format: $(DEV_READY)
 	@$(DEV)/bin/ruff check --fix $(RUFF_ON)
 	@$(DEV)/bin/ruff format $(RUFF_ON)
 
@@ -209,7 +209,7 @@ $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
 
 .PHONY: screenshot
-screenshot: $(APP_READY) ## docs/screenshot.png anew: the window with the demonstration's result, no display needed
+screenshot: $(APP_READY)
 	@mkdir -p docs
 	@$(PHONE)/bin/tussis-app --screenshot docs/screenshot.png
 
@@ -262,5 +262,5 @@ clean: ## remove the environments and caches; runs/ stays
 	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find core distill quantize app benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-runs: ## remove runs/: checkpoints, stores and bundles made here
+clean-runs:
 	rm -rf runs
