@@ -195,8 +195,18 @@ def phone(
     from benchmarks.phone.measure import PHONE, PhonePlan, measure_phone, refuse_failures
     from benchmarks.results.runner import run_benchmark
 
-    settings = threads or [1, 2, 4], delegate or [XNNPACK], rounds, runs
-    plan = PhonePlan(serial, bundle, peer or [], benchmark_model, *settings, big_cores, operators)
+    plan = PhonePlan(
+        serial=serial,
+        bundle=bundle,
+        peers=peer or [],
+        tool=benchmark_model,
+        threads=threads or [1, 2, 4],
+        delegates=delegate or [XNNPACK],
+        rounds=rounds,
+        runs=runs,
+        big_cores=big_cores,
+        operators=operators,
+    )
     refuse_failures(run_benchmark(PHONE, json_path, lambda run: measure_phone(plan, run)))
 
 
