@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,6 @@ SCREEN = "screen"
 """A task whose model core's interpreter runs; its outputs have names."""
 PART = "part"
 """A task with any other model of one input; its outputs are named by their number, and each run is marked."""
-
-
-def write_job(folder: Path, kinds: Mapping[str, str]) -> None:
-    """Write the kinds of tasks by their names, in their order; NAME.tflite and NAME.npy are a task's model and inputs.
-
-    The inputs are an array (n, ...) of n single inputs.
-    """
-    (folder / JOB_FILE).write_text(json.dumps(kinds), encoding="utf-8")
 
 
 def run_job(folder: Path, out: Path) -> None:

@@ -1,5 +1,6 @@
 """Lists which models and parts run on which inputs, and runs them here and on an emulated processor alike."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arm64.debian import Arm64Root
-from benchmarks.arm64.guest import PART, SCREEN, run_job, run_part, write_job
+from benchmarks.arm64.guest import JOB_FILE, PART, SCREEN, run_job, run_part
 from benchmarks.results.names import WHOLE, YAMNET_NAME
 from benchmarks.timing.peers import YAMNET_SAMPLES
 from core.audio import SAMPLE_RATE_HZ
@@ -39,12 +40,12 @@ class Job:
         self._n_runs: dict[str, int] = {}
 
     def add(self, name: str, kind: str, model: bytes, inputs: np.ndarray) -> None:
-        """Add a model over inputs (n, ...)."""
+        """Write NAME.tflite, NAME.npy with inputs (n, ...), and the kinds of all tasks by their names, in order."""
         (self.folder / f"{name}.tflite").write_bytes(model)
         np.save(self.folder / f"{name}.npy", inputs)
         self._kinds[name] = kind
         self._n_runs[name] = len(inputs)
-        write_job(self.folder, self._kinds)
+        (self.folder / JOB_FILE).write_text(json.dumps(self._kinds), encoding="utf-8")
 
     def first_output(self, name: str, inputs: np.ndarray) -> np.ndarray:
         """The first output (n, ...) of a part that was added, over inputs (n, ...), on this machine's processor."""

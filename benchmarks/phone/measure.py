@@ -162,30 +162,29 @@ def keep_rounds(session: Session, todo: Sequence[Turn], run: Run) -> list[Failur
         for turn in todo:
             key = (turn.model.name, turn.setting)
             if key not in failures:
-                try:
+                with noted_failure(failures, *key):
                     run.append(session.measure(turn))
-                except PhoneLostError:
-                    raise
-                except PhoneError as error:
-                    failures[key] = describe_failure(*key, error)
             step()
     return list(failures.values())
 
 
 def profile(runner: BenchmarkModelRunner, models: list[PhoneModel], rows: list[Row]) -> tuple[list[Row], list[Failure]]:
     """Rows of the operators, of a profiled round of each setting after all others, and what could not be profiled."""
-    by_name, operators, failures = {model.name: model for model in models}, [], []
+    by_name, operators, failures = {model.name: model for model in models}, [], {}
     for row in rows:
         setting = Setting(row["threads"], row["delegate"])
-        try:
+        with noted_failure(failures, f"operators of {row['name']}", setting):
             operators += operator_rows(row, runner.measure_operators(by_name[row["name"]], setting))
-        except PhoneLostError:
-            raise
-        except PhoneError as error:
-            failures.append(describe_failure(f"operators of {row['name']}", setting, error))
-    return operators, failures
+    return operators, list(failures.values())
 
 
-def describe_failure(name: str, setting: Setting, error: PhoneError) -> Failure:
-    """What did not run in a setting, and why."""
-    return {"name": name, "delegate": setting.delegate, "threads": setting.threads, "reason": str(error)}
+@contextlib.contextmanager
+def noted_failure(failures: dict[tuple[str, Setting], Failure], name: str, setting: Setting) -> Iterator[None]:
+    """Add to `failures` what does not run in a setting, and why; a phone that is lost ends all."""
+    try:
+        yield
+    except PhoneLostError:
+        raise
+    except PhoneError as error:
+        where = {"name": name, "delegate": setting.delegate, "threads": setting.threads}
+        failures[name, setting] = {**where, "reason": str(error)}
