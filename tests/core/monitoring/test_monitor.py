@@ -256,9 +256,9 @@ def test_events_count_in_the_hour_in_which_they_end() -> None:
         hours.count_clip(start_s, is_gated=start_s == 9.5)
     assert hours.close_before(10.9) == []
     closed = hours.close_before(11.0) + hours.finish()
-    assert [(its.start_s, its.duration_s) for its in closed] == [(0.0, 10.0), (10.0, 10.0), (20.0, 5.0)]
-    assert [its.event_counts["cough"] for its in closed] == [2, 1, 1]
-    assert [(its.n_clips_run, its.n_clips_gated) for its in closed] == [(1, 1), (1, 0), (1, 0)]
+    assert [(hour.start_s, hour.duration_s) for hour in closed] == [(0.0, 10.0), (10.0, 10.0), (20.0, 5.0)]
+    assert [hour.event_counts["cough"] for hour in closed] == [2, 1, 1]
+    assert [(hour.n_clips_run, hour.n_clips_gated) for hour in closed] == [(1, 1), (1, 0), (1, 0)]
 
 
 def test_an_hour_that_cannot_be_judged_has_no_count_and_does_not_spoil_the_rate() -> None:
