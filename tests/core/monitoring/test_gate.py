@@ -92,7 +92,7 @@ def test_no_synthesized_cough_that_stands_out_is_left_out(snr_db: float) -> None
     for time_s in COUGH_TIMES_S:
         start_s = 20.0 + time_s
         holding = [
-            clip_start_s
+            clip_s
             for clip_start_s in decisions
             if clip_start_s <= start_s and start_s + COUGH_LENGTH_S <= clip_start_s + CLIP_S
         ]
