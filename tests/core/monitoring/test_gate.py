@@ -91,12 +91,8 @@ def test_no_synthesized_cough_that_stands_out_is_left_out(snr_db: float) -> None
     decisions = decide(put(waveform, coughs / level * 10 ** ((snr_db - 50) / 20), 20.0))
     for time_s in COUGH_TIMES_S:
         start_s = 20.0 + time_s
-        holding = [
-            clip_s
-            for clip_start_s in decisions
-            if clip_start_s <= start_s and start_s + COUGH_LENGTH_S <= clip_start_s + CLIP_S
-        ]
-        assert len(holding) >= 3 and all(decisions[clip_start_s] for clip_start_s in holding)
+        holding = [clip_s for clip_s in decisions if clip_s <= start_s and start_s + COUGH_LENGTH_S <= clip_s + CLIP_S]
+        assert len(holding) >= 3 and all(decisions[clip_s] for clip_s in holding)
 
 
 def test_a_fan_that_starts_opens_the_gate_until_it_is_known_and_coughs_over_it_still_do() -> None:
