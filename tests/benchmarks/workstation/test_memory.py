@@ -1,5 +1,7 @@
 """Memory: processes as on a phone, what each stage of a start adds, and values planned by their lives."""
 
+import mmap
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -67,8 +69,12 @@ def test_allocating_tensors_is_measured_apart_and_a_file_that_is_no_model_is_an_
 
 
 def test_memory_that_is_really_taken_is_seen():
+    fresh = mmap.mmap(
+        -1, 32_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    )  # no page that this process had before
     before = process_memory()
-    taken = np.ones(4_000_000)
+    taken = np.frombuffer(fresh, dtype=np.float64)
+    taken[:] = 1
     now = process_memory()
     for key in ("resident_bytes", "own_bytes"):
         assert 25e6 < now[key] - before[key] < 60e6
