@@ -34,7 +34,7 @@ for path in (path for folder in folders for path in sorted(pathlib.Path(folder).
                 importlib.import_module(name)
             except ImportError as error:
                 missing.add(f"{path}: {error!r}")
-sys.exit("\\n".join(sorted(missing)))
+sys.exit("\\n".join(sorted(missing)) or 0)
 """
 pytestmark = pytest.mark.slow  # installs from a package registry
 
