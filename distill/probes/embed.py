@@ -1,5 +1,6 @@
 """Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.quality import QualityMeter
+from distill.corpus.waveform_store import to_int16
 
 NPZ_FORMAT = "tussis.embeddings/1"
 
@@ -82,6 +84,16 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
         embeddings=np.array([clip.embedding for clip in clips], dtype=np.float32),
         event_probabilities=np.array([clip.event_probabilities for clip in clips]),
     )
+
+
+def sha256_of_sound(path: Path) -> str:
+    """SHA-256 of a recording's samples at its own rate, in 16 bits: the same for WAV and FLAC of one sound."""
+    digest = hashlib.sha256()
+    with open_recording(path) as reader:
+        digest.update(str(reader.sample_rate_hz).encode())
+        for block in reader.blocks():
+            digest.update(to_int16(block).tobytes())
+    return digest.hexdigest()
 
 
 def pool_clips(

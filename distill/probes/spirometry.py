@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from distill.corpus.tables import parsed_number
 from distill.evaluation.metrics import bland_altman, mean_with_interval, percentage_errors
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import (
@@ -92,10 +93,7 @@ def _read_demographic(cohort: Cohort, subject: str, name: str, text: str) -> flo
     else:
         lowest, highest = (4.0, 110.0) if name == "age_years" else (80.0, 230.0)
         expected = f"{lowest:g} to {highest:g} {'years' if name == 'age_years' else 'cm'}"
-        try:
-            value = float(text)
-        except ValueError:
-            value = np.nan
+        value = parsed_number(text)
         value = value if lowest <= value <= highest else np.nan
     if np.isnan(value):
         raise DataError(f"{cohort.table}: subject {subject!r} has the {name} {text!r}; expected {expected}")
