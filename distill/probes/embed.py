@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,22 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, exit_on_error
+from core.errors import DataError, OutputError, exit_on_error, one_line
 from core.files import check_writable, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.quality import QualityMeter
+from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16
 
 NPZ_FORMAT = "tussis.embeddings/1"
+_WHAT = "embeddings written by tussis-embed"
+_ARRAYS = (
+    *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
+    *("recording_paths", "recording_sha256", "recording_unacceptable"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +146,18 @@ def write_embeddings(
 
 def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecording]:
     """Read what `write_embeddings` wrote, by the recording's SHA-256; refuses embeddings of another model."""
+    arrays = read_npz(path, _ARRAYS, _WHAT)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         if str(arrays["format"]) != NPZ_FORMAT:
             raise DataError(f"{path} has the format {str(arrays['format'])!r}; expected {NPZ_FORMAT!r}")
         if str(arrays["model_sha256"]) != model_sha256:
             theirs = str(arrays["model_sha256"])[:12]
             raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
+        if not (np.isfinite(arrays["embedding"]).all() and np.isfinite(arrays["event_probabilities"]).all()):
+            raise ValueError("a value is not finite")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
-    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} does not hold {_WHAT}: {one_line(error)}") from error
     return {recording.sha256: recording for recording in recordings}
 
 
