@@ -15,7 +15,7 @@ _MAX_DEFLATION = 1032  # bytes that one byte of deflated data can become
 
 
 def read_npy(path: Path, what: str) -> np.ndarray:
-    """Read a .npy file without pickled objects; `DataError` says that it does not hold `what`."""
+    """Read a .npy file without pickled objects; `DataError` says "PATH `what`: why"."""
     try:
         with path.open("rb") as file:
             return _read_array(file, path.stat().st_size)
@@ -24,7 +24,7 @@ def read_npy(path: Path, what: str) -> np.ndarray:
 
 
 def read_npz(path: Path, names: Sequence[str] | None, what: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read arrays of a .npz file without pickled objects; `DataError` says that it does not hold `what`.
+    """Read arrays of a .npz file without pickled objects; `DataError` says "PATH `what`: why".
 
     Without `names` all of them are read. One of `optional` is left out where the file has none.
     """
@@ -64,4 +64,4 @@ def _read_array(file: BinaryIO, size_bytes: int) -> np.ndarray:
 
 def _other_file(path: Path, what: str, error: Exception) -> DataError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
-    return DataError(f"{path} does not hold {what}: {reason}")
+    return DataError(f"{path} {what}: {reason}")

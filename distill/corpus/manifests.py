@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core.errors import DataError
 from core.files import write_atomically
-from distill.corpus.labels import KNOWN_LABELS, parse_labels, words_of
+from distill.corpus.labels import EVENT_LABELS, parse_labels, words_of
 from distill.corpus.subjects import names_nobody, one_spelling
 from distill.corpus.tables import OtherColumnsError, Row, listed, read_table, remark, shown, table_text
 
@@ -99,8 +99,8 @@ def _labels(record: Row) -> tuple[str, ...]:
     try:
         return parse_labels(record.text("labels"))
     except ValueError as error:
-        known = ", ".join(sorted(KNOWN_LABELS))
-        expected = f"labels joined by ';' of which one at least is known ({known}), not {shown(str(error))}"
+        events = ", ".join(EVENT_LABELS)
+        expected = f"{events}, or a kind of noise as 'noise;rain', but {shown(str(error))} is none"
         raise record.refused("labels", expected) from error
 
 

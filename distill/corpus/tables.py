@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from core.errors import DataError, one_line
-from core.files import encodable
+from core.results import printable
 
 DELIMITERS = ",;\t"
 _DELIMITER_LINE = re.compile(r"sep=([,;\t])[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)  # Excel's own first line
@@ -131,7 +131,7 @@ def table_text(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> 
 
 def remark(path: Path, sentence: str) -> None:
     """Say on stderr how something in a table was taken."""
-    print(encodable(f"{path}: {sentence}"), file=sys.stderr)
+    print(f"{printable(str(path))}: {sentence}", file=sys.stderr)
 
 
 def shown(text: str) -> str:

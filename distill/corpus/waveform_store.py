@@ -81,7 +81,7 @@ class WaveformStore:
         if not (folder / MANIFEST_FILE).exists():
             raise DataError(f"{folder} holds no finished waveform store: run tussis-corpus store")
         rows = read_manifest(folder / MANIFEST_FILE)
-        offsets = read_npy(folder / OFFSETS_FILE, "the offsets of a waveform store")
+        offsets = read_npy(folder / OFFSETS_FILE, "does not hold the offsets of a waveform store")
         try:
             samples = np.memmap(folder / SAMPLES_FILE, dtype=np.int16, mode="r")
         except (OSError, ValueError) as error:

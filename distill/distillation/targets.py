@@ -56,7 +56,7 @@ class Targets:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    arrays = read_npz(path, ("row", "offset", "values"), "targets")
+    arrays = read_npz(path, ("row", "offset", "values"), "does not hold targets")
     row, offset, values = (arrays[name] for name in ("row", "offset", "values"))
     if not (row.shape == offset.shape == values.shape[:1] and row.dtype.kind == offset.dtype.kind == "i"):
         raise DataError(
@@ -185,7 +185,7 @@ def _mean_square_norm(block: np.ndarray) -> float:
 
 def teacher_of(path: Path) -> str:
     """Return the fingerprint of the teacher of an npz, empty where it names none."""
-    return str(read_npz(path, (), "targets", optional=("teacher",)).get("teacher", ""))
+    return str(read_npz(path, (), "does not hold targets", optional=("teacher",)).get("teacher", ""))
 
 
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:

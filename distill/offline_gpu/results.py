@@ -199,7 +199,7 @@ def save_targets(targets: Path, store: WaveformStore, folder: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    return read_npz(path, None, "results of a GPU machine")
+    return read_npz(path, None, "does not hold results of a GPU machine")
 
 
 def draw_curves(logs: Sequence[Path], path: Path) -> None:

@@ -26,7 +26,7 @@ from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16
 
 NPZ_FORMAT = "tussis.embeddings/1"
-_WHAT = "embeddings written by tussis-embed"
+_OTHER_FILE = "is not a file of embeddings written by tussis-embed"
 _ARRAYS = (
     *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
     *("recording_paths", "recording_sha256", "recording_unacceptable"),
@@ -146,7 +146,7 @@ def write_embeddings(
 
 def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecording]:
     """Read what `write_embeddings` wrote, by the recording's SHA-256; refuses embeddings of another model."""
-    arrays = read_npz(path, _ARRAYS, _WHAT)
+    arrays = read_npz(path, _ARRAYS, _OTHER_FILE)
     try:
         if str(arrays["format"]) != NPZ_FORMAT:
             raise DataError(f"{path} has the format {str(arrays['format'])!r}; expected {NPZ_FORMAT!r}")
@@ -157,7 +157,7 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
             raise ValueError("a value is not finite")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
     except (ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path} does not hold {_WHAT}: {one_line(error)}") from error
+        raise DataError(f"{path} {_OTHER_FILE}: {one_line(error)}") from error
     return {recording.sha256: recording for recording in recordings}
 
 

@@ -20,6 +20,7 @@ from distill.probes.linear_fit import (
 )
 
 DEMOGRAPHICS = ("age_years", "sex", "height_cm")
+MAX_FEV1_L = 12.0  # nobody has more; 3200 is in millilitres, 99 a code for a missing value
 SEX_CODES = {"f": 0.0, "m": 1.0, "female": 0.0, "male": 1.0}
 HOW_MEASURED = (
     "out of fold on the training cohort: 5 folds by subject, the regularizer chosen by 5 folds inside each training "
@@ -44,8 +45,9 @@ def fit_spirometry(cohort: Cohort, seed: int = 0) -> FittedProbe:
     """
     check_enough(cohort, "regression")
     demographics = read_demographics(cohort)
-    if not (cohort.labels > 0).all():
-        raise DataError(f"{cohort.table} has an FEV1 of {cohort.labels.min():g} L; expected values above 0 L")
+    for label in (cohort.labels.min(), cohort.labels.max()):
+        if not 0 < label <= MAX_FEV1_L:
+            raise DataError(f"{cohort.table} has an FEV1 of {label:g} L; expected values above 0 L, at most {MAX_FEV1_L:g} L")
     audio = _out_of_fold(cohort.features, cohort, seed)
     baseline = _out_of_fold(demographics, cohort, seed)
     both = _out_of_fold(_joined(cohort.features, demographics), cohort, seed)

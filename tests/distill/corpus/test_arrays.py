@@ -28,10 +28,10 @@ def npz_of(path, content, method=zipfile.ZIP_STORED):
 def test_what_numpy_writes_is_read(tmp_path, save):
     np.save(tmp_path / "a.npy", VALUES)
     save(tmp_path / "a.npz", values=VALUES, name=np.array("x"))
-    assert (read_npy(tmp_path / "a.npy", "values") == VALUES).all()
-    read = read_npz(tmp_path / "a.npz", ("values",), "values", optional=("name", "absent"))
+    assert (read_npy(tmp_path / "a.npy", "does not hold values") == VALUES).all()
+    read = read_npz(tmp_path / "a.npz", ("values",), "does not hold values", optional=("name", "absent"))
     assert (read["values"] == VALUES).all() and str(read["name"]) == "x" and set(read) == {"values", "name"}
-    assert set(read_npz(tmp_path / "a.npz", None, "values")) == {"values", "name"}
+    assert set(read_npz(tmp_path / "a.npz", None, "does not hold values")) == {"values", "name"}
 
 
 DAMAGED = {
@@ -52,11 +52,11 @@ DAMAGED = {
 def test_a_damaged_array_is_refused_with_one_sentence(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.npy does not hold offsets: .+") as refused:
-        read_npy(tmp_path / "a.npy", "offsets")
+        read_npy(tmp_path / "a.npy", "does not hold offsets")
     assert "\n" not in str(refused.value)
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         with pytest.raises(DataError, match=r"a\.npz does not hold offsets: .+"):
-            read_npz(npz_of(tmp_path / "a.npz", content, method), ("values",), "offsets")
+            read_npz(npz_of(tmp_path / "a.npz", content, method), ("values",), "does not hold offsets")
 
 
 def test_a_damaged_archive_is_refused(tmp_path):
@@ -65,10 +65,10 @@ def test_a_damaged_archive_is_refused(tmp_path):
     for content in (whole[:-30], b"", whole.replace(VALUES.tobytes()[-8:], b"altered.", 1)):
         path.write_bytes(content)
         with pytest.raises(DataError, match="does not hold values"):
-            read_npz(path, ("values",), "values")
+            read_npz(path, ("values",), "does not hold values")
     with pytest.raises(DataError, match="does not hold values"):
-        read_npz(npz_of(path, npy_bytes(), zipfile.ZIP_LZMA), ("values",), "values")
+        read_npz(npz_of(path, npy_bytes(), zipfile.ZIP_LZMA), ("values",), "does not hold values")
     with pytest.raises(DataError, match=r"absent\.npz does not hold values: No such file"):
-        read_npz(tmp_path / "absent.npz", ("values",), "values")
+        read_npz(tmp_path / "absent.npz", ("values",), "does not hold values")
     with pytest.raises(DataError, match="does not hold values"):
-        read_npz(npz_of(path, npy_bytes()), ("others",), "values")
+        read_npz(npz_of(path, npy_bytes()), ("others",), "does not hold values")

@@ -97,7 +97,7 @@ def test_embeddings_of_another_model_and_other_files_are_refused(tmp_path, stand
     np.savez(tmp_path / "other.npz", embedding=np.zeros(3))
     np.save(tmp_path / "array.npy", np.zeros(3))
     for name in ("text.npz", "other.npz", "array.npy", "absent.npz"):
-        with pytest.raises(DataError, match="does not hold embeddings"):
+        with pytest.raises(DataError, match="not a file of embeddings"):
             read_embeddings(tmp_path / name, stand_in.sha256)
 
 
