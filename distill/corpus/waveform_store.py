@@ -127,15 +127,25 @@ def written_store(folder: Path) -> Iterator[None]:
 
 def _decode_all(manifest: list[ManifestRow], data_root: Path, path: Path) -> np.ndarray:
     """Decode the recordings into one file; returns where each begins, and the end."""
-    lengths = []
+    lengths, first = [], {}
     with path.open("wb") as file, ThreadPoolExecutor(2) as pool:
         decoded = pool.map(lambda row: read_int16(data_root / row.path), manifest)
         for row, samples in zip(manifest, track(decoded, description="decoding", total=len(manifest)), strict=True):
             if not len(samples):
                 raise DataError(f"{data_root / row.path} has no samples: leave it out of the manifest")
+            if samples.any():
+                _refuse_leak(first.setdefault(hashlib.sha256(samples).digest(), row), row)
             file.write(samples.tobytes())
             lengths.append(len(samples))
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _refuse_leak(one: ManifestRow, other: ManifestRow) -> None:
+    """DataError where two rows with the same samples are on two sides of a split."""
+    if one.role != other.role and "augment" not in (one.role, other.role):
+        raise DataError(
+            f"{one.path} ({one.role}) and {other.path} ({other.role}) are the same sound: leave one out of its pack"
+        )
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:

@@ -47,7 +47,8 @@ def fit_spirometry(cohort: Cohort, seed: int = 0) -> FittedProbe:
     demographics = read_demographics(cohort)
     for label in (cohort.labels.min(), cohort.labels.max()):
         if not 0 < label <= MAX_FEV1_L:
-            raise DataError(f"{cohort.table} has an FEV1 of {label:g} L; expected values above 0 L, at most {MAX_FEV1_L:g} L")
+            expected = f"expected values above 0 L, at most {MAX_FEV1_L:g} L"
+            raise DataError(f"{cohort.table} has an FEV1 of {label:g} L; {expected}")
     audio = _out_of_fold(cohort.features, cohort, seed)
     baseline = _out_of_fold(demographics, cohort, seed)
     both = _out_of_fold(_joined(cohort.features, demographics), cohort, seed)

@@ -1,4 +1,5 @@
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_store(folder, tmp_path):
             WaveformStore.build([row(number) for number in range(3)], tmp_path / "data", tmp_path / "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_one_sound_on_two_sides_of_a_split_is_refused_by_name(folder, tmp_path):
+    rows = [row(0), replace(row(1), role="validation", subject_id="other")]
+    with pytest.raises(DataError, match=r"pack/0\.wav \(train\) and pack/1\.wav \(validation\) are the same sound"):
+        WaveformStore.build(rows, tmp_path / "data", tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
 
 
