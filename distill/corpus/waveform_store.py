@@ -15,6 +15,7 @@ from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError, OutputError, one_line
 from distill.corpus.arrays import read_npy
 from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
+from distill.corpus.tables import remark
 from distill.folders import locked
 
 if TYPE_CHECKING:
@@ -127,25 +128,25 @@ def written_store(folder: Path) -> Iterator[None]:
 
 def _decode_all(manifest: list[ManifestRow], data_root: Path, path: Path) -> np.ndarray:
     """Decode the recordings into one file; returns where each begins, and the end."""
-    lengths, first = [], {}
+    lengths, first, leaks = [], {}, []
     with path.open("wb") as file, ThreadPoolExecutor(2) as pool:
         decoded = pool.map(lambda row: read_int16(data_root / row.path), manifest)
         for row, samples in zip(manifest, track(decoded, description="decoding", total=len(manifest)), strict=True):
             if not len(samples):
                 raise DataError(f"{data_root / row.path} has no samples: leave it out of the manifest")
             if samples.any():
-                _refuse_leak(first.setdefault(hashlib.sha256(samples).digest(), row), row)
+                same = first.setdefault(hashlib.sha256(samples).digest(), row)
+                leaks += [f"{same.path} ({same.role}) and {row.path} ({row.role})"] * _is_leak(same, row)
             file.write(samples.tobytes())
             lengths.append(len(samples))
+    if leaks:
+        remark(path.parent, f"{len(leaks)} recordings are the same sound on two sides of a split ({leaks[0]})")
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def _refuse_leak(one: ManifestRow, other: ManifestRow) -> None:
-    """DataError where two rows with the same samples are on two sides of a split."""
-    if one.role != other.role and "augment" not in (one.role, other.role):
-        raise DataError(
-            f"{one.path} ({one.role}) and {other.path} ({other.role}) are the same sound: leave one out of its pack"
-        )
+def _is_leak(one: ManifestRow, other: ManifestRow) -> bool:
+    """Whether two rows of the same sound are on two sides of a split."""
+    return one.role != other.role and "augment" not in (one.role, other.role)
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:
