@@ -69,7 +69,10 @@ def on_main_thread(job: Job) -> None:
 
 
 def run(recording: Path | None, load: Callable[[], Bundle], threads: int, screenshot: Path | None) -> None:
-    """Show the window until it is closed, or until the picture that was asked for is written; `load` opens the bundle."""
+    """Show the window until it is closed, or until the picture that was asked for is written.
+
+    `load` opens the bundle, away from the main thread.
+    """
 
     def load_screener() -> Screener:
         return Screener(load(), threads)

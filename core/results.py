@@ -195,5 +195,5 @@ def _probe_words(probe: ProbeResult) -> str:
         return f"{probe.name}: {probe.reason}"
     if probe.decision is Decision.UNSCORED:
         return f"{probe.name}: not scored: {probe.reason}"
-    score = f"{probe.score:.2f} {probe.unit}"
-    return f"{probe.name} ({_STATUS_WORDS[probe.status]}): {score if probe.decision is None else f'{probe.decision.value}, {score}'}"
+    decision = "" if probe.decision is None else f"{probe.decision.value}, "
+    return f"{probe.name} ({_STATUS_WORDS[probe.status]}): {decision}{probe.score:.2f} {probe.unit}"

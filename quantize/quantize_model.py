@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from core.interpreter import LiteRtInterpreter
@@ -15,6 +14,7 @@ from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.quantization_aware import learnt_ranges
 from distill.evaluation.composed_recordings import ComposedRecording, compose_recordings
 from distill.models.student import Student, build_student, load_student
+from distill.shown_text import PlainConsole
 from quantize.agreement import (
     Agreement,
     CalibrationFacts,
@@ -120,5 +120,5 @@ def _compare_with_reference(
 
 
 def _shown(layers: list[Operator]) -> Iterable[Operator]:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return track(layers, "layers alone", console=console, disable=not console.is_terminal)
