@@ -43,10 +43,10 @@ def _follow(graph: Graph, content: bytes) -> None:
     for operator in graph.operators:
         if not known.issuperset(index for index in operator.inputs if index >= 0):
             raise ModelError("an operator reads what was not computed before it")
+        if not known.isdisjoint(operator.outputs):
+            raise ModelError("an operator writes a tensor that has its values already")
         call, outcome = outcome_of(operator, graph.tensors, content)
-        if operator.outputs[0] in known:
-            raise ModelError(f"{call.kind} writes a tensor that has its values already")
-        known.add(operator.outputs[0])
+        known.update(operator.outputs)
         work += _work(call, outcome)
         scratch_bytes = max(scratch_bytes, outcome.scratch_bytes)
     if not graph.operators or not known.issuperset(graph.outputs) or constants.intersection(graph.outputs):

@@ -1,5 +1,6 @@
 """Cuts a corpus into crops, computes the teachers' targets for each and keeps them."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError
+from core.errors import DataError, one_line
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
@@ -22,6 +23,11 @@ CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
 MAX_CROPS_PER_RECORDING = 12
 MAX_BLOCK_SIZE = 512
+NPZ_ERRORS = (
+    *(OSError, ValueError, LookupError, EOFError, TypeError),
+    *(BadZipFile, zlib.error, NotImplementedError, MemoryError),
+)
+"""What a damaged .npz makes NumPy raise: a header may claim any size, and a member any compression."""
 EVENTS_FILE = "events.npz"
 EMBEDDINGS_FILE = "embeddings.npz"
 _BATCH = 64
@@ -59,8 +65,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in ("row", "offset", "values")}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold targets: {error}") from error
+    except NPZ_ERRORS as error:
+        raise DataError(f"{path} does not hold targets: {one_line(error)}") from error
 
 
 def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
@@ -180,8 +186,8 @@ def teacher_of(path: Path) -> str:
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["teacher"]) if "teacher" in file else ""
-    except (OSError, ValueError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold targets: {error}") from error
+    except NPZ_ERRORS as error:
+        raise DataError(f"{path} does not hold targets: {one_line(error)}") from error
 
 
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:

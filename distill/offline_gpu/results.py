@@ -5,19 +5,18 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import typer
 from pydantic import Field, ValidationError
 
-from core.errors import DataError, exit_on_error
+from core.errors import DataError, exit_on_error, one_line
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
 from distill.corpus.shards import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.targets import EMBEDDINGS_FILE, all_crops, save_values
+from distill.distillation.targets import EMBEDDINGS_FILE, NPZ_ERRORS, all_crops, save_values
 from distill.offline_gpu.wheels import CORPUS_FOLDER
 from distill.pretraining.reconstructions import draw
 from distill.settings import Settings
@@ -202,8 +201,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold results of a GPU machine: {error}") from error
+    except NPZ_ERRORS as error:
+        raise DataError(f"{path} does not hold results of a GPU machine: {one_line(error)}") from error
 
 
 def draw_curves(logs: Sequence[Path], path: Path) -> None:

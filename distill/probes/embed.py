@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, exit_on_error
+from core.errors import DataError, OutputError, exit_on_error, one_line
 from core.files import check_writable, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
@@ -23,6 +24,12 @@ from core.probes import ClipSelection
 from core.quality import QualityMeter
 from distill.shown_text import PlainConsole
 
+UNREADABLE_NPZ = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    MemoryError,
+)
 NPZ_FORMAT = "tussis.embeddings/1"
 
 
@@ -138,8 +145,8 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
             theirs = str(arrays["model_sha256"])[:12]
             raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
-    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
+    except (OSError, ValueError, LookupError, EOFError, TypeError, *UNREADABLE_NPZ) as error:
+        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {one_line(error)}") from error
     return {recording.sha256: recording for recording in recordings}
 
 
