@@ -28,8 +28,13 @@ class Kind:
     default: Any
 
 
-Layout = Mapping[int, tuple[str, Kind]]
-"""Name and kind of the fields of a table by their number; a table with a further field is refused."""
+class Layout:
+    """Name and kind of the fields of a table by their number; a table with a further field is refused."""
+
+    def __init__(self, fields: Mapping[int, tuple[str, Kind]]):
+        self.defaults = {name: kind.default for name, kind in fields.values()}
+        self.fields = [fields.get(number) for number in range(max(fields, default=-1) + 1)]
+
 
 _INT32, _UINT32, _TWO_UINT16 = (struct.Struct(form).unpack_from for form in ("<i", "<I", "<HH"))
 
@@ -113,12 +118,12 @@ def read_table(content: bytes, at: int, layout: Layout) -> dict[str, Any]:
     vtable_bytes, table_bytes = _TWO_UINT16(content, vtable)
     if vtable_bytes < 4 or vtable_bytes % 2 or at + table_bytes > len(content):
         raise ModelError("a table in it leads out of the file")
-    values = {name: kind.default for name, kind in layout.values()}
+    values, fields = layout.defaults.copy(), layout.fields
     for number, offset in enumerate(struct.unpack_from(f"<{vtable_bytes // 2 - 2}H", content, vtable + 4)):
         if offset:
-            if number not in layout:
+            if number >= len(fields) or (field := fields[number]) is None:
                 raise ModelError("a table in it has a field that no student needs")
-            name, kind = layout[number]
+            name, kind = field
             if offset < 4 or offset + kind.width > table_bytes:
                 raise ModelError("a field in it leads out of its table")
             values[name] = kind.read(content, at + offset)
@@ -127,7 +132,7 @@ def read_table(content: bytes, at: int, layout: Layout) -> dict[str, Any]:
 
 def _vector(content: bytes, at: int, width: int) -> tuple[int, int]:
     """Where the entries of a vector begin, and how many there are; all of them lie in the content."""
-    length_at = _read_place(content, at)
+    length_at = at + _UINT32(content, at)[0]
     start, count = length_at + 4, _UINT32(content, length_at)[0]
     if length_at % 4 or start % width or start + count * width > len(content):
         raise ModelError("a list in it leads out of the file")

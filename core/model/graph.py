@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.model.flatbuffer import INTEGERS, TABLE, TEXT, ModelError, numbers, read_table, scalar, table, tables
+from core.model.flatbuffer import INTEGERS, TABLE, TEXT, Layout, ModelError, numbers, read_table, scalar, table, tables
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -21,54 +21,69 @@ NONE = np.empty(0)
 
 # The tables of TFLite's schema, version 3, by the numbers of their fields. What is not here may not be there:
 # variables, sparse and dynamic tensors, custom operators, and buffers in other files.
-_QUANTIZATION = {
-    0: ("min", numbers("<f4")),
-    1: ("max", numbers("<f4")),
-    2: ("scale", numbers("<f4")),
-    3: ("zero_point", numbers("<i8")),
-    6: ("axis", scalar("i")),
-}
-_TENSOR = {
-    0: ("shape", INTEGERS),
-    1: ("type", scalar("b")),
-    2: ("buffer", scalar("I")),
-    3: ("name", TEXT),
-    4: ("quantization", table(_QUANTIZATION)),
-    7: ("shape_signature", INTEGERS),
-    8: ("has_rank", scalar("?")),
-}
-_OPERATOR = {
-    0: ("code", scalar("I")),
-    1: ("inputs", INTEGERS),
-    2: ("outputs", INTEGERS),
-    3: ("options_type", scalar("B")),
-    4: ("options", TABLE),
-    8: ("intermediates", INTEGERS),
-}
-_SUBGRAPH = {
-    0: ("tensors", tables(_TENSOR)),
-    1: ("inputs", INTEGERS),
-    2: ("outputs", INTEGERS),
-    3: ("operators", tables(_OPERATOR)),
-    4: ("name", TEXT),
-}
-_NAMED_TENSOR = {0: ("name", TEXT), 1: ("tensor", scalar("I"))}
-_SIGNATURE = {
-    0: ("inputs", tables(_NAMED_TENSOR)),
-    1: ("outputs", tables(_NAMED_TENSOR)),
-    2: ("name", TEXT),
-    4: ("subgraph", scalar("I")),
-}
-_MODEL = {
-    0: ("version", scalar("I")),
-    1: ("codes", tables({0: ("old", scalar("b")), 2: ("version", scalar("i", 1)), 3: ("new", scalar("i"))})),
-    2: ("subgraphs", tables(_SUBGRAPH)),
-    3: ("description", TEXT),
-    4: ("buffers", tables({0: ("data", numbers("<u1")), 1: ("offset", scalar("Q")), 2: ("size", scalar("Q"))})),
-    5: ("metadata_buffers", INTEGERS),
-    6: ("metadata", tables({0: ("name", TEXT), 1: ("buffer", scalar("I"))})),
-    7: ("signatures", tables(_SIGNATURE)),
-}
+_QUANTIZATION = Layout(
+    {
+        0: ("min", numbers("<f4")),
+        1: ("max", numbers("<f4")),
+        2: ("scale", numbers("<f4")),
+        3: ("zero_point", numbers("<i8")),
+        6: ("axis", scalar("i")),
+    }
+)
+_TENSOR = Layout(
+    {
+        0: ("shape", INTEGERS),
+        1: ("type", scalar("b")),
+        2: ("buffer", scalar("I")),
+        3: ("name", TEXT),
+        4: ("quantization", table(_QUANTIZATION)),
+        7: ("shape_signature", INTEGERS),
+        8: ("has_rank", scalar("?")),
+    }
+)
+_OPERATOR = Layout(
+    {
+        0: ("code", scalar("I")),
+        1: ("inputs", INTEGERS),
+        2: ("outputs", INTEGERS),
+        3: ("options_type", scalar("B")),
+        4: ("options", TABLE),
+        8: ("intermediates", INTEGERS),
+    }
+)
+_SUBGRAPH = Layout(
+    {
+        0: ("tensors", tables(_TENSOR)),
+        1: ("inputs", INTEGERS),
+        2: ("outputs", INTEGERS),
+        3: ("operators", tables(_OPERATOR)),
+        4: ("name", TEXT),
+    }
+)
+_NAMED_TENSOR = Layout({0: ("name", TEXT), 1: ("tensor", scalar("I"))})
+_SIGNATURE = Layout(
+    {
+        0: ("inputs", tables(_NAMED_TENSOR)),
+        1: ("outputs", tables(_NAMED_TENSOR)),
+        2: ("name", TEXT),
+        4: ("subgraph", scalar("I")),
+    }
+)
+_CODE = Layout({0: ("old", scalar("b")), 2: ("version", scalar("i", 1)), 3: ("new", scalar("i"))})
+_BUFFER = Layout({0: ("data", numbers("<u1")), 1: ("offset", scalar("Q")), 2: ("size", scalar("Q"))})
+_METADATA = Layout({0: ("name", TEXT), 1: ("buffer", scalar("I"))})
+_MODEL = Layout(
+    {
+        0: ("version", scalar("I")),
+        1: ("codes", tables(_CODE)),
+        2: ("subgraphs", tables(_SUBGRAPH)),
+        3: ("description", TEXT),
+        4: ("buffers", tables(_BUFFER)),
+        5: ("metadata_buffers", INTEGERS),
+        6: ("metadata", tables(_METADATA)),
+        7: ("signatures", tables(_SIGNATURE)),
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from core.model.flatbuffer import INTEGERS, Layout, ModelError, read_table, scalar
+from core.model.flatbuffer import INTEGERS, Kind, Layout, ModelError, read_table, scalar
 from core.model.graph import WIDTHS, Operator, Tensor
 
 Shape = tuple[int, ...]
@@ -69,7 +70,12 @@ class Rule:
     options_type: int
     outcome: Callable[[Call], Outcome]
     n_inputs: tuple[int, ...]
-    options: Layout
+    fields: Mapping[int, tuple[str, Kind]]
+
+    @cached_property
+    def options(self) -> Layout:
+        """How the options are read."""
+        return Layout(self.fields)
 
 
 def outcome_of(operator: Operator, tensors: tuple[Tensor, ...], content: bytes) -> tuple[Call, Outcome]:
@@ -82,7 +88,7 @@ def outcome_of(operator: Operator, tensors: tuple[Tensor, ...], content: bytes) 
         raise ModelError(f"{kind} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs")
     if operator.options_type not in (0, rule.options_type):
         raise ModelError(f"{kind} has options of another operator")
-    options = {name: field.default for name, field in rule.options.values()}
+    options = rule.options.defaults
     if operator.options_type and operator.options_at is not None:
         options = read_table(content, operator.options_at, rule.options)
     if options.get("activation", 0) not in ACTIVATIONS:
