@@ -120,7 +120,7 @@ def _model_card(result: Result, bundle: Bundle | None) -> Card:
     model, timing_ms = result["model"], result["timing_ms"]
     card = _add(_card(), _heading(strings.MODEL))
     _add(card, _pair(strings.BUNDLE, model["bundle"]), _pair(strings.SHA256, model["sha256"][:12]))
-    _add(card, *([_pair(strings.SIGNATURE, bundle.signature.words)] if bundle else []))
+    _add(card, *([_secondary(f"{strings.SIGNATURE}: {bundle.signature.words}")] if bundle else []))
     _add(card, _pair(strings.FORMAT, str(model["format_version"])), _heading(strings.TIMING))
     return _add(card, *(_pair(strings.label(stage), f"{ms:.1f} ms") for stage, ms in timing_ms.items()))
 
