@@ -1,7 +1,6 @@
 """Decodes compressed recordings through PyAV (FFmpeg's libraries), which counts samples as players do."""
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -20,7 +19,7 @@ class Container(NamedTuple):
 
 
 AAC, AMR = Container("AAC", "aac", False), Container("AMR", "amr", False)
-FLAC, OGG, MP3 = Container("FLAC", "flac"), Container("Ogg", "ogg", False), Container("MP3", "mp3", False)
+FLAC, OGG, MP3 = Container("FLAC", "flac"), Container("Ogg", "ogg"), Container("MP3", "mp3", False)
 WAV, MPEG4 = Container("WAV", "wav", False), Container("MPEG-4", "mov")
 BY_MAGIC = {
     b"fLaC": FLAC, b"OggS": OGG, b"ID3": MP3, b"FORM": Container("AIFF", "aiff"), b"caff": Container("CAF", "caf"),
@@ -31,6 +30,8 @@ BY_MAGIC = {
 
 MAX_MISSING_S = 0.1  # that a declared length may exceed what is there: a rounded duration, an encoder's padding
 OGG_HEADER_BYTES = 27
+OGG_PAGE = b"OggS\0"
+OGG_SEARCH_BYTES = 2**20
 FIRST_PAGE, LAST_PAGE = 0x02, 0x04  # flags of an Ogg page
 XING_BYTES = 4096  # of an MP3's first frames, in which a count of its frames may stand
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "int64": 2.0**63}
@@ -83,7 +84,6 @@ class CompressedDecoder:
         self._open_link(links[0], links[1] if len(links) > 1 else None)
         codec = self._stream.codec_context
         self.sample_rate_hz, self.n_channels = codec.sample_rate, codec.channels
-        self._declared_s = self._declared_length_s()
         self._pieces = self._decoded(links)
         self._held: list[np.ndarray] = []
 
@@ -102,6 +102,7 @@ class CompressedDecoder:
         codec = self._stream.codec_context
         if codec is None or not codec.sample_rate:
             raise AudioError(f"{self._path} ({self._container.name}) holds a codec that is not supported.")
+        self._declared_s = self._sum_of_lengths_s(start)
         codec.thread_count = 1
         codec.options = {"err_detect": "+crccheck"}
 
@@ -162,15 +163,21 @@ class CompressedDecoder:
         else:
             yield samples.astype(np.float32)
 
-    def _declared_length_s(self) -> float | None:
-        """The length that is written in the file; None where none is, or where it would only be an estimate."""
+    def _sum_of_lengths_s(self, start: int) -> float | None:
+        """The length that is written in the file, that of the links so far; None where it would be an estimate."""
         if self._n_mp3_frames is not None:
-            return self._n_mp3_frames * (1152 if self.sample_rate_hz >= 32_000 else 576) / self.sample_rate_hz
+            rate_hz = self._stream.codec_context.sample_rate
+            return self._n_mp3_frames * (1152 if rate_hz >= 32_000 else 576) / rate_hz
         if not self._container.declares_length:
             return None
+        length_s = None
         if self._stream.duration is not None:
-            return float(self._stream.duration * self._stream.time_base)
-        return None if self._open.duration is None else self._open.duration / self._av.time_base
+            length_s = float(self._stream.duration * self._stream.time_base)
+        elif self._open.duration is not None:
+            length_s = self._open.duration / self._av.time_base
+        if start == 0:
+            return length_s
+        return None if length_s is None or self._declared_s is None else self._declared_s + length_s
 
     def _note_end(self) -> None:
         """Say what was not read, now that all else was."""
@@ -189,14 +196,24 @@ class CompressedDecoder:
 
 def _ogg_links(file: BinaryIO) -> tuple[list[int], bool]:
     """The bytes at which the links of a chained Ogg begin, and whether the mark at its end is missing."""
-    links, position, flags, was_first = [], file.seek(0), LAST_PAGE, False
-    while len(header := file.read(OGG_HEADER_BYTES)) == OGG_HEADER_BYTES and header[:4] == b"OggS":
-        flags, is_first = header[5], bool(header[5] & FIRST_PAGE)
-        if is_first and not was_first:  # the streams of one link begin together
-            links.append(position)
-        was_first = is_first
-        position = file.seek(position + OGG_HEADER_BYTES + header[26] + sum(file.read(header[26])))
-    return links or [0], not flags & LAST_PAGE or position > file.seek(0, os.SEEK_END)
+    links, header, was_first, start = [], b"", False, file.seek(0)
+    overlap = b""
+    while block := file.read(OGG_SEARCH_BYTES):
+        searched = overlap + block
+        place = searched.find(OGG_PAGE)
+        while 0 <= place < len(searched) - OGG_HEADER_BYTES:
+            header, is_first = searched[place : place + OGG_HEADER_BYTES], bool(searched[place + 5] & FIRST_PAGE)
+            if is_first and not was_first:  # the streams of one link begin together
+                links.append(start - len(overlap) + place)
+            was_first, last_page = is_first, start - len(overlap) + place
+            place = searched.find(OGG_PAGE, place + OGG_HEADER_BYTES)
+        start += len(block)
+        overlap = searched[-OGG_HEADER_BYTES:]
+    if not header:
+        return [0], True
+    file.seek(last_page + OGG_HEADER_BYTES)
+    page_end = last_page + OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
+    return links or [0], not header[5] & LAST_PAGE or page_end > start
 
 
 def _mp3_frames(file: BinaryIO) -> int | None:

@@ -76,9 +76,12 @@ def _low_band(sound: np.ndarray, filters: _Filters) -> np.ndarray:
     """What lies below `STOP_HZ` in the middle CHUNK_SAMPLES of `sound`, which has REACH_SAMPLES more at both ends."""
     parts = filters.thin @ sound.reshape(-1, THINNED).T
     n_thinned = parts.shape[1] - SPAN + 1
-    thinned = sum(parts[place, place : place + n_thinned] for place in range(SPAN))
+    n_tiles = -(-(CHUNK_BLOCKS + SPAN - 1) // TILE)
+    thinned = np.zeros(n_tiles * TILE + 2 * HALF_TAPS, np.float32)  # the last tile reaches beyond what is there
+    for place in range(SPAN):
+        thinned[:n_thinned] += parts[place, place : place + n_thinned]
     step = thinned.strides[0]
-    rows = as_strided(thinned, (-(-(CHUNK_BLOCKS + SPAN - 1) // TILE), len(filters.low)), (TILE * step, step))
+    rows = as_strided(thinned, (n_tiles, len(filters.low)), (TILE * step, step))
     low = (np.ascontiguousarray(rows) @ filters.low).reshape(-1)
     return (low[SPREAD_FROM] @ filters.spread).reshape(-1)
 

@@ -15,6 +15,7 @@ from core.files import write_atomically
 # A writer that cannot seek back leaves the size of the data open: 0, 0xFFFFFFFF (ffmpeg), 0x7FFFF000 (sox) or
 # something just under 2**31 (arecord). It then means "to the end of the file", unless the file really is that long.
 OPEN_SIZE_BYTES = 0x7FFFF000
+OPEN_LONG_SIZE_BYTES = 2**62
 MAX_CHUNKS = 10_000
 RIFF_IDS = (b"RIFF", b"RF64", b"BW64")
 FOREIGN_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # which tools for music put behind the last chunk
@@ -110,9 +111,10 @@ def read_wav_layout(file: BinaryIO, name: str | Path, first_byte: int = 0) -> Wa
         elif chunk_id == b"data" and sample_format is None:
             raise AudioError(f"{name} is damaged: its samples come before the description of their format.")
         elif chunk_id == b"data":
+            is_open = size >= OPEN_SIZE_BYTES
             if size == 0xFFFFFFFF and long_data_bytes is not None:
-                size = long_data_bytes
-            return _layout(file, name, sample_format, start, size)
+                size, is_open = long_data_bytes, long_data_bytes >= OPEN_LONG_SIZE_BYTES
+            return _layout(file, name, sample_format, start, 0 if is_open and size > file_bytes else size)
     raise AudioError(f"{name} is cut short: it ends within its header, before any sound.")
 
 
@@ -182,7 +184,7 @@ class WavDecoder:
         return pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros((0, self.n_channels), np.float32), *pieces])
 
     def _note_missing(self, n_missing: int) -> None:
-        self.truncated, self.remark = n_missing > 0, self._layout.remark
+        self.truncated, self.remark = n_missing > 0 or self._layout.remark is not None, self._layout.remark
         if n_missing:
             missing_s = n_missing / max(1, self.sample_rate_hz)
             self.remark = f"The recording is cut short: {missing_s:.1f} s that its header promises are not there."
@@ -227,7 +229,7 @@ def _layout(file: BinaryIO, name: str | Path, sample_format: SampleFormat, start
     size = _data_bytes(file, start, declared, present)
     frame_bytes = sample_format.frame_bytes
     stretches, remark = [(start, size // frame_bytes)], None
-    n_missing = 0 if declared - present <= start or declared >= OPEN_SIZE_BYTES else (declared - present) // frame_bytes
+    n_missing = 0 if declared - present <= start else (declared - present) // frame_bytes  # a size may count the header
     for chunk_id, chunk_bytes, chunk_start in _chunks(file, _next_chunk(file, start + size, size), start + present):
         if chunk_id == b"data":
             stretches.append((chunk_start, min(chunk_bytes, start + present - chunk_start) // frame_bytes))

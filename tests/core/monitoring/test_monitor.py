@@ -244,7 +244,7 @@ def test_a_rate_or_a_hop_out_of_range_is_refused(bundle: Bundle, energy_interpre
 
 def fill(hours: HourlyTotals, duration_s: float, level: float = 0.1) -> None:
     n_samples = round(duration_s * RATE_HZ)
-    hours.measure((level * np.random.default_rng(0).normal(size=n_samples)).astype(np.float32))
+    hours.push((level * np.random.default_rng(0).normal(size=n_samples)).astype(np.float32))
 
 
 def test_events_count_in_the_hour_in_which_they_end() -> None:
@@ -264,7 +264,7 @@ def test_events_count_in_the_hour_in_which_they_end() -> None:
 def test_an_hour_that_cannot_be_judged_has_no_count_and_does_not_spoil_the_rate() -> None:
     hours = HourlyTotals(("cough",), settling_s=0.0, hour_s=10.0)
     fill(hours, 10.0)
-    hours.measure(np.zeros(10 * RATE_HZ, np.float32))
+    hours.push(np.zeros(10 * RATE_HZ, np.float32))
     hours.count_event(Event("cough", 1.0, 1.3, 0.9))
     totals, closed = Totals(), hours.finish()
     for hour in closed:
@@ -277,9 +277,9 @@ def test_an_hour_that_cannot_be_judged_has_no_count_and_does_not_spoil_the_rate(
 def test_each_hour_is_judged_on_its_own_samples_however_they_come() -> None:
     whole, pieces = HourlyTotals(("cough",), 0.0, 1.0), HourlyTotals(("cough",), 0.0, 1.0)
     waveform = (0.1 * np.random.default_rng(0).normal(size=40_000)).astype(np.float32)
-    whole.measure(waveform)
+    whole.push(waveform)
     for start in range(0, len(waveform), 777):
-        pieces.measure(waveform[start : start + 777])
+        pieces.push(waveform[start : start + 777])
     meter = QualityMeter()
     meter.push(waveform[16_000:32_000])
     found: list[HourTotals] = whole.finish()
