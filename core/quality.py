@@ -25,11 +25,15 @@ HISTOGRAM_STEP_DB = 0.25
 HISTOGRAM_BINS = 640  # from FLOOR_DBFS to +40 dBFS, the loudest that core.audio lets through
 GROUP_FRAMES = 100  # measured at once, so that they stay in the processor's cache
 
-# Hum is what the high-pass takes out (core.high_pass). What it leaves of loud hum, its higher harmonics, covers coughs
-# where even the quiet frames are loud and hardly anything stands out from them.
-MIN_HUM_DB = 6.0  # that the quiet frames lose by the high-pass
-MIN_COVER_DBFS = -40.0  # of the quiet frames behind it
-MAX_COVERED_SNR_DB = 8.0
+# What the high-pass (core.high_pass) leaves of loud hum, its higher harmonics, covers coughs where even the quiet
+# frames are loud and nothing stands out. Hum of 50 and of 60 Hz repeats itself every 100 ms, noise does not.
+HUM_PERIOD_FRAMES = 5
+MIN_HUM_LIKENESS = 0.5  # correlation of a frame with the one a period later, on average
+MIN_COVERING_HUM_DB, MIN_HUM_DB = 1.0, 6.0  # that the quiet frames lose by the high-pass: some, or nearly all
+MIN_COVER_DBFS = -32.0  # of the quiet frames behind it
+MAX_COVERED_DB, LOUD_FRAMES = 8.0, 6  # that this many frames, a tenth of a second, lie above the quiet ones
+MAX_LEFT_DB = -35.0  # of hum behind it
+MIN_HEARD_FRAMES = 12  # a quarter of a second that is not silent behind it; hum that begins or ends makes a few
 
 REASON_SENTENCES = {
     "too_short": f"The recording is shorter than {MIN_DURATION_S} s; record for longer.",
@@ -94,9 +98,11 @@ class QualityMeter:
         self._n_samples = self._n_clipped = 0
         self._sum = self._sum_of_squares = 0.0
         self._lowest, self._highest = np.inf, -np.inf
-        self._loudest_frame_dbfs = self._loudest_passed_dbfs = FLOOR_DBFS
+        self._loudest_frame_dbfs = FLOOR_DBFS
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         self._passed_histogram = np.zeros(HISTOGRAM_BINS, np.int64)
+        self._passed_frames = np.zeros((0, FRAME_SAMPLES), np.float32)  # the newest, a period of hum
+        self._sum_of_likeness = 0.0
 
     def push(self, block: np.ndarray) -> None:
         """Take the next samples, shape (n,), float32 at 16 kHz."""
@@ -115,10 +121,17 @@ class QualityMeter:
     def push_passed(self, block: np.ndarray) -> None:
         """Take the next samples as the model hears them, behind the high-pass, shape (n,), float32 at 16 kHz."""
         frames, self._passed_tail = _whole_frames(self._passed_tail, block)
-        if len(frames):
-            levels_dbfs = _levels_dbfs(np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES)
-            self._loudest_passed_dbfs = max(self._loudest_passed_dbfs, float(levels_dbfs.max()))
-            self._passed_histogram += _counts(levels_dbfs)
+        if not len(frames):
+            return
+        powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
+        self._passed_histogram += _counts(_levels_dbfs(powers))
+        earlier = np.concatenate([self._passed_frames, frames])[-HUM_PERIOD_FRAMES - len(frames) :]
+        later = frames[max(0, len(frames) + HUM_PERIOD_FRAMES - len(earlier)) :]
+        self._passed_frames = earlier[-HUM_PERIOD_FRAMES:].copy()
+        likeness = np.einsum("ij,ij->i", earlier[: len(later)], later)
+        scale = np.einsum("ij,ij->i", earlier[: len(later)], earlier[: len(later)])
+        likeness = 2 * likeness / (scale + powers[len(frames) - len(later) :] * FRAME_SAMPLES + 1e-9)
+        self._sum_of_likeness = float(np.cumsum(np.concatenate([[self._sum_of_likeness], likeness]))[-1])
 
     def verdict(self) -> Quality:
         """The quality of all that came so far; may be asked for at any time and changes nothing."""
@@ -173,15 +186,21 @@ class QualityMeter:
         return tuple(reasons)
 
     def _is_covered_by_hum(self) -> bool:
-        """Whether the sound is mostly hum, of which the high-pass leaves nothing, or so much that it hides coughs."""
-        if self._passed_histogram.sum() < MIN_SNR_FRAMES:
+        """Whether hum hides coughs: what the high-pass leaves of it is loud, or nothing else is there."""
+        n_frames = int(self._passed_histogram.sum())
+        if n_frames < MIN_SNR_FRAMES:
             return False
         quiet_dbfs, _ = _percentiles_dbfs(self._histogram)
-        passed_dbfs, loud_passed_dbfs = _percentiles_dbfs(self._passed_histogram)
-        if quiet_dbfs - passed_dbfs < MIN_HUM_DB:
-            return False
-        covers = passed_dbfs > MIN_COVER_DBFS and loud_passed_dbfs - passed_dbfs < MAX_COVERED_SNR_DB
-        return covers or self._loudest_passed_dbfs < MIN_LOUDEST_FRAME_DBFS
+        passed_dbfs, _ = _percentiles_dbfs(self._passed_histogram)
+        counts = np.cumsum(self._passed_histogram)
+        loud_passed_dbfs = _level_dbfs(int(np.searchsorted(counts, n_frames - LOUD_FRAMES + 1)))
+        hum_db = quiet_dbfs - passed_dbfs
+        covers = passed_dbfs > MIN_COVER_DBFS and loud_passed_dbfs - passed_dbfs < MAX_COVERED_DB
+        is_like_hum = self._sum_of_likeness > MIN_HUM_LIKENESS * n_frames
+        silent_dbfs = max(MIN_LOUDEST_FRAME_DBFS, quiet_dbfs + MAX_LEFT_DB)
+        loud_bin = int((silent_dbfs - FLOOR_DBFS) / HISTOGRAM_STEP_DB) + 1
+        is_alone = int(self._passed_histogram[loud_bin:].sum()) < MIN_HEARD_FRAMES
+        return (covers and is_like_hum and hum_db > MIN_COVERING_HUM_DB) or (is_alone and hum_db > MIN_HUM_DB)
 
     def _snr_db(self) -> float | None:
         """Distance between the two percentiles of the histogram, to its resolution of 0.25 dB."""
@@ -211,7 +230,11 @@ def _percentiles_dbfs(histogram: np.ndarray) -> tuple[float, float]:
     """The quiet and the loud percentile of a histogram's levels."""
     counts = np.cumsum(histogram)
     quiet, loud = np.searchsorted(counts, np.array([QUIET_PERCENTILE, LOUD_PERCENTILE]) / 100.0 * counts[-1])
-    return FLOOR_DBFS + float(quiet) * HISTOGRAM_STEP_DB, FLOOR_DBFS + float(loud) * HISTOGRAM_STEP_DB
+    return _level_dbfs(int(quiet)), _level_dbfs(int(loud))
+
+
+def _level_dbfs(place: int) -> float:
+    return FLOOR_DBFS + place * HISTOGRAM_STEP_DB
 
 
 def _dbfs(power: float) -> float:
