@@ -62,7 +62,7 @@ def test_the_model_hears_the_same_with_hum_or_an_offset(
     clean = list(listen([coughs_in_noise], SAMPLE_RATE_HZ, energy_interpreter, 1.0, STEP_S))
     heard = list(listen([spoilt], SAMPLE_RATE_HZ, energy_interpreter, 1.0, STEP_S))
     for one, other in zip(heard[1:-1], clean[1:-1], strict=True):
-        np.testing.assert_allclose(one.waveform, other.waveform, atol=0.004)
+        np.testing.assert_allclose(one.waveform, other.waveform, atol=0.006)
 
 
 def test_a_clip_that_is_not_admitted_is_not_run_but_the_last_one_always_is(
