@@ -17,6 +17,7 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
 from distill.distillation.yamnet import YamnetTeacher
+from distill.shown_text import progress_label
 
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
@@ -191,7 +192,7 @@ def teacher_of(path: Path) -> str:
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:
     rows = sorted({row for row, _ in crops})
     frame_scores = {
-        row: teacher.scores(store.waveform(row)) for row in track(rows, description=f"{teacher.name} scores")
+        row: teacher.scores(store.waveform(row)) for row in track(rows, progress_label(f"{teacher.name} scores"))
     }
     return np.stack([_scores_of_crop(frame_scores[row], offset) for row, offset in crops])
 
@@ -208,7 +209,7 @@ def _scores_of_crop(frame_scores: np.ndarray, offset: int) -> np.ndarray:
 def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Teacher) -> np.ndarray:
     batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
     embeddings = []
-    for batch in track(batches, description=f"{teacher.name} embeddings"):
+    for batch in track(batches, progress_label(f"{teacher.name} embeddings")):
         waveforms = np.stack([cut_crop(store.waveform(row), offset) for row, offset in batch])
         with torch.inference_mode():
             embeddings.append(teacher.embed(torch.from_numpy(waveforms)).float().numpy())
