@@ -1,10 +1,8 @@
 """Cuts a corpus into crops, computes the teachers' targets for each and keeps them."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,7 +10,9 @@ from rich.progress import track
 from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError, one_line
+from core.errors import DataError, OutputError
+from core.files import make_folder
+from distill.corpus.arrays import read_npz
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
@@ -23,11 +23,6 @@ CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
 MAX_CROPS_PER_RECORDING = 12
 MAX_BLOCK_SIZE = 512
-NPZ_ERRORS = (
-    *(OSError, ValueError, LookupError, EOFError, TypeError),
-    *(BadZipFile, zlib.error, NotImplementedError, MemoryError),
-)
-"""What a damaged .npz makes NumPy raise: a header may claim any size, and a member any compression."""
 EVENTS_FILE = "events.npz"
 EMBEDDINGS_FILE = "embeddings.npz"
 _BATCH = 64
@@ -62,20 +57,28 @@ class Targets:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("row", "offset", "values")}
-    except NPZ_ERRORS as error:
-        raise DataError(f"{path} does not hold targets: {one_line(error)}") from error
+    arrays = read_npz(path, ("row", "offset", "values"), "does not hold targets")
+    row, offset, values = (arrays[name] for name in ("row", "offset", "values"))
+    if not (row.shape == offset.shape == values.shape[:1] and row.dtype.kind == offset.dtype.kind == "i"):
+        raise DataError(
+            f"{path} does not hold targets: its arrays have the shapes {row.shape}, {offset.shape}, {values.shape}"
+        )
+    if (len(row) and min(row.min(), offset.min()) < 0) or not np.isfinite(values).all():
+        raise DataError(f"{path} does not hold targets: a recording, an offset or a value is out of range")
+    return arrays
 
 
 def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
     """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
-    partial.replace(path)
+    try:
+        np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def crop_offsets(n_samples: int) -> list[int]:
@@ -183,11 +186,7 @@ def _mean_square_norm(block: np.ndarray) -> float:
 
 def teacher_of(path: Path) -> str:
     """Return the fingerprint of the teacher of an npz, empty where it names none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file["teacher"]) if "teacher" in file else ""
-    except NPZ_ERRORS as error:
-        raise DataError(f"{path} does not hold targets: {one_line(error)}") from error
+    return str(read_npz(path, (), "does not hold targets", optional=("teacher",)).get("teacher", ""))
 
 
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:

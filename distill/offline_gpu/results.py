@@ -11,12 +11,13 @@ import torch
 import typer
 from pydantic import Field, ValidationError
 
-from core.errors import DataError, exit_on_error, one_line
+from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
+from distill.corpus.arrays import read_npz
 from distill.corpus.shards import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
-from distill.distillation.targets import EMBEDDINGS_FILE, NPZ_ERRORS, all_crops, save_values
+from distill.distillation.targets import EMBEDDINGS_FILE, all_crops, save_values
 from distill.offline_gpu.wheels import CORPUS_FOLDER
 from distill.pretraining.reconstructions import draw
 from distill.settings import Settings
@@ -198,11 +199,7 @@ def save_targets(targets: Path, store: WaveformStore, folder: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except NPZ_ERRORS as error:
-        raise DataError(f"{path} does not hold results of a GPU machine: {one_line(error)}") from error
+    return read_npz(path, None, "does not hold results of a GPU machine")
 
 
 def draw_curves(logs: Sequence[Path], path: Path) -> None:
