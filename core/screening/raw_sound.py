@@ -16,6 +16,7 @@ FAINTEST = 2.0 / 32768  # of a signal that can be judged
 FLOAT_RANGE = (1e-7, 8.0)  # of the size of a float sample
 LOUD, LEAST_NOISY, FULL_SCALE_NOISE = 0.25, 0.35, 0.5  # rms; correlation of neighbours; rms
 MUCH_FAINTER = 1 / 8
+AT_FULL_SCALE = 0.8  # mean size of samples
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def doubt(content: bytes, is_stereo_possible: bool = True) -> str | None:
     None where they are too few or too faint to tell.
     """
     samples = np.frombuffer(content[: len(content) // 8 * 8], "<i2").astype(np.float32) / 32768
+    if len(samples) >= MIN_JUDGED_SAMPLES and np.mean(np.abs(samples)) > AT_FULL_SCALE and _is_faint_u8(content):
+        return f"its bytes are sound as u8 and not as {DEFAULT_FORMAT}"
     if len(samples) < MIN_JUDGED_SAMPLES or samples.std() < FAINTEST or np.count_nonzero(samples) < len(samples) / 10:
         return None
     if name := _float_format(content, samples) or _other_integers(content, samples):
@@ -61,9 +64,13 @@ def doubt(content: bytes, is_stereo_possible: bool = True) -> str | None:
     return ""
 
 
+def _is_faint_u8(content: bytes) -> bool:
+    return bool(np.mean(np.abs(np.frombuffer(content, np.uint8).astype(np.float32) / 128 - 1)) < 0.1)
+
+
 def _float_format(content: bytes, samples: np.ndarray) -> str | None:
     """The float format in which nearly all samples have a likely size; halves of a float are unlike each other."""
-    if np.median(np.abs(samples[::2] - samples[1::2])) < 0.1:
+    if np.mean(np.abs(samples[::2] - samples[1::2])) < 0.05:
         return None
     for name in ("f32le", "f32be", "f64le", "f64be"):
         width = _width(name)

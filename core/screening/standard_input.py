@@ -13,7 +13,7 @@ import numpy as np
 
 from core.audio import MAX_AMPLITUDE
 from core.errors import AudioError, SettingsError
-from core.screening.raw_sound import DEFAULT_FORMAT, SAMPLE_TYPES, RawFormat, doubt
+from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
 from core.wav import OPEN_SIZE_BYTES, WavFormat, decode_frames, is_wav, read_wav_format
 
 STANDARD_INPUT = "-"
@@ -119,25 +119,30 @@ class StandardInput:
             yield frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
 
     def _raw_frames(self) -> Iterator[np.ndarray]:
+        """Samples, held back until it is known that they do not sound like another format."""
         raw = self._options.raw_format
-        judged = None if self._options.format_name is None and raw.name == DEFAULT_FORMAT else ""
+        is_trusted = self._options.format_name is not None
         block_bytes = _block_bytes(raw.frame_bytes, raw.sample_rate_hz)
         held: list[bytes] = []
         n_read = 0
         while content := self._bytes.read(block_bytes):
             n_read += len(content)
             held.append(self._whole(content, raw.frame_bytes, is_first=n_read <= block_bytes, words=_words(raw)))
-            is_last = len(content) < block_bytes
-            if judged is None and (is_last or len(held) * BLOCK_S >= JUDGED_S):
-                judged = doubt(b"".join(held), self._options.n_channels is None)
-                if judged:
-                    remedy = "give its --format, --channels and --rate, or " + ADVICE
-                    raise AudioError(f"{NAME} is not raw PCM as it was taken for: {judged}; {remedy}.")
-            elif judged is None:
-                continue
-            yield from (raw.decode(block) for block in held if block)
-            held = []
+            if is_trusted or len(held) * BLOCK_S >= JUDGED_S:
+                is_trusted = is_trusted or self._is_fitting(held)
+                yield from (raw.decode(block) for block in held if block)
+                held = []
+        if held:
+            self._is_fitting(held)
         yield from (raw.decode(block) for block in held if block)
+
+    def _is_fitting(self, blocks: list[bytes]) -> bool:
+        """Whether the samples are surely of the format; False where it cannot be told, AudioError where not."""
+        reason = doubt(b"".join(blocks), self._options.n_channels is None)
+        if reason:
+            remedy = f"give its --format, --channels and --rate, or {ADVICE}"
+            raise AudioError(f"{NAME} is not raw PCM as it was taken for: {reason}; {remedy}.")
+        return reason is not None
 
     def _wav_frames(self) -> Iterator[np.ndarray]:
         wav = self._wav
