@@ -14,6 +14,7 @@ from core.errors import OutputError, TussisError
 
 STANDARD_OUTPUT = "-"
 HEAD_BYTES = 4096
+ONNX_KIND = "an ONNX model"
 _JSON_SCHEMA = re.compile(rb'\s*\{\s*"(?:schema|format)"\s*:\s*"(tussis\.[a-z_]+)/')
 _JSON_KEY = re.compile(rb'\s*\{\s*"([^"\\]{1,80})"\s*:')
 _ZIP_MEMBER = re.compile(rb"PK\x03\x04.{22}(.{2})", re.DOTALL)
@@ -34,6 +35,10 @@ def kind_of(content: bytes) -> str | None:
         return f"JSON that begins with {found[1].decode(errors='replace')}"
     if head[4:8] == b"TFL3":
         return "a TFLite model"
+    if head[:1] == b"\x08" and b"pytorch" in head[:64]:
+        return ONNX_KIND
+    if head.startswith(b"\x89PNG"):
+        return f"a picture of {int.from_bytes(head[16:20], 'big')} x {int.from_bytes(head[20:24], 'big')}"
     if found := _ZIP_MEMBER.match(head):
         name = head[30 : 30 + int.from_bytes(found[1], "little")].decode(errors="replace")
         return f"a zip of {name.rpartition('/')[2]}"

@@ -19,6 +19,7 @@ from core.errors import BundleError, OutputError, SigningError, exit_on_error
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.signing import read_trust
+from distill.command_line import run_app
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ def _show_line(bundle: Bundle) -> None:
 
 def main() -> None:
     """Entry point of ``tussis-bundle``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

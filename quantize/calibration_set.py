@@ -16,7 +16,8 @@ from rich.progress import track
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, kind_of, sha256_of_file, write_atomically
+from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, read_manifest
 
 CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
@@ -172,7 +173,7 @@ def choose(
     Example: tussis-calibration choose --manifest cache/manifest.csv --data ../shared/data
     """
     with exit_on_error("tussis-calibration"):
-        check_writable(out)
+        check_writable(out, kind_of(f"{','.join(COLUMNS)}\n".encode()))
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
         Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
@@ -190,7 +191,7 @@ def check(
 
 def main() -> None:
     """Entry point of ``tussis-calibration``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

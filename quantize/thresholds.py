@@ -15,6 +15,7 @@ from core.errors import exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
+from distill.command_line import run_app
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
 from quantize.validation import (
     DEFAULT_SCREENING,
@@ -176,7 +177,7 @@ def choose(
     from distill.corpus.waveform_store import WaveformStore
 
     with exit_on_error("tussis-thresholds"):
-        check_writable(out)
+        check_writable(out, SCHEMA.partition("/")[0])
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
         Console().print_json(data=chosen["screening"])
@@ -184,7 +185,7 @@ def choose(
 
 def main() -> None:
     """Entry point of ``tussis-thresholds``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

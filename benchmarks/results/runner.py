@@ -34,7 +34,7 @@ def run_benchmark(kind: Kind, json_path: Path | None, measure: Callable[["Run"],
     """
     with exit_on_error("tussis-benchmark"):
         if json_path is not None:
-            check_writable(json_path)
+            check_writable(json_path, SCHEMA.partition("/")[0])
         with Run(kind, json_path) as run:
             result = measure(run)
             run.finish(result)

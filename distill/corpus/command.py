@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
-from core.files import make_folder
+from core.files import make_folder, refuse_same
+from distill.command_line import run_app
 
 COMMAND = "tussis-corpus"
 
@@ -50,8 +51,9 @@ def store(manifest: Manifest, data: Data, out: StoreFolder) -> None:
     """
     with exit_on_error(COMMAND):
         from distill.corpus.manifests import read_manifest
-        from distill.corpus.waveform_store import WaveformStore
+        from distill.corpus.waveform_store import MANIFEST_FILE, WaveformStore
 
+        refuse_same(out / MANIFEST_FILE, [manifest], "the manifest that is read")
         built = WaveformStore.build(read_manifest(manifest), data, out)
         print(f"{len(built.rows)} recordings, {built.hours:.2f} h in {out}")
 
@@ -108,7 +110,7 @@ def unpack(
 
 def main() -> None:
     """Entry point of ``tussis-corpus``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
-from core.files import write_atomically
+from core.files import kind_of, write_atomically
 
 VALIDATION_FOLD = 5
 TEST_PACKS = frozenset({"esc50_part"})
@@ -123,6 +123,11 @@ def write_manifest(rows: list[ManifestRow], path: Path) -> None:
     for row in rows:
         writer.writerow({**asdict(row), "labels": ";".join(row.labels), "fold": row.fold or ""})
     write_atomically(path, text.getvalue())
+
+
+def manifest_kind() -> str | None:
+    """What `core.files.kind_of` says of such a file."""
+    return kind_of(",".join(field.name for field in fields(ManifestRow)).encode() + b"\n")
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

@@ -29,7 +29,7 @@ from distill.corpus.shards import (
     read_shard,
     tally,
 )
-from distill.corpus.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore
+from distill.corpus.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore, check_store_folder
 from distill.settings import Settings, first_difference
 
 Remainder = Literal["repeat", "drop", "keep"]
@@ -214,6 +214,7 @@ def unpack_corpus(folder: Path, out: Path) -> WaveformStore:
     offsets = np.concatenate([[0], np.cumsum([record.samples for record in records])])
     try:
         out.mkdir(parents=True, exist_ok=True)
+        check_store_folder(out)
         (out / MANIFEST_FILE).unlink(missing_ok=True)
         samples = np.memmap(out / SAMPLES_FILE, dtype=np.int16, mode="w+", shape=(int(offsets[-1]),))
         with ThreadPoolExecutor(os.cpu_count()) as pool:

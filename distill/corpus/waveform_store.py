@@ -10,8 +10,8 @@ from rich.progress import track
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError
-from core.files import make_folder
-from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
+from core.files import check_replaceable, make_folder
+from distill.corpus.manifests import ManifestRow, manifest_kind, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +63,7 @@ class WaveformStore:
     def build(cls, manifest: list[ManifestRow], data_root: Path, folder: Path) -> "WaveformStore":
         """Decode every recording of `manifest` into `folder`; the manifest is written last and marks completeness."""
         make_folder(folder)
+        check_store_folder(folder)
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
         lengths = []
         with (folder / SAMPLES_FILE).open("wb") as file, ThreadPoolExecutor(2) as pool:
@@ -85,6 +86,11 @@ class WaveformStore:
         if len(offsets) != len(rows) + 1 or offsets[-1] != len(samples):
             raise DataError(f"{folder} does not fit its manifest of {len(rows)} recordings: build it again")
         return cls(rows, samples, offsets)
+
+
+def check_store_folder(folder: Path) -> None:
+    """Raise `OutputError` where a folder holds another manifest than a store's, a pack's for instance."""
+    check_replaceable(folder / MANIFEST_FILE, manifest_kind())
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:

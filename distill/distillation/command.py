@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from distill.command_line import run_app
 from distill.distillation.targets_command import TEACHER_HELP
 
 app = typer.Typer(add_completion=False)
@@ -46,7 +47,7 @@ def run(
 
 def main() -> None:
     """Entry point of ``tussis-distill``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError
+from core.files import check_replaceable
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.teachers import Teacher, load_teacher
@@ -66,6 +67,7 @@ def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, te
     """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
+    check_replaceable(path, "a zip of row.npy")
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
     partial.replace(path)

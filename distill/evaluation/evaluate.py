@@ -19,6 +19,7 @@ from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
+from distill.command_line import run_app
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
@@ -269,7 +270,7 @@ def evaluate(
     """
     with exit_on_error("tussis-evaluate"):
         if json_path is not None:
-            check_writable(json_path)
+            check_writable(json_path, SCHEMA.partition("/")[0])
         screener = Screener(load_bundle(bundle), threads)
         result = evaluate_bundle(screener, data, pack)
         if float_model is not None:
@@ -281,7 +282,7 @@ def evaluate(
 
 def main() -> None:
     """Entry point of ``tussis-evaluate``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 
 from core.errors import exit_on_error
 from core.files import encodable
+from distill.command_line import run_app
 
 app = typer.Typer(add_completion=False)
 
@@ -60,7 +61,7 @@ def command(
 
 def main() -> None:
     """Entry point of ``tussis-mine``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import SettingsError, exit_on_error
+from distill.command_line import run_app
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +51,7 @@ def run(
 
 def main() -> None:
     """Entry point of ``tussis-pretrain``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

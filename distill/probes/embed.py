@@ -22,6 +22,7 @@ from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.quality import QualityMeter
+from distill.command_line import run_app
 
 NPZ_FORMAT = "tussis.embeddings/1"
 
@@ -180,7 +181,7 @@ def embed(
     with exit_on_error("tussis-embed"):
         if out.suffix != ".npz":
             raise OutputError(f"embeddings are written as .npz, got {out}")
-        check_writable(out)
+        check_writable(out, "a zip of format.npy")
         model = model_of_bundle(load_bundle(bundle), threads)
         embedded = embed_all(recordings, model)
         write_embeddings(out, embedded, model.sha256, model.event_labels)
@@ -189,7 +190,7 @@ def embed(
 
 def main() -> None:
     """Entry point of ``tussis-embed``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.errors import OutputError
+from core.files import check_replaceable
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -62,6 +63,7 @@ class TrainingLog:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._last_step, self._last_time = start_step, time.perf_counter()
+        check_replaceable(path, "JSON that begins with step")
         try:
             kept = _lines_up_to(path, start_step)
             self._file = path.open("w", encoding="utf-8")

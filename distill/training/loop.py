@@ -1,10 +1,9 @@
 """Trains a model in pretraining and in distillation: checkpoints, resuming, log and progress."""
 
 import math
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError
 from core.files import make_folder
+from core.process.signals import stop_signals
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.prefetch import prefetch
 from distill.settings import first_difference, with_defaults, write_settings
@@ -71,7 +71,7 @@ def train(
     Raises
     ------
     DataError : the run was begun with other settings, data or another model, or the loss is no longer finite.
-    SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
+    SystemExit : after SIGINT, SIGTERM or SIGHUP, when latest.pt has been written (status 128 + its number).
     """
     make_folder(run_dir)
     torch.set_num_threads(settings.threads)
@@ -81,12 +81,12 @@ def train(
     _begin(run, run_dir, run_settings)
     limit_s = math.inf if time_limit_s is None else time_limit_s
     batches = _batches_ahead(run, batch_at, settings)
-    with _stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
+    with stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
         model.train()
         last = run.step >= settings.steps or run.elapsed_s >= limit_s
         while not last:
             _timed_step(run, batches, loss_of)
-            stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
+            stopped, out_of_time = agreed(stop.number, run.elapsed_s >= limit_s)
             if stopped:
                 _save_and_exit(run_dir / "latest.pt", run, keep, 128 + int(stopped))
             last = run.step == settings.steps or bool(out_of_time)
@@ -175,29 +175,3 @@ def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]
     with run.averaged_weights() as model, torch.no_grad():
         if is_first():
             log.metrics(run.step, on_checkpoint(run.step, model))
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of the first; the second acts as usual."""
-    received: list[int] = []
-    try:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        def note(number: int, frame: object) -> None:
-            received.append(number)
-            restore()
-
-        for number in before:
-            signal.signal(number, note)
-    except ValueError:  # only the main thread may set handlers; elsewhere the caller stops the run
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        restore()
