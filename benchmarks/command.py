@@ -8,6 +8,7 @@ import typer
 from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
 from core.errors import exit_on_error
 from core.files import refuse_same
+from core.process.terminal import printable, say
 from distill.command_line import run_app
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
@@ -248,7 +249,7 @@ def measure_all(
 
     with exit_on_error("tussis-benchmark"):
         n_results = run_suite(benchmarks_of(model or [], yamnet, store, data), out)
-        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
+        say(printable(f"{out}/report.html and {out}/report.md hold {n_results} result(s)"))
 
 
 @app.command()
@@ -288,7 +289,7 @@ def report(
 
     with exit_on_error("tussis-benchmark"):
         n_results = write_report(results, out)
-        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
+        say(printable(f"{out}/report.html and {out}/report.md hold {n_results} result(s)"))
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
     if path.is_dir():
         write_atomically(path / SIGNATURE_FILE, signature)
     else:
-        write_atomically(path, archive_content({**files, SIGNATURE_FILE: signature}))
+        write_atomically(path, archive_content({**files, SIGNATURE_FILE: signature}), replaces_any=True)
     return load_bundle(path)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from core.process.terminal import printable, say
 from distill.command_line import run_app
 from distill.distillation.targets_command import TEACHER_HELP
 
@@ -42,7 +43,7 @@ def run(
         recordings = WaveformStore.open(store)
         if teacher is not None:
             ensure_embeddings(recordings, teacher, targets)
-        print(distill(settings, recordings, targets, out, time_limit_s, qat))
+        say(printable(str(distill(settings, recordings, targets, out, time_limit_s, qat))))
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +15,17 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, exit_on_error
+from core.errors import AudioError, DataError, OutputError, exit_on_error, report
 from core.files import check_writable, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
+from core.process.signals import stop_signals
 from core.quality import QualityMeter
 from distill.command_line import run_app
 
+COMMAND = "tussis-embed"
 NPZ_FORMAT = "tussis.embeddings/1"
 
 
@@ -146,9 +148,28 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
 
 def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedRecording]:
     """`embed_recording` for each path, with a progress bar on stderr."""
+    return [embed_recording(path, model) for path in _with_progress(paths)]
+
+
+def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
     console = Console(stderr=True)
-    shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
-    return [embed_recording(path, model) for path in shown]
+    return track(paths, "embedding", console=console, disable=not console.is_terminal)
+
+
+def embed_readable(
+    paths: Sequence[Path], model: EmbeddingModel, is_ended: Callable[[], bool]
+) -> tuple[list[EmbeddedRecording], int]:
+    """`embed_all` that says which recordings cannot be read and goes on, until `is_ended`; how many could not be."""
+    embedded, failed = [], 0
+    for path in _with_progress(paths):
+        if is_ended():
+            break
+        try:
+            embedded.append(embed_recording(path, model))
+        except AudioError as error:
+            report(COMMAND, error)
+            failed += 1
+    return embedded, failed
 
 
 def _recording_of(arrays: dict[str, NDArray], i: int) -> EmbeddedRecording:
@@ -178,14 +199,22 @@ def embed(
 
     Example: tussis-embed cough1.wav cough2.wav --out coughs.npz
     """
-    with exit_on_error("tussis-embed"):
+    with exit_on_error(COMMAND):
         if out.suffix != ".npz":
             raise OutputError(f"embeddings are written as .npz, got {out}")
         check_writable(out, "a zip of format.npy")
         model = model_of_bundle(load_bundle(bundle), threads)
-        embedded = embed_all(recordings, model)
+        with stop_signals() as stop:
+            embedded, failed = embed_readable(recordings, model, lambda: bool(stop))
+        if not embedded:
+            raise DataError(f"none of the {len(recordings)} recordings was embedded")
         write_embeddings(out, embedded, model.sha256, model.event_labels)
         Console().print(f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings")
+        if stop:
+            report(COMMAND, f"{stop.name} ended the run; {out} holds {len(embedded)} of {len(recordings)} recordings.")
+            raise SystemExit(stop.status)
+        if failed:
+            raise DataError(f"{failed} of {len(recordings)} recordings could not be embedded; {out} holds the others.")
 
 
 def main() -> None:
