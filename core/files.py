@@ -28,7 +28,7 @@ def kind_of(content: bytes) -> str | None:
     JSON tells its schema or its first key, a table its columns, a page or picture its beginning. Two files of one kind
     may replace each other.
     """
-    head = content[:HEAD_BYTES].lstrip(b" \r\n")
+    head = content[:HEAD_BYTES]
     if found := _JSON_SCHEMA.match(head):
         return found[1].decode()
     if found := _JSON_KEY.match(head):
@@ -42,6 +42,7 @@ def kind_of(content: bytes) -> str | None:
     if found := _ZIP_MEMBER.match(head):
         name = head[30 : 30 + int.from_bytes(found[1], "little")].decode(errors="replace")
         return f"a zip of {name.rpartition('/')[2]}"
+    head = head.lstrip()
     if found := _PAGE_TITLE.match(head):
         return f"a page titled {found[1].rpartition(b': ')[2].decode(errors='replace')}"
     found = _TEXT_BEGINNING.match(head)

@@ -119,7 +119,7 @@ def _results(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     open_stream: dict[str, Any] | None = None
     for line in lines:
-        if "result" in line:
+        if "result" in line.keys():  # noqa: SIM118  (a list or a number has none, and is refused)
             results.append(dict(line["result"]))
             open_stream = None
         elif "begun" in line:
