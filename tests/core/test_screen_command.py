@@ -284,20 +284,6 @@ def test_after_a_kill_the_same_command_goes_on_and_gives_what_one_run_gives(
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_results_of_other_recordings_in_a_journal_are_not_lost(
-    tiny_bundle: Path, recording: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_wav(tmp_path / "other.wav", NOISE)
-    assert run(tmp_path / "other.wav", "--bundle", tiny_bundle, "--json", output) == 0
-    (result,) = recordings_in(output)
-    journal = output.with_name("out.json.partial")
-    journal.write_text(json.dumps({"schema": "tussis.screening/1"}) + "\n" + json.dumps({"result": result}) + "\n")
-    assert run(recording, "--bundle", tiny_bundle, "--json", output) == 2
-    assert "out.json.partial holds results of other recordings" in capsys.readouterr().err
-    assert run("--recover", output) == 0
-    assert recordings_in(output) == [result]
-
-
 @pytest.mark.parametrize("stream", [1, 2])
 @pytest.mark.parametrize("state", ["full", "closed"])
 def test_a_stream_that_fails_never_costs_the_results(
@@ -371,3 +357,41 @@ def test_standard_input_is_screened_like_the_file(tiny_bundle: Path, recording: 
     (of_stream,) = recordings_in(output)
     assert of_stream["recording"] == {**of_file["recording"], "path": "standard input", "sha256": None}
     assert (of_stream["events"], of_stream["event_scores"]) == (of_file["events"], of_file["event_scores"])
+
+
+@pytest.mark.parametrize("content", [b"anything", b'{"schema": "tussis.monitoring/1"}', b'{"a": 1}', b"\0" * 100])
+def test_no_other_file_is_overwritten_by_the_results(
+    tiny_bundle: Path, recording: Path, output: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    output.write_bytes(content)
+    assert run(recording, "--bundle", tiny_bundle, "--json", output) == 2
+    assert "exists and is not a result of this command" in capsys.readouterr().err
+    assert output.read_bytes() == content
+
+
+def test_recordings_bundles_and_keys_are_never_overwritten(
+    tiny_bundle: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, link = tmp_path / "other.wav", tmp_path / "link.json"
+    write_wav(other, NOISE)
+    link.symlink_to(other)
+    bundle, keys = shutil.copytree(tiny_bundle, tmp_path / "bundle"), tmp_path / "keys.pub"
+    keys.write_text("ssh-ed25519 AAAA somebody\n")
+    for target in (other, link, bundle / "bundle.json", bundle / "model.tflite", keys, tmp_path):
+        before = target.read_bytes() if target.is_file() else b""
+        assert run("--json", target, recording, "--bundle", bundle) == 2
+        assert not before or target.read_bytes() == before
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_empty_file_and_an_earlier_result_are_replaced_and_a_dash_is_standard_output(
+    tiny_bundle: Path, recording: Path, output: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    output.write_bytes(b"")
+    for _ in range(2):
+        assert run(recording, "--bundle", tiny_bundle, "--json", output) == 0
+    capfdbinary.readouterr()
+    assert run(recording, "--bundle", tiny_bundle, "--json", "-") == 0
+    said = capfdbinary.readouterr()
+    assert len(json.loads(said.out)["recordings"]) == 1
+    assert b"coughs" in said.err

@@ -1,11 +1,13 @@
 """What a run finds is on disk at once; what a kill left is read, and what is no journal is left alone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from core.errors import OutputError
+from core.screen_command import main
 from core.screening.journal import Journal, journal_of, read_journal
 
 SCHEMA = "tussis.screening/1"
@@ -95,3 +97,20 @@ def test_without_a_file_there_is_no_journal(target: str | None) -> None:
     with Journal(None if target is None else Path(target), SCHEMA) as journal:
         journal.note(result=result("a.wav"))
         journal.remove()
+
+
+def test_results_of_other_recordings_in_a_journal_are_not_lost(
+    tiny_bundle: Path, recording: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copy(recording, tmp_path / "other.wav")
+    options = ["--bundle", str(tiny_bundle), "--json", str(output)]
+    assert main([str(other), *options]) == 0
+    (result,) = json.loads(output.read_text())["recordings"]
+    journal = journal_of(output)
+    journal.write_text(json.dumps({"schema": SCHEMA}) + "\n" + json.dumps({"result": result}) + "\n")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(recording), *options])
+    assert "out.json.partial holds results of other recordings" in capsys.readouterr().err
+    assert main(["--recover", str(output)]) == 0
+    assert json.loads(output.read_text())["recordings"] == [result]
+    assert list(output.parent.iterdir()) == [output]
