@@ -16,7 +16,7 @@ from rich.progress import track
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
-from core.files import check_writable, kind_of, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, kind_of, sha256_of_file, write_atomically
 from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, read_manifest
 
@@ -176,7 +176,8 @@ def choose(
         check_writable(out, kind_of(f"{','.join(COLUMNS)}\n".encode()))
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
+        console = Console(soft_wrap=True, stderr=is_standard_output(out))
+        console.print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
 
 
 @app.command()

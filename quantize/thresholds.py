@@ -12,7 +12,7 @@ from rich.console import Console
 
 from core.bundle import COUGH
 from core.errors import exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
 from distill.command_line import run_app
@@ -180,7 +180,7 @@ def choose(
         check_writable(out, SCHEMA.partition("/")[0])
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
-        Console().print_json(data=chosen["screening"])
+        Console(stderr=is_standard_output(out)).print_json(data=chosen["screening"])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from benchmarks.results.result import SCHEMA, Kind, Result, Row, check_result, make_result, write_result
 from benchmarks.results.tables import print_result
 from core.errors import DataError, TussisError, exit_on_error
-from core.files import append_synced, check_writable
+from core.files import append_synced, check_writable, is_standard_output
 
 
 def run_benchmark(kind: Kind, json_path: Path | None, measure: Callable[["Run"], Result]) -> Result:
@@ -38,7 +38,8 @@ def run_benchmark(kind: Kind, json_path: Path | None, measure: Callable[["Run"],
         with Run(kind, json_path) as run:
             result = measure(run)
             run.finish(result)
-        print_result(result)
+        if json_path is None or not is_standard_output(json_path):
+            print_result(result)
     return result
 
 
@@ -54,7 +55,8 @@ class Run:
     def __init__(self, kind: Kind, target: Path | None = None):
         self.kind, self.rows = kind, []
         self._target, self._n_saved = target, 0
-        self._partial = None if target is None else Path(f"{target}.partial")
+        in_memory = target is None or is_standard_output(target)
+        self._partial = None if in_memory else Path(f"{target}.partial")
         self._header = {"schema": SCHEMA, "kind": kind.name, "protocol": kind.protocol, "facts": kind.facts}
         self._notes = Console(stderr=True, soft_wrap=True)
         self._noted: set[str] = set()
@@ -122,5 +124,6 @@ class Run:
         check_result(result, "the result")
         if self._target is not None:
             write_result(self._target, result)
-            self._partial.unlink(missing_ok=True)
+            if self._partial is not None:
+                self._partial.unlink(missing_ok=True)
             self._n_saved = 0

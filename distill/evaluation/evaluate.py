@@ -16,7 +16,7 @@ from rich.table import Table
 
 from core.bundle import COUGH, load_bundle
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.command_line import run_app
@@ -277,7 +277,7 @@ def evaluate(
             result["float_model"] = float_beside(result, screener, float_model, data)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console())
+        show(result, Console(stderr=json_path is not None and is_standard_output(json_path)))
 
 
 def main() -> None:

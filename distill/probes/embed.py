@@ -1,9 +1,10 @@
 """Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
 import io
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import AudioError, DataError, OutputError, exit_on_error, report
-from core.files import check_writable, write_atomically
+from core.errors import DataError, OutputError, TussisError, exit_on_error, report
+from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
@@ -27,6 +28,7 @@ from distill.command_line import run_app
 
 COMMAND = "tussis-embed"
 NPZ_FORMAT = "tussis.embeddings/1"
+SAVED_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,18 +159,27 @@ def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
 
 
 def embed_readable(
-    paths: Sequence[Path], model: EmbeddingModel, is_ended: Callable[[], bool]
+    paths: Sequence[Path], model: EmbeddingModel, out: Path, is_ended: Callable[[], bool]
 ) -> tuple[list[EmbeddedRecording], int]:
-    """`embed_all` that says which recordings cannot be read and goes on, until `is_ended`; how many could not be."""
-    embedded, failed = [], 0
+    """`embed_all` that says which recordings cannot be read and goes on, until `is_ended`; how many could not be.
+
+    What is embedded is written to ``OUT.partial`` once a minute, and taken from there after a kill.
+    """
+    partial = out.with_name(f"{out.name}.partial")
+    known = read_embeddings(partial, model.sha256) if partial.exists() else {}
+    embedded, failed, saved_s = [], 0, time.monotonic()
     for path in _with_progress(paths):
         if is_ended():
             break
         try:
-            embedded.append(embed_recording(path, model))
-        except AudioError as error:
+            present = known.get(sha256_of_file(path)) if known else None
+            embedded.append(replace(present, path=str(path)) if present else embed_recording(path, model))
+        except (TussisError, OSError) as error:
             report(COMMAND, error)
             failed += 1
+        if embedded and time.monotonic() - saved_s > SAVED_EVERY_S:
+            write_embeddings(partial, embedded, model.sha256, model.event_labels)
+            saved_s = time.monotonic()
     return embedded, failed
 
 
@@ -205,10 +216,11 @@ def embed(
         check_writable(out, "a zip of format.npy")
         model = model_of_bundle(load_bundle(bundle), threads)
         with stop_signals() as stop:
-            embedded, failed = embed_readable(recordings, model, lambda: bool(stop))
+            embedded, failed = embed_readable(recordings, model, out, lambda: bool(stop))
         if not embedded:
             raise DataError(f"none of the {len(recordings)} recordings was embedded")
         write_embeddings(out, embedded, model.sha256, model.event_labels)
+        out.with_name(f"{out.name}.partial").unlink(missing_ok=True)
         Console().print(f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings")
         if stop:
             report(COMMAND, f"{stop.name} ended the run; {out} holds {len(embedded)} of {len(recordings)} recordings.")

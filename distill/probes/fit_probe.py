@@ -14,7 +14,7 @@ from rich.console import Console
 
 from core.bundle import load_bundle
 from core.errors import ProbeError, exit_on_error
-from core.files import check_writable, make_folder, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.command_line import run_app
@@ -315,7 +315,7 @@ def encoder(
         result = measure_encoders(WaveformStore.open(store), teachers)
         if out is not None:
             write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console(soft_wrap=True))
+        show(result, Console(soft_wrap=True, stderr=out is not None and is_standard_output(out)))
 
 
 def main() -> None:
