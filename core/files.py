@@ -14,7 +14,7 @@ from core.errors import OutputError, TussisError
 
 STANDARD_OUTPUT = "-"
 HEAD_BYTES = 4096
-ONNX_KIND = "an ONNX model"
+ONNX_KIND, SCREEN_KIND = "an ONNX model", "a result of tussis-screen"
 _JSON_SCHEMA = re.compile(rb'\s*\{\s*"(?:schema|format)"\s*:\s*"(tussis\.[a-z_]+)/')
 _JSON_KEY = re.compile(rb'\s*\{\s*"([^"\\]{1,80})"\s*:')
 _ZIP_MEMBER = re.compile(rb"PK\x03\x04.{22}(.{2})", re.DOTALL)
@@ -30,7 +30,7 @@ def kind_of(content: bytes) -> str | None:
     """
     head = content[:HEAD_BYTES]
     if found := _JSON_SCHEMA.match(head):
-        return found[1].decode()
+        return SCREEN_KIND if found[1] in (b"tussis.screening", b"tussis.monitoring") else found[1].decode()
     if found := _JSON_KEY.match(head):
         return f"JSON that begins with {found[1].decode(errors='replace')}"
     if head[4:8] == b"TFL3":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
 from core.errors import IncompleteError, OutputError, TussisError, exit_on_error, report
-from core.files import check_writable, is_standard_output, refuse_same, sha256_of_file, write_atomically
+from core.files import SCREEN_KIND, check_writable, is_standard_output, refuse_same, sha256_of_file, write_atomically
 from core.interpreter import MAX_THREADS
 from core.monitoring.command import (
     MonitorOptions,
@@ -73,7 +73,7 @@ def _screen_all(options: argparse.Namespace) -> int:
     monitoring, raw = read_monitor_options(options), read_input_options(options)
     schema = SCHEMA if monitoring is None else MONITORING_SCHEMA
     if options.json is not None:
-        _check_output(options, schema)
+        _check_output(options)
     trust = read_trust(options.require_signature, options.trusted)
     with stop_signals() as stop, Journal(options.json, schema) as journal:
         words = partial(say, is_error=options.json is not None and is_standard_output(options.json))
@@ -96,7 +96,7 @@ def _recover(out: Path) -> int:
     journal = journal_of(out)
     kept = read_journal(journal)
     schema = MONITORING_SCHEMA if any("totals" in result.content for result in kept) else SCHEMA
-    check_writable(out, schema.partition("/")[0])
+    check_writable(out, SCREEN_KIND)
     write_atomically(out, result_file(schema, kept, "the run ended without a word; these are the results it left."))
     journal.unlink(missing_ok=True)
     say(f"{out}: {len(kept)} recording(s) of the run that ended early")
@@ -264,13 +264,13 @@ def _version() -> str:
         return "from a checkout"
 
 
-def _check_output(options: argparse.Namespace, schema: str) -> None:
+def _check_output(options: argparse.Namespace) -> None:
     """Refuse an output that would overwrite what is read, or any other file that is no such result."""
     bundle = options.bundle or DEFAULT_BUNDLE
     refuse_same(options.json, options.recordings, "one of the recordings; --json would overwrite it")
     refuse_same(options.json, [bundle, *bundle.rglob("*")], "the bundle or a part of it")
     refuse_same(options.json, options.trusted, "the file of trusted keys")
-    check_writable(options.json, schema.partition("/")[0])
+    check_writable(options.json, SCREEN_KIND)
 
 
 def _open_screener(bundle: Path | None, trust: TrustPolicy, threads: int, stop: Stop) -> Screener:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import OutputError
-from core.files import append_synced, check_replaceable, is_standard_output
+from core.files import SCREEN_KIND, append_synced, check_replaceable, is_standard_output
 from core.results import plain
 
 ENDING = ".partial"
@@ -68,9 +68,9 @@ class Journal:
         self.problem = ""
         self._schema, self._lock = schema, None
         if self.path is not None and self.path.exists():
-            check_replaceable(self.path, schema.partition("/")[0])
+            check_replaceable(self.path, SCREEN_KIND)
             self._lock = _locked(self.path)
-            self.kept = read_journal(self.path)
+            self.kept = read_journal(self.path, schema)
             _cut_torn_line(self.path)
 
     def __enter__(self) -> "Journal":
@@ -103,11 +103,13 @@ def journal_of(out: Path) -> Path:
     return out.with_name(out.name + ENDING)
 
 
-def read_journal(path: Path) -> tuple[KeptResult, ...]:
-    """The results in a journal, finished or not; raises OutputError where it is none."""
+def read_journal(path: Path, schema: str | None = None) -> tuple[KeptResult, ...]:
+    """The results in a journal, finished or not; raises OutputError where it is none, or of another schema."""
     try:
         content = path.read_bytes()
         lines = [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+        if lines and schema not in (None, lines[0]["schema"]):
+            raise OutputError(f"{path}, which an earlier run left, holds {lines[0]['schema']}, not {schema}.")
         return tuple(map(KeptResult, _results(lines[1:])))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"

@@ -153,6 +153,7 @@ JSON = '{\n "schema": "tussis.screening/1"}\n'
     [
         (JSON, JSON.replace("/1", "/2")),
         ('{"schema":"tussis.screening/1"}', JSON),
+        ('{"schema": "tussis.monitoring/1"}', JSON),
         ("", JSON),
         ('{"format_version": 1}', '{\n "format_version": 1, "name": "x"}'),
         ("path,label\na.wav,cough\n", "path,label\n"),
@@ -170,7 +171,7 @@ def test_a_result_replaces_one_of_its_kind(tmp_path: Path, present: str, content
 @pytest.mark.parametrize(
     "present",
     [
-        b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", b'{"schema": "tussis.monitoring/1"}', b'{"a": 1}', b"[]", b"\0" * 9,
+        b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", b'{"schema": "tussis.evaluation/1"}', b'{"a": 1}', b"[]", b"\0" * 9,
         b"path,label\n", b"-----BEGIN PRIVATE KEY-----\n", b"ssh-ed25519 AAAA\n", b"PK\x03\x04" + bytes(30),
         b"<!doctype html><title>mine</title>", b" ",
     ],

@@ -359,7 +359,7 @@ def test_standard_input_is_screened_like_the_file(tiny_bundle: Path, recording: 
     assert (of_stream["events"], of_stream["event_scores"]) == (of_file["events"], of_file["event_scores"])
 
 
-@pytest.mark.parametrize("content", [b"anything", b'{"schema": "tussis.monitoring/1"}', b'{"a": 1}', b"\0" * 100])
+@pytest.mark.parametrize("content", [b"anything", b'{"schema": "tussis.evaluation/1"}', b'{"a": 1}', b"\0" * 100])
 def test_no_other_file_is_overwritten_by_the_results(
     tiny_bundle: Path, recording: Path, output: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:

@@ -96,9 +96,8 @@ def test_standard_input_is_heard_like_the_file_with_the_same_samples(
     process = pipe(samples, "--monitor", "-", "--bundle", tiny_bundle, "--json", output)
     assert (process.returncode, process.stderr.read()) == (0, b"")
     (of_stream,) = monitored_in(output)
-    assert of_stream["recording"] == {
-        "path": "standard input", "sha256": None, "duration_s": 30.0, "sample_rate_hz": 16000
-    }  # fmt: skip
+    facts = {"path": "standard input", "sha256": None, "duration_s": 30.0, "sample_rate_hz": 16000}
+    assert facts.items() <= of_stream["recording"].items()
     for key in ("events", "hours", "totals"):
         assert of_stream[key] == of_file[key]
 

@@ -67,6 +67,9 @@ def test_another_file_and_another_run_are_left_alone(out: Path) -> None:
     with pytest.raises(OutputError, match="is not a result of this command"):
         Journal(out, SCHEMA)
     assert journal_of(out).read_bytes() == b"somebody's"
+    journal_of(out).write_bytes(b'{"schema": "tussis.monitoring/1"}\n')
+    with pytest.raises(OutputError, match=r"holds tussis.monitoring/1, not tussis.screening/1"):
+        Journal(out, SCHEMA)
     journal_of(out).unlink()
     with Journal(out, SCHEMA) as first:
         first.note(result=result("a.wav"))
