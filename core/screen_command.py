@@ -84,7 +84,7 @@ def _screen_all(options: argparse.Namespace) -> int:
         if stop:
             remark = f"{stop.name} ended the run; {n_left} recording(s) were not heard."
             report(COMMAND, remark)
-        if options.json is not None:
+        if options.json is not None and (results or not stop):
             write_atomically(options.json, result_file(schema, results, remark))
             journal.remove()
     failed = any("error" in result.to_json() for result in results)
@@ -147,14 +147,16 @@ class _ScreeningRun:
 
     def _of_standard_input(self) -> Result:
         stop = self._run.stop
-        stream = StandardInput(self._raw, lambda: bool(stop))
-        if self._monitoring is not None:
-            result = monitor_stream(self._screener, stream, self._monitoring, self._run)
-        else:
-            result = self._screener.screen_blocks(stream.blocks(), stream.sample_rate_hz, NAME)
-            self._run.say(describe(result))
-        if stop.number == signal.SIGINT:
-            stop.forgive()  # the way to end a live stream
+        try:
+            stream = StandardInput(self._raw, lambda: bool(stop))
+            if self._monitoring is not None:
+                result = monitor_stream(self._screener, stream, self._monitoring, self._run)
+            else:
+                result = self._screener.screen_blocks(stream.blocks(), stream.sample_rate_hz, NAME)
+                self._run.say(describe(result))
+        finally:
+            if stop.number == signal.SIGINT:
+                stop.forgive()  # the way to end a live stream
         remarks = [stream.remark, f"{stop.name} ended it" if stop else ""]
         if said := ". ".join(filter(None, remarks)):
             result = replace(result, remark=f"{said}.")
