@@ -1,16 +1,13 @@
 """Chooses and reads the calibration set: the training clips that the quantizer sees (tussis-calibration)."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
@@ -19,6 +16,8 @@ from core.errors import AudioError, DataError, exit_on_error
 from core.files import check_writable, is_standard_output, kind_of, sha256_of_file, write_atomically
 from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, read_manifest
+from distill.corpus.tables import read_table, table_text
+from distill.shown_text import PlainConsole
 
 CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
 COLUMNS = ("path", "offset_samples", "label")
@@ -53,19 +52,17 @@ def read_calibration_set(ids_csv: Path, data_root: Path) -> CalibrationSet:
         If the list is empty or not such a list, a recording is absent or too short, or a clip is silent.
     """
     ids = read_ids(ids_csv)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     shown = track(ids, "calibration clips", console=console, disable=not console.is_terminal)
     return CalibrationSet(np.stack([_read_clip(clip_id, data_root) for clip_id in shown]), sha256_of_file(ids_csv))
 
 
 def read_ids(ids_csv: Path) -> list[CalibrationId]:
     """Read the list; DataError where it is absent, empty or of another shape."""
-    try:
-        with ids_csv.open(newline="", encoding="utf-8") as file:
-            records = list(csv.DictReader(file))
-        ids = [CalibrationId(r["path"], int(r["offset_samples"]), r["label"]) for r in records]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{ids_csv} is not a list of calibration clips ({', '.join(COLUMNS)}): {error}") from error
+    ids = [
+        CalibrationId(row.relative_path("path"), row.whole("offset_samples", 0), row.text("label"))
+        for row in read_table(ids_csv, COLUMNS)
+    ]
     if not ids:
         raise DataError(f"{ids_csv} lists no clip; a calibration set needs at least one")
     return ids
@@ -148,11 +145,7 @@ def _draw_clip(row: ManifestRow, label: str, data_root: Path, generator: np.rand
 
 def write_ids(ids: list[CalibrationId], path: Path) -> None:
     """Write the list as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((clip_id.path, clip_id.offset_samples, clip_id.label) for clip_id in ids)
-    write_atomically(path, text.getvalue())
+    write_atomically(path, table_text(COLUMNS, map(asdict, ids)))
 
 
 app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.")
@@ -176,7 +169,7 @@ def choose(
         check_writable(out, kind_of(f"{','.join(COLUMNS)}\n".encode()))
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        console = Console(soft_wrap=True, stderr=is_standard_output(out))
+        console = PlainConsole(soft_wrap=True, stderr=is_standard_output(out))
         console.print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
 
 
@@ -187,7 +180,7 @@ def check(
 ) -> None:
     """Read every clip of the list and say how many there are."""
     with exit_on_error("tussis-calibration"):
-        Console(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
+        PlainConsole(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from core.bundle import COUGH
 from core.errors import exit_on_error
@@ -17,6 +16,7 @@ from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
 from distill.command_line import run_app
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
+from distill.shown_text import PlainConsole
 from quantize.validation import (
     DEFAULT_SCREENING,
     HeardRecording,
@@ -180,7 +180,7 @@ def choose(
         check_writable(out, SCHEMA.partition("/")[0])
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
-        Console(stderr=is_standard_output(out)).print_json(data=chosen["screening"])
+        PlainConsole(stderr=is_standard_output(out)).print_json(data=chosen["screening"])
 
 
 def main() -> None:

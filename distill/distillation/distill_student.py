@@ -155,6 +155,7 @@ def _load_targets(folder: Path, store: WaveformStore) -> Targets:
 def _provenance(store: WaveformStore, targets_folder: Path) -> dict[str, Any]:
     return {
         "commit": source_commit(),
+        "store_sha256": store.fingerprint(),
         "targets_sha256": {name: sha256_of_file(targets_folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE)},
         "teacher": teacher_of(targets_folder / EMBEDDINGS_FILE),
         "packs": packs_used(store.rows, role="train"),

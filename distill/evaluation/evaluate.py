@@ -10,11 +10,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from core.bundle import COUGH, load_bundle
+from core.bundle import COUGH, Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
@@ -22,7 +21,9 @@ from core.screener import Screener
 from distill.command_line import run_app
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow, build_manifest
+from distill.corpus.tables import remark
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
+from distill.shown_text import PlainConsole
 
 SCHEMA = "tussis.evaluation/1"
 UNSCORED_RULE = (
@@ -74,6 +75,7 @@ def evaluate_bundle(screener: Screener, data: Path, pack: str) -> dict[str, Any]
         If one of its recordings cannot be read: a pack is measured whole or not at all.
     """
     bundle, rows = screener.bundle, pack_rows(data, pack)
+    _remark_learnt(bundle, data / pack, rows)
     recordings = screen_rows(screener, data, rows)
     return {
         "schema": SCHEMA,
@@ -86,6 +88,14 @@ def evaluate_bundle(screener: Screener, data: Path, pack: str) -> dict[str, Any]
         **measure(recordings, bundle.event_labels, bundle.screening.event_thresholds[COUGH]),
         "recordings": [_recording_object(recording) for recording in recordings],
     }
+
+
+def _remark_learnt(bundle: Bundle, folder: Path, rows: Sequence[ManifestRow]) -> None:
+    """Say where a bundle's student learnt from recordings that it is measured on."""
+    packs = bundle.provenance.get("packs")
+    names = [pack.get("name") for pack in packs if isinstance(pack, dict)] if isinstance(packs, list) else []
+    if n_learnt := sum(row.role == "train" for row in rows if row.pack in names):
+        remark(folder, f"the bundle learnt from {n_learnt} of these {len(rows)} recordings, so its figures flatter it")
 
 
 def float_beside(result: dict[str, Any], screener: Screener, float_model: Path, data: Path) -> dict[str, Any]:
@@ -117,7 +127,7 @@ def pack_rows(data: Path, pack: str) -> list[ManifestRow]:
 
 def screen_rows(screener: Screener, data: Path, rows: Sequence[ManifestRow]) -> list[ScoredRecording]:
     """Screen recordings with a progress bar on stderr."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     scored = []
     for row in track(rows, "screening", console=console, disable=not console.is_terminal):
         screening = screener.screen(data / row.path)
@@ -220,7 +230,7 @@ def _recording_object(recording: ScoredRecording) -> dict[str, Any]:
     return {**identity, "event_scores": recording.scores, "cough_count": recording.cough_count}
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: PlainConsole) -> None:
     """Print the evaluation as a table for a person."""
     table = Table(title=f"{result['bundle']['name']} on {result['pack']}: {result['n']} recordings")
     for column in ("label", "n", "positive", "AUROC, unscored lowest", "AUROC, scored only"):
@@ -277,7 +287,7 @@ def evaluate(
             result["float_model"] = float_beside(result, screener, float_model, data)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console(stderr=json_path is not None and is_standard_output(json_path)))
+        show(result, PlainConsole(stderr=json_path is not None and is_standard_output(json_path)))
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
+import hashlib
 import io
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, TussisError, exit_on_error, report
+from core.errors import DataError, OutputError, TussisError, exit_on_error, one_line, report
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
@@ -25,10 +24,18 @@ from core.probes import ClipSelection
 from core.process.signals import stop_signals
 from core.quality import QualityMeter
 from distill.command_line import run_app
+from distill.corpus.arrays import read_npz
+from distill.corpus.waveform_store import to_int16
+from distill.shown_text import PlainConsole
 
 COMMAND = "tussis-embed"
 NPZ_FORMAT = "tussis.embeddings/1"
 SAVED_EVERY_S = 60.0
+_OTHER_FILE = "is not a file of embeddings written by tussis-embed"
+_ARRAYS = (
+    *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
+    *("recording_paths", "recording_sha256", "recording_unacceptable"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +96,16 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     )
 
 
+def sha256_of_sound(path: Path) -> str:
+    """SHA-256 of a recording's samples at its own rate, in 16 bits: the same for WAV and FLAC of one sound."""
+    digest = hashlib.sha256()
+    with open_recording(path) as reader:
+        digest.update(str(reader.sample_rate_hz).encode())
+        for block in reader.blocks():
+            digest.update(to_int16(block).tobytes())
+    return digest.hexdigest()
+
+
 def pool_clips(
     recording: EmbeddedRecording, selection: ClipSelection, event_labels: tuple[str, ...]
 ) -> NDArray[np.float64] | None:
@@ -134,17 +151,18 @@ def write_embeddings(
 
 def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecording]:
     """Read what `write_embeddings` wrote, by the recording's SHA-256; refuses embeddings of another model."""
+    arrays = read_npz(path, _ARRAYS, _OTHER_FILE)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         if str(arrays["format"]) != NPZ_FORMAT:
             raise DataError(f"{path} has the format {str(arrays['format'])!r}; expected {NPZ_FORMAT!r}")
         if str(arrays["model_sha256"]) != model_sha256:
             theirs = str(arrays["model_sha256"])[:12]
             raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
+        if not (np.isfinite(arrays["embedding"]).all() and np.isfinite(arrays["event_probabilities"]).all()):
+            raise ValueError("a value is not finite")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
-    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} {_OTHER_FILE}: {one_line(error)}") from error
     return {recording.sha256: recording for recording in recordings}
 
 
@@ -154,7 +172,7 @@ def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedReco
 
 
 def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return track(paths, "embedding", console=console, disable=not console.is_terminal)
 
 
@@ -221,7 +239,9 @@ def embed(
             raise DataError(f"none of the {len(recordings)} recordings was embedded")
         write_embeddings(out, embedded, model.sha256, model.event_labels)
         out.with_name(f"{out.name}.partial").unlink(missing_ok=True)
-        Console().print(f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings")
+        PlainConsole().print(
+            f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings"
+        )
         if stop:
             report(COMMAND, f"{stop.name} ended the run; {out} holds {len(embedded)} of {len(recordings)} recordings.")
             raise SystemExit(stop.status)

@@ -48,7 +48,7 @@ def test_a_pack_is_never_made_a_store(tmp_path: Path) -> None:
     (pack / "manifest.csv").write_text("path,dataset,labels\n")
     write_manifest([], manifest)
     ended = CliRunner().invoke(app, ["store", "--manifest", str(manifest), "--data", str(tmp_path), "--out", str(pack)])
-    assert (ended.exit_code, "manifest.csv exists and is not a result" in ended.stderr) == (2, True)
+    assert (ended.exit_code, "holds a manifest.csv that is not of a waveform store" in ended.stderr) == (2, True)
     assert (pack / "manifest.csv").read_text() == "path,dataset,labels\n"
 
 
