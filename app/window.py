@@ -82,7 +82,8 @@ def run(recording: Path | None, load: Callable[[], Bundle], threads: int, screen
         _open_window()
         _show(TussisApp(load_screener, recording))
         return
-    check_writable(screenshot)
+    width, height = (PICTURE_DENSITY * length for length in PICTURE_SIZE_DP)
+    check_writable(screenshot, f"a picture of {width} x {height}")
     Metrics.density = PICTURE_DENSITY
     _open_window()
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,9 @@ import typer
 
 from benchmarks.results.names import DATA_FOLDER, DETECTOR_NAME, MIN_RUNS, XNNPACK, YAMNET_FILE
 from core.errors import exit_on_error
+from core.files import refuse_same
+from core.process.terminal import printable, say
+from distill.command_line import run_app
 
 BundleOption = Annotated[Path | None, typer.Option(help="Bundle, a folder or file; the shipped one when left out.")]
 ModelOption = Annotated[Path | None, typer.Option(help="A .tflite of the same signature in place of a bundle.")]
@@ -246,7 +249,7 @@ def measure_all(
 
     with exit_on_error("tussis-benchmark"):
         n_results = run_suite(benchmarks_of(model or [], yamnet, store, data), out)
-        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
+        say(printable(f"{out}/report.html and {out}/report.md hold {n_results} result(s)"))
 
 
 @app.command()
@@ -265,6 +268,8 @@ def compare(
     from benchmarks.results.compare import COMPARISON, compare_files, too_slow
     from benchmarks.results.runner import run_benchmark
 
+    with exit_on_error("tussis-benchmark"):
+        refuse_same(json_path or "-", [first, second], "one of the results that are compared")
     result = run_benchmark(COMPARISON, json_path, lambda run: compare_files(first, second, margin, force, run))
     if fail_above is not None and (slow := too_slow(result["comparisons"], fail_above)):
         typer.echo(f"{len(slow)} row(s) are slower by more than {fail_above:g}.", err=True)
@@ -284,12 +289,12 @@ def report(
 
     with exit_on_error("tussis-benchmark"):
         n_results = write_report(results, out)
-        typer.echo(f"{out}/report.html and {out}/report.md hold {n_results} result(s)")
+        say(printable(f"{out}/report.html and {out}/report.md hold {n_results} result(s)"))
 
 
 def main() -> None:
     """Entry point of ``tussis-benchmark``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

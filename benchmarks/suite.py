@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.results.report import write_report
 from core.errors import TussisError
 from core.files import make_folder
+from core.process.terminal import printable, say
 
 
 def benchmarks_of(models: Sequence[Path], yamnet: Path, store: Path | None, data: Path) -> dict[str, list[str]]:
@@ -39,7 +40,7 @@ def run_suite(benchmarks: dict[str, list[str]], out: Path) -> int:
         path = out / f"{name}.json"
         if path.exists():
             continue
-        print(f"tussis-benchmark {' '.join(command)} --json {path}", flush=True)
+        say(printable(f"tussis-benchmark {' '.join(command)} --json {path}"))
         ended = subprocess.run([sys.executable, "-m", "benchmarks.command", *command, "--json", path], check=False)
         failed += [name] if ended.returncode else []
     measured = [out / f"{name}.json" for name in benchmarks if (out / f"{name}.json").exists()]

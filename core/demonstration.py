@@ -1,6 +1,8 @@
 """Makes sound without any recording: a demonstration with three coughs, and clips for checks."""
 
 import argparse
+import io
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
@@ -8,6 +10,7 @@ from numpy.random import Generator
 from core.audio import SAMPLE_RATE_HZ, write_wav
 from core.clips import CLIP_SAMPLES
 from core.errors import exit_on_error
+from core.files import check_replaceable
 
 DEMONSTRATION_S = 6.0
 COUGH_TIMES_S = (0.9, 2.6, 4.4)  # where each cough begins
@@ -139,7 +142,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="demonstration", description="Write a synthetic recording with three coughs.")
     parser.add_argument("out", help="WAV file to write: 16 kHz, 16 bit, 6 s")
     with exit_on_error("demonstration"):
-        write_wav(parser.parse_args().out, synthesize_demonstration())
+        out, waveform = parser.parse_args().out, synthesize_demonstration()
+        content = io.BytesIO()
+        write_wav(content, waveform)
+        if not (Path(out).is_file() and Path(out).read_bytes() == content.getvalue()):
+            check_replaceable(out, None)
+        write_wav(out, waveform)
 
 
 if __name__ == "__main__":

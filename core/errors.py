@@ -1,8 +1,10 @@
 """Defines the errors that a user can act on, and how a command reports them."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from core.process.terminal import printable, say, steady_streams
 
 
 class TussisError(Exception):
@@ -11,6 +13,14 @@ class TussisError(Exception):
 
 class AudioError(TussisError):
     """A recording that cannot be read or is not sound."""
+
+
+class IncompleteError(AudioError):
+    """A recording that was heard in part; ``result`` is that of the part, marked as such."""
+
+    def __init__(self, sentence: str, result: Any) -> None:
+        super().__init__(sentence)
+        self.result = result
 
 
 class BundleError(TussisError):
@@ -49,9 +59,15 @@ def one_line(reason: Exception) -> str:
 
 @contextmanager
 def exit_on_error(command: str) -> Iterator[None]:
-    """Turn a `TussisError` into one sentence on stderr and exit status 2."""
-    try:
-        yield
-    except TussisError as error:
-        print(f"{command}: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    """Turn a `TussisError` into one sentence on stderr and exit status 2; no stream that fails ends the command."""
+    with steady_streams():
+        try:
+            yield
+        except TussisError as error:
+            report(command, error)
+            raise SystemExit(2) from error
+
+
+def report(command: str, sentence: object) -> None:
+    """Print a command's sentence on stderr, in one line."""
+    say(printable(f"{command}: {sentence}"), is_error=True)

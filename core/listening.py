@@ -163,3 +163,37 @@ def check_block(block: np.ndarray, name: str) -> None:
     """Refuse samples that are not one channel of finite numbers with an AudioError that gives the sound's `name`."""
     if block.ndim != 1 or not np.isfinite(block).all():
         raise AudioError(f"{name} holds samples that are not finite numbers, or more than one channel.")
+
+
+class Supply:
+    """Passes the blocks of a recording on until they end, cannot be read further, or the run is asked to end.
+
+    Attributes
+    ----------
+    error : str
+        Why the rest could not be read; "" where it could. An error before the first sample is raised as AudioError.
+    is_cut : bool
+        Whether blocks were left because the run was asked to end.
+    n_samples : int
+        Passed on so far.
+    """
+
+    def __init__(self, blocks: Iterable[np.ndarray], name: str, is_ended: Callable[[], bool] = lambda: False) -> None:
+        self._blocks, self._name, self._is_ended = blocks, name, is_ended
+        self.error, self.is_cut, self.n_samples = "", False, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            for block in self._blocks:
+                check_block(block, self._name)
+                if self._is_ended():
+                    self.is_cut = True
+                    return
+                self.n_samples += len(block)
+                yield block
+        except (AudioError, OSError) as error:
+            self.error = str(error)
+            if isinstance(error, OSError):
+                self.error = f"{self._name} cannot be read to its end: {error.strerror or error}."
+            if self.n_samples == 0:
+                raise AudioError(self.error) from error

@@ -2,17 +2,17 @@
 
 import json
 import math
-import os
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from core.audio import RecordingReader
 from core.bundle import COUGH
 from core.events import Event
 from core.files import encodable
 from core.probes import UNVERIFIED, Decision, ProbeResult, spoken_reasons
+from core.process.terminal import printable
 from core.quality import Quality
 
 SCHEMA = "tussis.screening/1"
@@ -77,7 +77,8 @@ class Screening:
 
     ``event_scores`` holds the largest probability over the clips, by label. Where the quality is not acceptable, it and
     ``cough_count`` are None and ``events`` is empty: *unscored*, which is not "no cough". Timings aside, the same
-    recording and bundle give the same screening.
+    recording and bundle give the same screening. ``error`` is why the recording could be heard in part only; ``remark``
+    what else has to be known of the result.
     """
 
     recording: RecordingFacts
@@ -88,6 +89,8 @@ class Screening:
     probes: tuple[ProbeResult, ...]
     model: ModelFacts
     timing_ms: Mapping[str, float]
+    error: str | None = None
+    remark: str | None = None
 
     def read_from(self, reader: RecordingReader) -> "Screening":
         """The same with what the reader knows once it has come to the recording's end."""
@@ -115,6 +118,7 @@ class Screening:
                 "probes": [asdict(probe) for probe in self.probes],
                 "model": asdict(self.model),
                 "timing_ms": dict(self.timing_ms),
+                **notes(self),
             }
         )
 
@@ -131,10 +135,33 @@ class FailedRecording:
         return plain({"recording": {"path": self.path}, "error": self.error})
 
 
-def screening_file(results: Iterable[Screening | FailedRecording]) -> str:
+class Result(Protocol):
+    """What stands for one recording in a file of results."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def screening_file(results: Iterable[Result], remark: str | None = None) -> str:
     """The whole JSON file, one object per input in order, as text that ends in a newline."""
-    content = {"schema": SCHEMA, "recordings": [result.to_json() for result in results]}
+    return result_file(SCHEMA, results, remark)
+
+
+def result_file(schema: str, results: Iterable[Result], remark: str | None = None) -> str:
+    """A file of results of `schema`; `remark` is what has to be known of it as a whole."""
+    content = {"schema": schema, "recordings": [result.to_json() for result in results]}
+    content |= {} if remark is None else {"remark": encodable(remark)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def notes(result: Any) -> dict[str, str]:
+    """The error and the remark of a result, for its JSON object, where it has them."""
+    return {key: value for key in ("error", "remark") if (value := getattr(result, key)) is not None}
+
+
+def described_notes(result: Any) -> list[str]:
+    """The same in words."""
+    said = {"incomplete": result.error, "remark": result.remark}
+    return [described_line(label, words) for label, words in said.items() if words is not None]
 
 
 def plain(value: Any) -> Any:
@@ -164,6 +191,7 @@ def describe(screening: Screening) -> str:
     else:
         lines += [described_line("coughs", _cough_words(screening)), *_other_lines(screening)]
     lines += [described_line("probe", _probe_words(probe)) for probe in screening.probes]
+    lines += described_notes(screening)
     lines.append(described_line("time", ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in screening.timing_ms.items())))
     lines.append(described_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"))
     return "\n".join(lines)
@@ -184,14 +212,9 @@ def minutes_and_seconds(seconds: float) -> str:
     return f"{tenths // 600:02d}:{tenths % 600 / 10:04.1f}"
 
 
-def printable(path: str) -> str:
-    """A path that is safe to print: whatever is not text, or would command the terminal, is shown as an escape."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
 def described_line(label: str, words: str) -> str:
-    """A line of a description: a label in its column, and words that are wrapped beside it."""
+    """A line of a description: a label in its column, and words that are safe to print, wrapped beside it."""
+    label, words = printable(label), printable(words)
     indent = " " * (LABEL_WIDTH + 2)
     wrapped = textwrap.fill(words, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
     return f"  {label:<{LABEL_WIDTH}}" + wrapped[len(indent) :]

@@ -1,16 +1,18 @@
 """Screens recordings: the command, the app, the benchmarks and the Python API all call it."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from core.audio import open_recording
+from core.audio import RecordingReader, open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import AudioError
+from core.errors import AudioError, IncompleteError, TussisError
 from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.listening import HeardClip, Listener, check_block, check_sample_rate
+from core.listening import HeardClip, Listener, Supply, check_sample_rate
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.quality import Quality, QualityMeter
@@ -28,6 +30,8 @@ class Screener:
         Threads of the model's runtime.
     interpreter : Interpreter or None
         What runs the model; None for LiteRT with the bundle's model.
+    is_ended : callable
+        Whether the run was asked to end; then a recording is left in its middle.
 
     Raises
     ------
@@ -35,20 +39,39 @@ class Screener:
         If the model was altered since the bundle was opened, or cannot be run.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1, interpreter: Interpreter | None = None):
-        self.bundle = bundle
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 1,
+        interpreter: Interpreter | None = None,
+        is_ended: Callable[[], bool] = lambda: False,
+    ):
+        self.bundle, self._is_ended = bundle, is_ended
         self.interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
 
     def screen(self, path: str | Path, channel: int | None = None) -> Screening:
-        """Screen one file in constant memory; `channel` and errors as those of `open_recording` and its blocks."""
+        """Screen one file in constant memory; `channel` is that of `open_recording`.
+
+        Raises
+        ------
+        AudioError
+            If it is no recording.
+        IncompleteError
+            If it cannot be read to its end, or the run was asked to end; it holds the screening of what was heard.
+        """
         stopwatch = Stopwatch()
         with stopwatch.stage("decode"):
             recording = open_recording(path, channel)
         with recording:
             with stopwatch.stage("decode"):
-                sha256 = recording.sha256
-            screening = self.screen_blocks(recording.blocks(), recording.sample_rate_hz, str(path), sha256, stopwatch)
-        return screening.read_from(recording)
+                sha256 = sha256_if_readable(recording)
+            supply = Supply(recording.blocks(), str(path), self._is_ended)
+            try:
+                screening = self._screen(supply, recording.sample_rate_hz, str(path), sha256, stopwatch)
+            except IncompleteError as error:
+                error.result = error.result.read_from(recording)
+                raise
+            return screening.read_from(recording)
 
     def screen_blocks(
         self,
@@ -75,19 +98,29 @@ class Screener:
         Raises
         ------
         AudioError
-            If the rate is out of range, there is no sample, or a sample is not a finite number.
+            If the rate is out of range, there is no sample, or the first block holds one that is not a finite number.
+        IncompleteError
+            If blocks after the first cannot be had; it holds the screening of what was heard.
         """
+        return self._screen(Supply(blocks, name), sample_rate_hz, name, sha256, stopwatch or Stopwatch())
+
+    def _screen(
+        self, supply: Supply, sample_rate_hz: int, name: str, sha256: str | None, stopwatch: Stopwatch
+    ) -> Screening:
         check_sample_rate(sample_rate_hz, name)
-        stopwatch = stopwatch or Stopwatch()
         hearing = _Hearing(self.bundle, self.interpreter, sample_rate_hz, stopwatch)
-        n_samples = 0
-        for block in stopwatch.iterate("decode", blocks):
-            check_block(block, name)
-            n_samples += len(block)
+        for block in stopwatch.iterate("decode", supply):
             hearing.hear(block)
-        if n_samples == 0:
+        if supply.n_samples == 0:
             raise AudioError(f"{name} holds no samples; expected a recording.")
-        return hearing.finish(RecordingFacts(name, sha256, n_samples / sample_rate_hz, sample_rate_hz))
+        duration_s = supply.n_samples / sample_rate_hz
+        screening = hearing.finish(RecordingFacts(name, sha256, duration_s, sample_rate_hz))
+        if supply.error:
+            raise IncompleteError(supply.error, replace(screening, error=supply.error))
+        if supply.is_cut:
+            remark = cut_remark(duration_s)
+            raise IncompleteError(f"{name}: {remark}", replace(screening, remark=remark))
+        return screening
 
 
 def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, threads: int = 1) -> Screening:
@@ -149,6 +182,18 @@ class _Hearing:
         if not quality.acceptable:
             return None
         return dict(zip(self._bundle.event_labels, self._scores.probabilities.tolist(), strict=True))
+
+
+def sha256_if_readable(recording: RecordingReader) -> str | None:
+    """SHA-256 of a recording's file; None where it cannot be read to its end, which may still have been heard."""
+    with contextlib.suppress(TussisError):
+        return recording.sha256
+    return None
+
+
+def cut_remark(duration_s: float) -> str:
+    """What is said of a recording that was left because the run was asked to end."""
+    return f"the run was ended after {duration_s:.1f} s of this recording; the rest was not heard."
 
 
 def model_facts(bundle: Bundle) -> ModelFacts:

@@ -1,13 +1,15 @@
 """Reads and writes checkpoints, which hold weights, training state, settings and provenance in one file."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from core.errors import DataError, OutputError
+from core.errors import DataError, OutputError, one_line
+from core.files import check_replaceable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,16 +54,40 @@ def save_checkpoint(
         "settings": settings,
         "provenance": provenance,
     }
+    check_replaceable(path, "a zip of data.pkl")
     unfinished = path.with_name(f".{path.name}.unfinished")
+    noted = None
     try:
         with unfinished.open("wb") as file:
-            torch.save(content, file)
+            noted = _Noting(file)
+            torch.save(content, noted)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the checkpoint {path}: {error}") from error
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError about its own insides of a full disk
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        cause = noted.error if noted is not None and noted.error is not None else error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else one_line(cause)
+        raise OutputError(f"cannot write the checkpoint {path}: {reason}") from error
+
+
+class _Noting:
+    """A file that remembers why it could not be written; torch does not tell."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

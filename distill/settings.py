@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.errors import OutputError, SettingsError, one_line
+from core.errors import SettingsError, one_line
+from core.files import write_atomically
 
 
 class Settings(BaseModel):
@@ -49,10 +50,7 @@ def load_settings(
 
 def write_settings(settings: BaseModel, path: Path) -> None:
     """Write the resolved settings as JSON beside a run."""
-    try:
-        path.write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the settings to {path}: {error.strerror}") from error
+    write_atomically(path, settings.model_dump_json(indent=2) + "\n")
 
 
 def with_defaults(cls: type[BaseModel], resolved: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.results import printable
 from core.signing import read_trust
+from distill.command_line import run_app
 from distill.folders import draft_beside, exchange
 from distill.shown_text import PlainConsole
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
@@ -88,7 +89,7 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
     if path.is_dir():
         write_atomically(path / SIGNATURE_FILE, signature)
     else:
-        write_atomically(path, archive_content({**files, SIGNATURE_FILE: signature}))
+        write_atomically(path, archive_content({**files, SIGNATURE_FILE: signature}), replaces_any=True)
     return load_bundle(path)
 
 
@@ -274,7 +275,7 @@ def _show_line(bundle: Bundle, verdict: str = "") -> None:
 
 def main() -> None:
     """Entry point of ``tussis-bundle``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from rich.progress import track
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, kind_of, sha256_of_file, write_atomically
+from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, read_manifest
 from distill.corpus.tables import read_table, table_text
 from distill.shown_text import PlainConsole
@@ -165,12 +166,11 @@ def choose(
     Example: tussis-calibration choose --manifest cache/manifest.csv --data ../shared/data
     """
     with exit_on_error("tussis-calibration"):
-        check_writable(out)
+        check_writable(out, kind_of(f"{','.join(COLUMNS)}\n".encode()))
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        PlainConsole(soft_wrap=True).print(
-            f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels"
-        )
+        console = PlainConsole(soft_wrap=True, stderr=is_standard_output(out))
+        console.print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
 
 
 @app.command()
@@ -185,7 +185,7 @@ def check(
 
 def main() -> None:
     """Entry point of ``tussis-calibration``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

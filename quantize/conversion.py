@@ -18,7 +18,7 @@ from torch import nn
 from core.clips import CLIP_SAMPLES
 from core.demonstration import synthesized_clips
 from core.errors import OutputError
-from core.files import make_folder, sha256_of_file, write_atomically
+from core.files import ONNX_KIND, check_replaceable, make_folder, sha256_of_file, write_atomically
 from core.interpreter import SIGNATURE
 from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import checkpoint_sha256
@@ -55,6 +55,8 @@ def export_student(checkpoint: Path, out: Path, report_file: str) -> dict[str, A
     """
     student = load_student(checkpoint)
     make_folder(out)
+    for name, kind in ((report_file, SCHEMA.partition("/")[0]), (FLOAT_FILE, "a TFLite model"), (ONNX_FILE, ONNX_KIND)):
+        check_replaceable(out / name, kind)
     (out / report_file).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:
         report = {"schema": SCHEMA, "checkpoint_sha256": checkpoint_sha256(checkpoint)}

@@ -7,6 +7,7 @@ import typer
 
 from core.errors import SettingsError, exit_on_error
 from core.files import make_folder
+from distill.command_line import run_app
 from distill.shown_text import PlainConsole
 from quantize.recipe import Format
 
@@ -75,7 +76,7 @@ def show_encoder(report: dict[str, Any], out: Path) -> None:
 
 def main() -> None:
     """Entry point of ``tussis-export``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

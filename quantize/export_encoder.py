@@ -13,7 +13,7 @@ import torch
 
 from core.demonstration import synthesized_clips
 from core.errors import DataError
-from core.files import write_atomically
+from core.files import ONNX_KIND, check_replaceable, write_atomically
 from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.distillation.teachers import EncoderTeacher, TfliteTeacher, load_mae_encoder
@@ -83,6 +83,9 @@ def export_encoder(place: str, formats: Sequence[Format], out: Path, report_file
         If the source cannot be read, or a file's embeddings differ from torch's.
     """
     teacher = load_encoder(place)
+    check_replaceable(out / report_file, SCHEMA.partition("/")[0])
+    for form in formats:
+        check_replaceable(out / FILES[form], ONNX_KIND if form == Format.ONNX else "a TFLite model")
     (out / report_file).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:
         report = {

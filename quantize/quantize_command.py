@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, make_folder, write_atomically
+from core.files import check_writable, make_folder, refuse_same, write_atomically
+from distill.command_line import run_app
 from distill.shown_text import PlainConsole
 from quantize.calibration_set import CALIBRATION_IDS
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from quantize.agreement import Agreement
     from quantize.quantize_model import Quantized
 
+PAGE_KIND = "a page titled int8 against float"
 DEFAULT_RECIPE = Path("small_int8")
 
 app = typer.Typer(add_completion=False)
@@ -45,9 +47,11 @@ def quantize(
 
     with exit_on_error("tussis-quantize"):
         report = report or out.with_name("agreement.json")
-        for path in (out, report, report.with_suffix(".html")):
+        refuse_same(out, [float_model], "the float model")
+        kinds = {out: "a TFLite model", report: "tussis.agreement", report.with_suffix(".html"): PAGE_KIND}
+        for path, kind in kinds.items():
             make_folder(path.parent)
-            check_writable(path)
+            check_writable(path, kind)
         settings = QuantizeSettings(float_model, checkpoint, recipe, calibration_ids, data, store, reference)
         quantized = quantize_model(settings)
         write_accepted(quantized, out, report)
@@ -101,7 +105,7 @@ def show(agreement: "Agreement", console: PlainConsole) -> None:
 
 def main() -> None:
     """Entry point of ``tussis-quantize``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

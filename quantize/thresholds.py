@@ -11,9 +11,10 @@ import typer
 
 from core.bundle import COUGH
 from core.errors import exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
+from distill.command_line import run_app
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
 from distill.shown_text import PlainConsole
 from quantize.validation import (
@@ -176,15 +177,15 @@ def choose(
     from distill.corpus.waveform_store import WaveformStore
 
     with exit_on_error("tussis-thresholds"):
-        check_writable(out)
+        check_writable(out, SCHEMA.partition("/")[0])
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
-        PlainConsole().print_json(data=chosen["screening"])
+        PlainConsole(stderr=is_standard_output(out)).print_json(data=chosen["screening"])
 
 
 def main() -> None:
     """Entry point of ``tussis-thresholds``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +11,8 @@ from rich.progress import Progress
 
 from benchmarks.results.result import SCHEMA, Kind, Result, Row, check_result, make_result, write_result
 from benchmarks.results.tables import print_result
-from core.errors import DataError, OutputError, TussisError, exit_on_error
-from core.files import check_writable
+from core.errors import DataError, TussisError, exit_on_error
+from core.files import append_synced, check_writable, is_standard_output
 from distill.shown_text import PlainConsole, progress_label
 
 
@@ -35,11 +34,12 @@ def run_benchmark(kind: Kind, json_path: Path | None, measure: Callable[["Run"],
     """
     with exit_on_error("tussis-benchmark"):
         if json_path is not None:
-            check_writable(json_path)
+            check_writable(json_path, SCHEMA.partition("/")[0])
         with Run(kind, json_path) as run:
             result = measure(run)
             run.finish(result)
-        print_result(result)
+        if json_path is None or not is_standard_output(json_path):
+            print_result(result)
     return result
 
 
@@ -55,7 +55,8 @@ class Run:
     def __init__(self, kind: Kind, target: Path | None = None):
         self.kind, self.rows = kind, []
         self._target, self._n_saved = target, 0
-        self._partial = None if target is None else Path(f"{target}.partial")
+        in_memory = target is None or is_standard_output(target)
+        self._partial = None if in_memory else Path(f"{target}.partial")
         self._header = {"schema": SCHEMA, "kind": kind.name, "protocol": kind.protocol, "facts": kind.facts}
         self._notes = PlainConsole(stderr=True, soft_wrap=True)
         self._noted: set[str] = set()
@@ -77,7 +78,8 @@ class Run:
             self.rows.append(row)
             if self._partial is not None:
                 lines = [row] if self._n_saved else [self._header, row]
-                self._save("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("utf-8"))
+                content = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+                append_synced(self._partial, content.encode("utf-8"))
                 self._n_saved += 1
 
     def note(self, sentence: str) -> None:
@@ -122,23 +124,6 @@ class Run:
         check_result(result, "the result")
         if self._target is not None:
             write_result(self._target, result)
-            self._partial.unlink(missing_ok=True)
+            if self._partial is not None:
+                self._partial.unlink(missing_ok=True)
             self._n_saved = 0
-
-    def _save(self, content: bytes) -> None:
-        """Append to the partial file and sync it: all of `content`, or nothing of it."""
-        try:
-            with self._partial.open("ab", buffering=0) as file:
-                before_bytes = file.tell()
-                try:
-                    while content:
-                        content = content[file.write(content) :]
-                    os.fsync(file.fileno())
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        os.ftruncate(file.fileno(), before_bytes)
-                    if before_bytes == 0:
-                        self._partial.unlink()
-                    raise
-        except OSError as error:
-            raise OutputError(f"{self._partial} cannot be written: {error.strerror or error}.") from error

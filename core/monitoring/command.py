@@ -1,20 +1,19 @@
 """Carries out ``tussis-screen --monitor``: hears a long recording or standard input as a stream."""
 
 import argparse
-import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from core.audio import open_recording
+from core.audio import RecordingReader, open_recording
 from core.bundle import COUGH
-from core.errors import AudioError, SettingsError
+from core.errors import SettingsError, TussisError
+from core.events import Event
+from core.listening import Supply
 from core.monitoring.gate import GateSettings
-from core.monitoring.monitor import Monitor, MonitorSettings
+from core.monitoring.hourly_totals import HourTotals
+from core.monitoring.monitor import Findings, Monitor, MonitorSettings
 from core.monitoring.results import (
     Monitoring,
     describe_dead_air,
@@ -22,23 +21,44 @@ from core.monitoring.results import (
     describe_hour,
     describe_monitoring,
     describe_start,
+    totals_to_json,
 )
+from core.process.signals import Stop
 from core.results import RecordingFacts
-from core.screener import Screener, model_facts
+from core.screener import Screener, cut_remark, model_facts, sha256_if_readable
+from core.screening.journal import Journal
+from core.screening.standard_input import NAME, StandardInput
 from core.stopwatch import Stopwatch
 
-STANDARD_INPUT = "-"
-PCM_BLOCK_S = 0.5
-DEFAULT_PCM_RATE_HZ = 16_000
+HEARD_EVERY_S = 60.0  # how often the journal notes how much was heard
 
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """The command line's options for monitoring; ``pcm_rate_hz`` is the rate of the samples on standard input."""
+    """The command line's options for monitoring."""
 
     settings: MonitorSettings
-    pcm_rate_hz: int
     keeps_events: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """What surrounds the monitoring of one recording: who is told, what is kept on disk, whether it shall end."""
+
+    say: Callable[[str], None]
+    journal: Journal = field(default_factory=lambda: Journal(None, ""))
+    stop: Stop = field(default_factory=Stop)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream of blocks with its name, its file's SHA-256, and the reader that knows how it was read."""
+
+    blocks: Iterable[np.ndarray]
+    sample_rate_hz: int
+    name: str
+    sha256: str | None = None
+    reader: RecordingReader | None = None
 
 
 def add_monitor_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +68,7 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
         "--monitor",
         action="store_true",
         help="hear recordings as streams: each cough is printed when it is found, totals hour by hour; "
-        f"no probes; {STANDARD_INPUT} is raw PCM on standard input (mono, signed 16 bits, little-endian), until Ctrl-C",
+        "no probes; with - until Ctrl-C",
     )
     group.add_argument(
         "--hop-s",
@@ -62,123 +82,121 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
         help="run the model only where a 20 ms frame stands out from the noise of the last "
         f"{GateSettings.floor_s:g} s by {GateSettings.open_db:g} dB (default: on)",
     )
-    group.add_argument(
-        "--pcm-hz",
-        type=int,
-        metavar="HZ",
-        help=f"rate of the samples on standard input, 4000 to 384000 (default: {DEFAULT_PCM_RATE_HZ})",
-    )
 
 
 def read_monitor_options(options: argparse.Namespace) -> MonitorOptions | None:
     """The options, checked; None without ``--monitor``, where those that go with it are refused."""
-    given = {"--hop-s": options.hop_s, "--gate/--no-gate": options.gate, "--pcm-hz": options.pcm_hz}
+    given = {"--hop-s": options.hop_s, "--gate/--no-gate": options.gate}
     if not options.monitor:
         for name, value in given.items():
             if value is not None:
                 raise SettingsError(f"{name} is for --monitor, which was not given.")
         return None
-    if options.recordings.count(STANDARD_INPUT) > 1:
-        raise SettingsError(f"{STANDARD_INPUT} was given more than once; standard input can be read only once.")
     settings = MonitorSettings(
         hop_s=MonitorSettings.hop_s if options.hop_s is None else options.hop_s,
         gate=None if options.gate is False else GateSettings(),
     )
-    pcm_rate_hz = DEFAULT_PCM_RATE_HZ if options.pcm_hz is None else options.pcm_hz
-    return MonitorOptions(settings, pcm_rate_hz, keeps_events=options.json is not None)
+    return MonitorOptions(settings, keeps_events=options.json is not None)
 
 
-def monitor_one(screener: Screener, path: str, options: MonitorOptions, say: Callable[[str], None]) -> Monitoring:
-    """Monitor a file or standard input to its end, saying what is found when it is; AudioError where it is no sound."""
+def monitor_file(screener: Screener, path: str, channel: int | None, options: MonitorOptions, run: Run) -> Monitoring:
+    """Monitor a file to its end, saying what is found when it is; AudioError where it is no sound."""
     stopwatch = Stopwatch()
-    if path == STANDARD_INPUT:
-        if sys.stdin is None:
-            raise AudioError("standard input is closed; expected sound on it.")
-        with _ended_by_interrupt() as is_ended:
-            blocks = pcm_blocks(sys.stdin.buffer, options.pcm_rate_hz, is_ended)
-            return _monitor(screener, blocks, "standard input", options.pcm_rate_hz, None, options, stopwatch, say)
     with stopwatch.stage("decode"):
-        recording = open_recording(path)
+        recording = open_recording(path, channel)
     with recording:
         with stopwatch.stage("decode"):
-            sha256 = recording.sha256
-        rate_hz = recording.sample_rate_hz
-        return _monitor(screener, recording.blocks(), path, rate_hz, sha256, options, stopwatch, say)
+            sha256 = sha256_if_readable(recording)
+        source = Source(recording.blocks(), recording.sample_rate_hz, path, sha256, recording)
+        return _Hearing(screener, source, options, run, stopwatch).hear(lambda: bool(run.stop))
 
 
-def _monitor(
-    screener: Screener,
-    blocks: Iterable[np.ndarray],
-    name: str,
-    sample_rate_hz: int,
-    sha256: str | None,
-    options: MonitorOptions,
-    stopwatch: Stopwatch,
-    say: Callable[[str], None],
-) -> Monitoring:
-    monitor = Monitor(screener.bundle, screener.interpreter, sample_rate_hz, options.settings, name, stopwatch)
-    events, hours = [], []
-    say(describe_start(name, sample_rate_hz))
-    for found in monitor.listen(blocks):
+def monitor_stream(screener: Screener, stream: StandardInput, options: MonitorOptions, run: Run) -> Monitoring:
+    """Monitor standard input until it ends, or a signal ends it."""
+    source = Source(stream.blocks(), stream.sample_rate_hz, NAME)
+    return _Hearing(screener, source, options, run, Stopwatch()).hear(lambda: False)
+
+
+class _Hearing:
+    """One stream that is being monitored, and what was found in it so far."""
+
+    def __init__(
+        self, screener: Screener, source: Source, options: MonitorOptions, run: Run, stopwatch: Stopwatch
+    ) -> None:
+        self._bundle, self._source, self._options, self._run = screener.bundle, source, options, run
+        rate_hz, name = source.sample_rate_hz, source.name
+        self._monitor = Monitor(screener.bundle, screener.interpreter, rate_hz, options.settings, name, stopwatch)
+        self._events: list[Event] = []
+        self._hours: list[HourTotals] = []
+        self._noted_s = -1.0
+
+    def hear(self, is_ended: Callable[[], bool]) -> Monitoring:
+        """Hear it to its end, or as far as it can be heard: then the result has an error or a remark."""
+        source, error = self._source, ""
+        self._run.say(describe_start(source.name, source.sample_rate_hz))
+        supply = Supply(source.blocks, source.name, is_ended)
+        try:
+            for found in self._monitor.listen(self._noted(supply)):
+                self._take(found)
+        except TussisError as reason:
+            if self._noted_s < 0:
+                raise
+            error = str(reason)
+        result = self._result(supply.error or error, supply.is_cut)
+        self._run.say(describe_monitoring(result))
+        return result
+
+    def _noted(self, supply: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in supply:
+            yield block
+            if self._monitor.duration_s >= self._noted_s + HEARD_EVERY_S:
+                self._note(Findings((), ()))
+
+    def _take(self, found: Findings) -> None:
         for event in found.events:
             if event.label == COUGH:
-                say(describe_event(event))
+                self._run.say(describe_event(event))
         for change in found.dead_air:
-            say(describe_dead_air(change))
+            self._run.say(describe_dead_air(change))
         for hour in found.hours:
-            say(describe_hour(hour))
-        if options.keeps_events:
-            events += found.events
-            hours += found.hours
-    result = Monitoring(
-        recording=RecordingFacts(name, sha256, monitor.duration_s, sample_rate_hz),
-        settings=options.settings,
-        totals=monitor.totals,
-        hours=tuple(hours),
-        events=tuple(sorted(events, key=lambda event: (event.start_s, event.label != COUGH, event.label))),
-        model=model_facts(screener.bundle),
-        timing_ms=monitor.timing_ms,
-    )
-    say(describe_monitoring(result))
-    return result
+            self._run.say(describe_hour(hour))
+        if self._options.keeps_events:
+            self._events += found.events
+            self._hours += found.hours
+        self._note(found)
 
+    def _note(self, found: Findings) -> None:
+        """Write into the journal what was found, and how much was heard."""
+        heard_s = self._monitor.duration_s
+        if self._noted_s < 0:
+            self._run.journal.note(begun=self._facts(heard_s))
+        self._noted_s = heard_s
+        hours = [hour.to_json() for hour in found.hours]
+        totals = {"totals": totals_to_json(self._monitor.totals)} if hours else {}
+        self._run.journal.note(heard_s=heard_s, events=[asdict(event) for event in found.events], hours=hours, **totals)
 
-def pcm_blocks(
-    file: BinaryIO, sample_rate_hz: int, is_ended: Callable[[], bool] = lambda: False
-) -> Iterator[np.ndarray]:
-    """Half seconds of raw PCM (mono, int16, little-endian) until the file ends or `is_ended`; float32 in [-1, 1).
+    def _facts(self, heard_s: float) -> dict[str, object]:
+        """What a result begins with, as the contract has it."""
+        settings, source = self._options.settings, self._source
+        return {
+            "recording": asdict(RecordingFacts(source.name, source.sha256, heard_s, source.sample_rate_hz)),
+            "hop_s": settings.hop_s,
+            "gate": None if settings.gate is None else asdict(settings.gate),
+            "totals": totals_to_json(self._monitor.totals),
+            "model": asdict(model_facts(self._bundle)),
+        }
 
-    Raises
-    ------
-    AudioError
-        If the file ends within a sample: then it is likely that the samples are not of 16 bits.
-    """
-    n_bytes = 2 * max(1, round(PCM_BLOCK_S * sample_rate_hz))
-    while not is_ended():
-        content = file.read(n_bytes)
-        if len(content) % 2 and not is_ended():
-            raise AudioError("standard input ends within a sample; expected signed 16-bit little-endian PCM.")
-        if len(content) < 2:
-            return
-        yield np.frombuffer(content[: len(content) // 2 * 2], "<i2").astype(np.float32) / 32768
-
-
-@contextmanager
-def _ended_by_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C end the stream, so that its totals are still given; the second one interrupts."""
-    interrupts: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        interrupts.append(number)
-        if len(interrupts) > 1:
-            raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread, which alone may be interrupted
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(interrupts)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def _result(self, error: str, is_cut: bool) -> Monitoring:
+        monitor, source = self._monitor, self._source
+        recording = RecordingFacts(source.name, source.sha256, monitor.duration_s, source.sample_rate_hz)
+        return Monitoring(
+            recording=recording if source.reader is None else recording.read_from(source.reader),
+            settings=self._options.settings,
+            totals=monitor.totals,
+            hours=tuple(self._hours),
+            events=tuple(sorted(self._events, key=lambda event: (event.start_s, event.label != COUGH, event.label))),
+            model=model_facts(self._bundle),
+            timing_ms=monitor.timing_ms,
+            error=error or None,
+            remark=cut_remark(monitor.duration_s) if is_cut else None,
+        )

@@ -1,6 +1,5 @@
 """Puts the result of a monitored stream into JSON (``tussis.monitoring/1``) and into words."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,15 +9,18 @@ from core.events import Event
 from core.monitoring.hourly_totals import HOUR_S, HourTotals, Totals
 from core.monitoring.monitor import DeadAirChange, MonitorSettings
 from core.probes import spoken_reasons
+from core.process.terminal import printable
 from core.results import (
-    FailedRecording,
     ModelFacts,
     RecordingFacts,
+    Result,
     described_line,
+    described_notes,
     minutes_and_seconds,
+    notes,
     plain,
-    printable,
     recording_words,
+    result_file,
 )
 
 MONITORING_SCHEMA = "tussis.monitoring/1"
@@ -38,6 +40,8 @@ class Monitoring:
     events: tuple[Event, ...]
     model: ModelFacts
     timing_ms: Mapping[str, float]
+    error: str | None = None
+    remark: str | None = None
 
     @property
     def busy_ms_per_audio_hour(self) -> float:
@@ -47,35 +51,39 @@ class Monitoring:
 
     def to_json(self) -> dict[str, Any]:
         """The recording's object in the contract: plain values, every number finite or null."""
-        totals = self.totals
         return plain(
             {
                 "recording": asdict(self.recording),
                 "hop_s": self.settings.hop_s,
                 "gate": None if self.settings.gate is None else asdict(self.settings.gate),
-                "totals": {
-                    "scored_s": totals.scored_s,
-                    "unscored_s": totals.unscored_s,
-                    "event_counts": totals.event_counts,
-                    "cough_count": None if totals.event_counts is None else totals.event_counts[COUGH],
-                    "coughs_per_hour": totals.per_hour(COUGH),
-                    "n_clips_run": totals.n_clips_run,
-                    "n_clips_gated": totals.n_clips_gated,
-                    "gated_share": totals.gated_share,
-                },
+                "totals": totals_to_json(self.totals),
                 "hours": [hour.to_json() for hour in self.hours],
                 "events": [asdict(event) for event in self.events],
                 "model": asdict(self.model),
                 "timing_ms": dict(self.timing_ms),
                 "busy_ms_per_audio_hour": self.busy_ms_per_audio_hour,
+                **notes(self),
             }
         )
 
 
-def monitoring_file(results: Iterable[Monitoring | FailedRecording]) -> str:
+def totals_to_json(totals: Totals) -> dict[str, Any]:
+    """The object of the totals in the contract."""
+    return {
+        "scored_s": totals.scored_s,
+        "unscored_s": totals.unscored_s,
+        "event_counts": totals.event_counts,
+        "cough_count": None if totals.event_counts is None else totals.event_counts[COUGH],
+        "coughs_per_hour": totals.per_hour(COUGH),
+        "n_clips_run": totals.n_clips_run,
+        "n_clips_gated": totals.n_clips_gated,
+        "gated_share": totals.gated_share,
+    }
+
+
+def monitoring_file(results: Iterable[Result], remark: str | None = None) -> str:
     """The whole JSON file, one object per input in order, as text that ends in a newline."""
-    content = {"schema": MONITORING_SCHEMA, "recordings": [result.to_json() for result in results]}
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return result_file(MONITORING_SCHEMA, results, remark)
 
 
 def describe_start(name: str, sample_rate_hz: int) -> str:
@@ -122,6 +130,7 @@ def describe_monitoring(result: Monitoring) -> str:
         [
             described_line("recording", recording_words(recording)),
             described_line("total", counts + unscored),
+            *described_notes(result),
             described_line("clips", _clip_words(result)),
             described_line("time", f"{stages}; {result.busy_ms_per_audio_hour / 1000:.2f} s for an hour of sound"),
             described_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"),

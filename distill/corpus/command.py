@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
-from core.files import make_folder
+from core.files import make_folder, refuse_same
+from core.process.terminal import printable, say
+from distill.command_line import run_app
 
 COMMAND = "tussis-corpus"
 
@@ -39,7 +41,7 @@ def manifest(
         rows = with_fewer_train_subjects(rows, train_fraction)
         make_folder(out.parent)
         write_manifest(rows, out)
-        print(summarize(rows))
+        say(summarize(rows))
 
 
 @app.command()
@@ -50,10 +52,11 @@ def store(manifest: Manifest, data: Data, out: StoreFolder) -> None:
     """
     with exit_on_error(COMMAND):
         from distill.corpus.manifests import read_manifest
-        from distill.corpus.waveform_store import WaveformStore
+        from distill.corpus.waveform_store import MANIFEST_FILE, WaveformStore
 
+        refuse_same(out / MANIFEST_FILE, [manifest], "the manifest that is read")
         built = WaveformStore.build(read_manifest(manifest), data, out)
-        print(f"{len(built.rows)} recordings, {built.hours:.2f} h in {out}")
+        say(printable(f"{len(built.rows)} recordings, {built.hours:.2f} h in {out}"))
 
 
 @shards_app.command()
@@ -79,7 +82,7 @@ def write(
         roles = checked_roles(role or ["train"], codec, shard_mib)
         rows = read_manifest(manifest)
         options = {"codec": codec, "opus_kbit_s": opus_kbit_s, "shard_mib": shard_mib, "seed": seed, "threads": threads}
-        print(f"{out}: {summarize(write_shards(rows, data, out, roles=roles, **options))}")
+        say(printable(f"{out}: {summarize(write_shards(rows, data, out, roles=roles, **options))}"))
 
 
 @shards_app.command()
@@ -91,7 +94,7 @@ def check(
         from distill.corpus.shard_reader import check_corpus
         from distill.corpus.shard_writer import summarize
 
-        print(f"{folder}: whole; {summarize(check_corpus(folder))}")
+        say(printable(f"{folder}: whole; {summarize(check_corpus(folder))}"))
 
 
 @shards_app.command("store")
@@ -103,12 +106,12 @@ def unpack(
     with exit_on_error(COMMAND):
         from distill.corpus.shard_reader import unpack_corpus
 
-        print(f"{len(unpack_corpus(shards, out).rows)} recordings in {out}")
+        say(printable(f"{len(unpack_corpus(shards, out).rows)} recordings in {out}"))
 
 
 def main() -> None:
     """Entry point of ``tussis-corpus``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

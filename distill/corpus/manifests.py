@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from core.errors import DataError
-from core.files import write_atomically
+from core.files import kind_of, write_atomically
 from distill.corpus.labels import EVENT_LABELS, parse_labels, words_of
 from distill.corpus.subjects import names_nobody, one_spelling
 from distill.corpus.tables import OtherColumnsError, Row, listed, read_table, remark, shown, table_text
@@ -176,6 +176,11 @@ def write_manifest(rows: list[ManifestRow], path: Path) -> None:
     """Write `rows` as CSV; labels are joined by ``;``."""
     records = ({**asdict(row), "labels": ";".join(row.labels), "fold": row.fold or ""} for row in rows)
     write_atomically(path, table_text(_COLUMNS, records))
+
+
+def manifest_kind() -> str | None:
+    """What `core.files.kind_of` says of such a file."""
+    return kind_of(",".join(field.name for field in fields(ManifestRow)).encode() + b"\n")
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

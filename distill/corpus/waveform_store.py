@@ -13,8 +13,9 @@ from rich.progress import track
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError, OutputError, one_line
+from core.files import check_replaceable
 from distill.corpus.arrays import read_npy
-from distill.corpus.manifests import ManifestRow, read_manifest, write_manifest
+from distill.corpus.manifests import ManifestRow, manifest_kind, read_manifest, write_manifest
 from distill.corpus.tables import remark
 from distill.folders import locked
 
@@ -109,6 +110,7 @@ def clear_store(folder: Path) -> None:
     """Remove the files of a store; whoever has mapped them keeps them. OutputError where a pack lies there."""
     if (folder / MANIFEST_FILE).exists() and not (folder / OFFSETS_FILE).exists():
         raise OutputError(f"{folder} holds a {MANIFEST_FILE} that is not of a waveform store; choose another folder")
+    check_replaceable(folder / MANIFEST_FILE, manifest_kind())
     for name in (MANIFEST_FILE, SAMPLES_FILE, OFFSETS_FILE):
         (folder / name).unlink(missing_ok=True)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from core.process.terminal import printable, say
+from distill.command_line import run_app
 from distill.distillation.targets_command import TEACHER_HELP
 
 app = typer.Typer(add_completion=False)
@@ -41,12 +43,12 @@ def run(
         recordings = WaveformStore.open(store)
         if teacher is not None:
             ensure_embeddings(recordings, teacher, targets)
-        print(distill(settings, recordings, targets, out, time_limit_s, qat))
+        say(printable(str(distill(settings, recordings, targets, out, time_limit_s, qat))))
 
 
 def main() -> None:
     """Entry point of ``tussis-distill``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

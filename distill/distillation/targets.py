@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
 from core.errors import DataError, OutputError
-from core.files import make_folder
+from core.files import check_replaceable, make_folder
 from distill.corpus.arrays import read_npz
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
@@ -72,6 +72,7 @@ def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, te
     """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
     make_folder(path.parent)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
+    check_replaceable(path, "a zip of row.npy")
     partial = path.with_suffix(".partial.npz")
     try:
         np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))

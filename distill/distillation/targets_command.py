@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import exit_on_error
+from distill.command_line import run_app
 
 COMMAND = "tussis-targets"
 TEACHER_HELP = (
@@ -58,7 +59,7 @@ def embeddings(
 
 def main() -> None:
     """Entry point of ``tussis-targets``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from core.bundle import COUGH, Bundle, load_bundle
 from core.errors import DataError, exit_on_error
-from core.files import check_writable, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
+from distill.command_line import run_app
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.tables import remark
@@ -279,19 +280,19 @@ def evaluate(
     """
     with exit_on_error("tussis-evaluate"):
         if json_path is not None:
-            check_writable(json_path)
+            check_writable(json_path, SCHEMA.partition("/")[0])
         screener = Screener(load_bundle(bundle), threads)
         result = evaluate_bundle(screener, data, pack)
         if float_model is not None:
             result["float_model"] = float_beside(result, screener, float_model, data)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, PlainConsole())
+        show(result, PlainConsole(stderr=json_path is not None and is_standard_output(json_path)))
 
 
 def main() -> None:
     """Entry point of ``tussis-evaluate``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

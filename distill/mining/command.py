@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from core.errors import exit_on_error
-from core.files import encodable
+from core.errors import exit_on_error, report
+from core.process.signals import stop_signals
+from core.process.terminal import printable, say
+from distill.command_line import run_app
 
+COMMAND = "tussis-mine"
 app = typer.Typer(add_completion=False)
 
 
@@ -37,7 +40,7 @@ def command(
 
     Example: tussis-mine recordings --out data/mined --licence "CC BY 4.0" --shards corpus
     """
-    with exit_on_error("tussis-mine"):
+    with exit_on_error(COMMAND):
         from core.bundle import load_bundle
         from distill.mining.mine import checked_labour, mine_into_pack, mining_settings
         from distill.mining.pack import check_pack_folder
@@ -53,14 +56,18 @@ def command(
 
             check_shards_folder(out, shards)
         recordings = find_recordings(folders, out, settings.name, licence)
-        print(encodable(mine_into_pack(settings, recordings, opened, out, labour)))
+        with stop_signals() as stop:
+            say(mine_into_pack(settings, recordings, opened, out, labour, stop))
+        if stop:
+            report(COMMAND, f"{stop.name} ended the run; start it again to go on.")
+            raise SystemExit(stop.status)
         if shards is not None:
-            print(encodable(f"{shards}: {summarize(write_pack_as_shards(out, shards))}"))
+            say(f"{printable(str(shards))}: {summarize(write_pack_as_shards(out, shards))}")
 
 
 def main() -> None:
     """Entry point of ``tussis-mine``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Mines folders of recordings for clips with a health sound, as HeAR's corpus was."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from rich.progress import track
 from core.bundle import Bundle
 from core.errors import DataError, SettingsError
 from core.interpreter import Interpreter, LiteRtInterpreter
+from core.process.signals import Stop
+from core.process.terminal import printable
 from distill.corpus.manifests import AUGMENT_PACKS, TEST_PACKS
 from distill.mining.miner import Heard, Miner, MiningSettings
 from distill.mining.pack import SKIPPED_FILE, MinedPack
@@ -38,16 +40,17 @@ def mine(
     bundle: Bundle,
     labour: Labour = Labour(),
     interpreter: Interpreter | None = None,
+    is_ended: Callable[[], bool] = lambda: False,
 ) -> MiningReport:
     """Mine recordings into a pack, in their order, whoever does the work; those it has are passed over.
 
-    `interpreter` replaces the bundle's model where there is one worker. The report is written also where the run is
-    interrupted.
+    `interpreter` replaces the bundle's model where there is one worker. Once `is_ended`, recordings that are under way
+    are finished and no other is begun. The report is written also where the run is interrupted.
     """
     waiting = [source for source in sources if not pack.has(source)]
     interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
     miner = Miner(interpreter, settings, pack.scratch, bundle.model_shape.activity_frame_step_s)
-    with _labourers(miner, bundle, labour, waiting) as (meter, results):
+    with _labourers(miner, bundle, labour, waiting, is_ended) as (meter, results):
         try:
             _take(pack, results, meter, len(waiting))
         finally:
@@ -57,17 +60,26 @@ def mine(
 
 @contextmanager
 def _labourers(
-    miner: Miner, bundle: Bundle, labour: Labour, waiting: Sequence[Source]
+    miner: Miner, bundle: Bundle, labour: Labour, waiting: Sequence[Source], is_ended: Callable[[], bool]
 ) -> Generator[tuple[RunMeter, Generator[Heard]]]:
     """Start those who mine; gives the meter of the run and what they hear, in order."""
     shared = (waiting, miner.settings, bundle, miner.scratch)
     if labour.ray_address is not None:
         with ray_cluster(labour.ray_address, labour.workers) as workers:
-            yield RunMeter("ray", workers), mine_on_cluster(*shared, workers)
+            yield RunMeter("ray", workers), _until(is_ended, mine_on_cluster(*shared, workers))
     elif (workers := labour.workers or os.cpu_count() or 1) > 1:
-        yield RunMeter("processes", workers), mine_in_processes(*shared, workers)
+        yield RunMeter("processes", workers), mine_in_processes(*shared, workers, is_ended)
     else:
-        yield RunMeter("processes", 1), (miner.hear(source) for source in waiting)
+        yield RunMeter("processes", 1), _until(is_ended, (miner.hear(source) for source in waiting))
+
+
+def _until(is_ended: Callable[[], bool], results: Generator[Heard]) -> Generator[Heard]:
+    """Results up to the one that was under way when the run was asked to end."""
+    with closing(results):
+        for heard in results:
+            yield heard
+            if is_ended():
+                return
 
 
 def _take(pack: MinedPack, results: Generator[Heard], meter: RunMeter, n_waiting: int) -> None:
@@ -111,9 +123,9 @@ def checked_labour(workers: int | None, ray_address: str | None) -> Labour:
 
 
 def mine_into_pack(
-    settings: MiningSettings, recordings: FoundRecordings, bundle: Bundle, out: Path, labour: Labour
+    settings: MiningSettings, recordings: FoundRecordings, bundle: Bundle, out: Path, labour: Labour, stop: Stop
 ) -> str:
-    """Mine into the pack `out` and say what came of it.
+    """Mine into the pack `out` until all is mined or a signal has come, and say what came of it.
 
     Raises
     ------
@@ -123,8 +135,8 @@ def mine_into_pack(
     with MinedPack(out, settings.model_dump(mode="json")) as pack:
         for skipped in recordings.skipped:
             pack.skip(skipped)
-        report = mine(pack, recordings.sources, settings, bundle, labour)
-    if not report.recordings:
+        report = mine(pack, recordings.sources, settings, bundle, labour, is_ended=lambda: bool(stop))
+    if not report.recordings and not stop:
         raise DataError(
             f"none of the {len(recordings.sources)} recordings could be read; {out / SKIPPED_FILE} says why."
         )
@@ -133,13 +145,14 @@ def mine_into_pack(
 
 def summarize_report(report: MiningReport, out: Path) -> str:
     """What the pack holds, what the last run cost, and where the files are that say more."""
+    out = printable(str(out))
     kept = f"{report.clips} clips ({report.hours_kept:.2f} h) of {report.recordings} recordings"
     lines = [f"{out}: {kept}, {report.hours_heard:.2f} h heard, {report.duplicates_dropped} duplicates dropped"]
     if report.runs:
         run = report.runs[-1]
         cost = f"{run.wall_s:.1f} s with {run.workers} {'worker' if run.workers == 1 else 'workers'} ({run.engine})"
         rate = f"{run.audio_hours_per_core_hour:.0f} audio-hours per core-hour"
-        lines.append(f"last run: {run.hours_heard:.2f} h in {cost}, {rate}; all runs in {out / REPORT_FILE}")
+        lines.append(f"last run: {run.hours_heard:.2f} h in {cost}, {rate}; all runs in {out}/{REPORT_FILE}")
     if report.recordings_skipped:
-        lines.append(f"{report.recordings_skipped} skipped, listed with the reason in {out / SKIPPED_FILE}")
+        lines.append(f"{report.recordings_skipped} skipped, listed with the reason in {out}/{SKIPPED_FILE}")
     return "\n".join(lines)

@@ -2,10 +2,9 @@
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from core.bundle import Bundle
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter, ModelShape
+from core.process.signals import ignore_signals
 from distill.mining.miner import Heard, Miner, MiningSettings
 from distill.mining.recordings import Source
 
@@ -22,9 +22,16 @@ QUEUED_PER_WORKER = 4
 
 
 def mine_in_processes(
-    sources: Sequence[Source], settings: MiningSettings, bundle: Bundle, scratch: Path, workers: int
+    sources: Sequence[Source],
+    settings: MiningSettings,
+    bundle: Bundle,
+    scratch: Path,
+    workers: int,
+    is_ended: Callable[[], bool] = lambda: False,
 ) -> Generator[Heard]:
     """Mine with a model per process and a bounded number of recordings on their way; the results come in order.
+
+    Once `is_ended`, recordings that are under way are heard to their end, and no other is begun.
 
     Raises
     ------
@@ -40,14 +47,18 @@ def mine_in_processes(
             running.append(pool.submit(_mine_in_worker, source))
             if len(running) >= QUEUED_PER_WORKER * workers:
                 yield running.popleft().result()
+            if is_ended():
+                break
         while running:
-            yield running.popleft().result()
+            if not (is_ended() and running[0].cancel()):
+                yield running[0].result()
+            running.popleft()
     except BrokenProcessPool as error:
         remedy = "run the command again to go on, with --workers 1 to see which recording it is"
         raise DataError(f"a worker process ended before its recording was mined; {remedy}.") from error
     except BaseException:
         for process in multiprocessing.active_children():
-            process.terminate()  # rather than wait until hours of sound have been heard
+            process.kill()  # rather than wait until hours of sound have been heard
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -58,7 +69,7 @@ _miner: Miner | None = None  # of a worker process
 
 def _start_worker(model: bytes, shape: ModelShape, settings: MiningSettings, scratch: Path) -> None:
     global _miner
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a traceback
+    ignore_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _miner = Miner(LiteRtInterpreter(model, 1, shape), settings, scratch, shape.activity_frame_step_s)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.errors import SettingsError, exit_on_error
 from core.files import write_atomically
+from core.process.signals import ENDING
 from distill.offline_gpu.wheels import LIBRARIES_FOLDER, lend_libraries
 
 SIZES = ("large", "base", "small")
@@ -66,7 +67,7 @@ class Machine:
 
     def run(self) -> int:
         """Run what is still to be done; results are written after each size. Returns the exit status."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             signal.signal(number, self._stop)
         self._stage("unpack", self.run_dir / "store" / "manifest.csv", self.end)
         for size, minutes in self.minutes.items() if not self.failures else ():

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError, exit_on_error
+from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.shard_writer import summarize, write_shards
 from distill.corpus.shards import OPUS_KBIT_S, SHARD_PATTERN, encode_clip, read_samples
@@ -158,7 +159,7 @@ def pack(
 
 def main() -> None:
     """Entry point of ``python -m distill.offline_gpu.pack``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

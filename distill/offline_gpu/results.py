@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
+from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
 from distill.corpus.shards import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
@@ -267,7 +268,7 @@ def _use(files: Sequence[Path], out: Path, store: WaveformStore | None) -> Itera
 
 def main() -> None:
     """Entry point of ``python -m distill.offline_gpu.results``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from core.errors import SettingsError, exit_on_error
+from core.process.terminal import printable, say
+from distill.command_line import run_app
 
 app = typer.Typer(add_completion=False)
 
@@ -45,12 +47,12 @@ def run(
         with joined():
             final = pretrain(settings, open_store(store), out, time_limit_s, shards)
             if is_first():
-                print(final)
+                say(printable(str(final)))
 
 
 def main() -> None:
     """Entry point of ``tussis-pretrain``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

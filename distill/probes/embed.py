@@ -2,8 +2,9 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,18 +15,22 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, exit_on_error, one_line
-from core.files import check_writable, write_atomically
+from core.errors import DataError, OutputError, TussisError, exit_on_error, one_line, report
+from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
+from core.process.signals import stop_signals
 from core.quality import QualityMeter
+from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16
 from distill.shown_text import PlainConsole
 
+COMMAND = "tussis-embed"
 NPZ_FORMAT = "tussis.embeddings/1"
+SAVED_EVERY_S = 60.0
 _OTHER_FILE = "is not a file of embeddings written by tussis-embed"
 _ARRAYS = (
     *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
@@ -163,9 +168,37 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
 
 def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedRecording]:
     """`embed_recording` for each path, with a progress bar on stderr."""
+    return [embed_recording(path, model) for path in _with_progress(paths)]
+
+
+def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
     console = PlainConsole(stderr=True)
-    shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
-    return [embed_recording(path, model) for path in shown]
+    return track(paths, "embedding", console=console, disable=not console.is_terminal)
+
+
+def embed_readable(
+    paths: Sequence[Path], model: EmbeddingModel, out: Path, is_ended: Callable[[], bool]
+) -> tuple[list[EmbeddedRecording], int]:
+    """`embed_all` that says which recordings cannot be read and goes on, until `is_ended`; how many could not be.
+
+    What is embedded is written to ``OUT.partial`` once a minute, and taken from there after a kill.
+    """
+    partial = out.with_name(f"{out.name}.partial")
+    known = read_embeddings(partial, model.sha256) if partial.exists() else {}
+    embedded, failed, saved_s = [], 0, time.monotonic()
+    for path in _with_progress(paths):
+        if is_ended():
+            break
+        try:
+            present = known.get(sha256_of_file(path)) if known else None
+            embedded.append(replace(present, path=str(path)) if present else embed_recording(path, model))
+        except (TussisError, OSError) as error:
+            report(COMMAND, error)
+            failed += 1
+        if embedded and time.monotonic() - saved_s > SAVED_EVERY_S:
+            write_embeddings(partial, embedded, model.sha256, model.event_labels)
+            saved_s = time.monotonic()
+    return embedded, failed
 
 
 def _recording_of(arrays: dict[str, NDArray], i: int) -> EmbeddedRecording:
@@ -195,21 +228,30 @@ def embed(
 
     Example: tussis-embed cough1.wav cough2.wav --out coughs.npz
     """
-    with exit_on_error("tussis-embed"):
+    with exit_on_error(COMMAND):
         if out.suffix != ".npz":
             raise OutputError(f"embeddings are written as .npz, got {out}")
-        check_writable(out)
+        check_writable(out, "a zip of format.npy")
         model = model_of_bundle(load_bundle(bundle), threads)
-        embedded = embed_all(recordings, model)
+        with stop_signals() as stop:
+            embedded, failed = embed_readable(recordings, model, out, lambda: bool(stop))
+        if not embedded:
+            raise DataError(f"none of the {len(recordings)} recordings was embedded")
         write_embeddings(out, embedded, model.sha256, model.event_labels)
+        out.with_name(f"{out.name}.partial").unlink(missing_ok=True)
         PlainConsole().print(
             f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings"
         )
+        if stop:
+            report(COMMAND, f"{stop.name} ended the run; {out} holds {len(embedded)} of {len(recordings)} recordings.")
+            raise SystemExit(stop.status)
+        if failed:
+            raise DataError(f"{failed} of {len(recordings)} recordings could not be embedded; {out} holds the others.")
 
 
 def main() -> None:
     """Entry point of ``tussis-embed``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import typer
 
 from core.bundle import load_bundle
 from core.errors import ProbeError, exit_on_error
-from core.files import make_folder, sha256_of_file, write_atomically
+from core.files import check_writable, is_standard_output, make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
+from distill.command_line import run_app
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.distillation.targets_command import TEACHER_HELP
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
@@ -265,6 +266,7 @@ def fit(
         description = ProbeDescription(name, title or name, status, kind, intended_use, selection, data)
         check_description(description)
         make_folder(out)
+        check_writable(out / f"{name}.json", "JSON that begins with format_version")
         model = model_of_bundle(load_bundle(bundle))
         check_event(selection, model)
         output = KINDS[kind].output
@@ -305,18 +307,20 @@ def encoder(
     with exit_on_error(COMMAND):
         from distill.corpus.waveform_store import WaveformStore
         from distill.distillation.teachers import load_teacher
-        from distill.probes.encoder_probes import measure_encoders, show
+        from distill.probes.encoder_probes import SCHEMA, measure_encoders, show
 
+        if out is not None:
+            check_writable(out, SCHEMA.partition("/")[0])
         teachers = [load_teacher(spec) for spec in teacher]
         result = measure_encoders(WaveformStore.open(store), teachers)
         if out is not None:
             write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, PlainConsole(soft_wrap=True))
+        show(result, PlainConsole(soft_wrap=True, stderr=out is not None and is_standard_output(out)))
 
 
 def main() -> None:
     """Entry point of ``tussis-probe``."""
-    app()
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.errors import OutputError
-from core.files import write_atomically
+from core.files import check_replaceable, write_atomically
 from distill.shown_text import PlainConsole
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class TrainingLog:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._last_step, self._last_time = start_step, time.perf_counter()
+        check_replaceable(path, "JSON that begins with step")
         try:
             write_atomically(path, "".join(_lines_up_to(path, start_step)))
             self._file = path.open("a", encoding="utf-8")

@@ -1,10 +1,9 @@
 """Trains a model in pretraining and in distillation: checkpoints, resuming, log and progress."""
 
 import math
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError
 from core.files import make_folder
+from core.process.signals import stop_signals
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.folders import locked
 from distill.prefetch import prefetch
@@ -75,14 +75,14 @@ def train(
     DataError : the run was begun with other settings, another model or another provenance (but for the commit), or the
         loss is no longer finite.
     OutputError : another process trains in `run_dir`, or nothing can be written there.
-    SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
+    SystemExit : after SIGINT, SIGTERM or SIGHUP, when latest.pt has been written (status 128 + its number).
     """
     make_folder(run_dir)
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
     run = Run(model, settings, draws_per_clip, position_at)
     limit_s = math.inf if time_limit_s is None else time_limit_s
-    with locked(run_dir) if is_first() else nullcontext(), _stop_signals() as stop:
+    with locked(run_dir) if is_first() else nullcontext(), stop_signals() as stop:
         _begin(run, run_dir, run_settings, provenance)
         batches = _batches_ahead(run, batch_at, settings)
         with closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
@@ -90,7 +90,7 @@ def train(
             last = run.step >= settings.steps or run.elapsed_s >= limit_s
             while not last:
                 _timed_step(run, batches, loss_of)
-                stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
+                stopped, out_of_time = agreed(stop.number, run.elapsed_s >= limit_s)
                 last = run.step == settings.steps or bool(out_of_time)
                 if last or run.step % settings.log_every_steps == 0:
                     _log_losses(run, settings, log)
@@ -189,29 +189,3 @@ def _report_and_save(
             if is_first():
                 log.metrics(run.step, on_checkpoint(run.step, model))
     _save(path, run, keep)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of the first; the second acts as usual."""
-    received: list[int] = []
-    try:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def restore() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        def note(number: int, frame: object) -> None:
-            received.append(number)
-            restore()
-
-        for number in before:
-            signal.signal(number, note)
-    except ValueError:  # only the main thread may set handlers; elsewhere the caller stops the run
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        restore()

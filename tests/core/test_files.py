@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import OutputError, TussisError
-from core.files import check_writable, make_folder, sha256_of_file, write_atomically
+from core.files import check_writable, kind_of, make_folder, refuse_same, sha256_of_file, write_atomically
 
 
 def test_text_is_written_as_utf8_with_its_own_line_ends(tmp_path: Path) -> None:
@@ -176,3 +176,70 @@ def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(bytes(range(256)) * 10_000).hexdigest()
     with pytest.raises(TussisError, match=r"missing cannot be read: No such file"):
         sha256_of_file(tmp_path / "missing")
+
+
+JSON = '{\n "schema": "tussis.screening/1"}\n'
+
+
+@pytest.mark.parametrize(
+    ("present", "content"),
+    [
+        (JSON, JSON.replace("/1", "/2")),
+        ('{"schema":"tussis.screening/1"}', JSON),
+        ('{"schema": "tussis.monitoring/1"}', JSON),
+        ("", JSON),
+        ('{"format_version": 1}', '{\n "format_version": 1, "name": "x"}'),
+        ("path,label\na.wav,cough\n", "path,label\n"),
+        ("# Benchmark report\n\none", "# Benchmark report\n\ntwo"),
+        ("\n<!doctype html>\n<title>one: int8 against float</title>",
+         "<!doctype html><title>two: int8 against float</title>"),
+    ],
+)  # fmt: skip
+def test_a_result_replaces_one_of_its_kind(tmp_path: Path, present: str, content: str) -> None:
+    (tmp_path / "a").write_text(present)
+    write_atomically(tmp_path / "a", content)
+    assert (tmp_path / "a").read_text() == content
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC", b'{"schema": "tussis.evaluation/1"}', b'{"a": 1}', b"[]", b"\0" * 9,
+        b"path,label\n", b"-----BEGIN PRIVATE KEY-----\n", b"ssh-ed25519 AAAA\n", b"PK\x03\x04" + bytes(30),
+        b"<!doctype html><title>mine</title>", b" ",
+    ],
+)  # fmt: skip
+def test_a_result_replaces_nothing_else(tmp_path: Path, present: bytes) -> None:
+    (tmp_path / "a").write_bytes(present)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for path in (tmp_path / "a", tmp_path / "link"):
+        for refused in (
+            lambda path: write_atomically(path, JSON),
+            lambda path: check_writable(path, kind_of(JSON.encode())),
+        ):
+            with pytest.raises(OutputError, match="exists and is not a result of this command; it is left as it is"):
+                refused(path)
+    assert (tmp_path / "a").read_bytes() == present
+
+
+def test_a_model_replaces_a_model_and_a_picture_one_of_its_size() -> None:
+    size = (720).to_bytes(4, "big") + (1800).to_bytes(4, "big")
+    assert kind_of(b"\x1c\0\0\0TFL3") == kind_of(b"\x20\0\0\0TFL3rest") == "a TFLite model"
+    assert kind_of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size) == "a picture of 720 x 1800"
+
+
+def test_an_input_is_no_output_by_whatever_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c").hardlink_to(tmp_path / "a")
+    refuse_same(tmp_path / "new", [tmp_path / "a", "gone"], "what is read")
+    for name in ("a", "b", "c", "../" + tmp_path.name + "/a"):
+        with pytest.raises(OutputError, match="is what is read"):
+            refuse_same(tmp_path / name, ["gone", tmp_path / "a"], "what is read")
+
+
+def test_a_dash_is_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    check_writable("-")
+    write_atomically(Path("-"), "größe\n")
+    assert capfdbinary.readouterr().out == "größe\n".encode()
+    assert not Path("-").exists()

@@ -89,3 +89,31 @@ def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
 
 def test_the_source_is_named_by_its_commit() -> None:
     assert len(source_commit().removesuffix("+changes")) in (40, len("unknown"))
+
+
+def test_a_disk_that_is_full_in_the_middle_is_told_in_words(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write the checkpoint .*a\.pt: File too large$"):
+            save_checkpoint(
+                tmp_path / "a.pt",
+                model_state={"w": torch.zeros(100_000)},
+                training_state={},
+                settings={},
+                provenance={},
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_checkpoint_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "final.pt").write_bytes(b"RIFF")
+    with pytest.raises(OutputError, match=r"final\.pt exists"):
+        save_checkpoint(tmp_path / "final.pt", model_state={}, training_state={}, settings={}, provenance={})
+    (tmp_path / "final.pt").unlink()
+    for _ in range(2):
+        save_checkpoint(tmp_path / "final.pt", model_state={}, training_state={}, settings={}, provenance={})

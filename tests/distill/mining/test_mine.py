@@ -276,3 +276,32 @@ def test_the_shipped_bundle_finds_the_demonstration_s_coughs(tmp_path, default_b
     rows = rows_of(pack)
     assert rows and all(float(row["score_cough"]) >= 0.3 for row in rows)
     assert [row.role for row in build_manifest(pack.parent)] == ["train"] * len(rows)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_to_the_whole_group_leaves_a_whole_pack_that_is_gone_on_with(
+    workers: int, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    noise = (0.05 * np.random.default_rng(0).normal(size=16000)).astype(np.float32)
+    for number in range(40):
+        write_wav(tmp_path / "in" / f"{number:02d}.wav", np.tile(noise * (1 + number) / 40, 60))
+    out = tmp_path / "mined"
+    arguments = ["in", "--out", "mined", "--bundle", tiny_bundle, "--workers", workers, "--min-probability", 0.9]
+    command = [sys.executable, "-m", "distill.mining.command", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        while not (out / "journal.jsonl").exists() or len((out / "journal.jsonl").read_bytes().splitlines()) < 3:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGTERM)
+        said, complaint = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert complaint.decode().splitlines()[-1] == "tussis-mine: SIGTERM ended the run; start it again to go on."
+    n_heard = json.loads((out / "report.json").read_text())["recordings"]
+    assert 2 <= n_heard < 40
+    assert f"of {n_heard} recordings" in said.decode()
+    assert (out / "manifest.csv").exists()
+    assert subprocess.run(command, **pipes, check=False).returncode == 0
+    keys = [json.loads(line)["key"] for line in (out / "journal.jsonl").read_text().splitlines()[1:]]
+    assert len(keys) == len(set(keys)) == 40

@@ -1,5 +1,8 @@
 """Embeddings: the very clips and the very pooling of core's screener, and a file that refuses another model."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -8,7 +11,15 @@ from core.bundle import load_bundle
 from core.errors import AudioError, DataError
 from core.probes import ClipSelection
 from core.screener import Screener
-from distill.probes.embed import embed_recording, main, pool_clips, read_embeddings, write_embeddings
+from distill.probes.embed import (
+    embed_readable,
+    embed_recording,
+    main,
+    model_of_bundle,
+    pool_clips,
+    read_embeddings,
+    write_embeddings,
+)
 
 COUGHS = ClipSelection("cough", 0.5, 1, "mean")
 
@@ -134,3 +145,40 @@ def test_the_command_refuses_with_one_sentence(tmp_path, monkeypatch, capsys, ar
     error = capsys.readouterr().err
     assert refused.value.code == 2 and sentence in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_recording_and_a_signal_cost_none_of_the_others(tmp_path, tiny_bundle, monkeypatch, capsys):
+    paths = [write_noise(tmp_path / f"{i}.wav", 2.5, seed=i) for i in range(4)]
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    out = tmp_path / "out.npz"
+    arguments = ["tussis-embed", *map(str, [paths[0], tmp_path / "bad.wav", *paths[1:]])]
+    monkeypatch.setattr("sys.argv", [*arguments, "--out", str(out), "--bundle", str(tiny_bundle)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "bad.wav" in (said := capsys.readouterr().err) and "1 of 5 recordings could not be embedded" in said
+    model = model_of_bundle(load_bundle(tiny_bundle))
+    assert len(read_embeddings(out, model.sha256)) == 4
+
+    def embed_and_stop(path, model):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return embed_recording(path, model)
+
+    monkeypatch.setattr("distill.probes.embed.embed_recording", embed_and_stop)
+    with pytest.raises(SystemExit, match="143"):
+        main()
+    assert [known.path for known in read_embeddings(out, model.sha256).values()] == [str(paths[0])]
+    assert "SIGTERM ended the run" in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_is_taken_over(tmp_path, stand_in, monkeypatch):
+    paths = [write_noise(tmp_path / f"{i}.wav", 2.5, seed=i) for i in range(3)]
+    monkeypatch.setattr("distill.probes.embed.SAVED_EVERY_S", 0.0)
+    first, _ = embed_readable(paths[:2], stand_in, tmp_path / "out.npz", lambda: False)
+    assert (tmp_path / "out.npz.partial").exists()
+    calls = []
+    monkeypatch.setattr(
+        "distill.probes.embed.embed_recording", lambda path, model: calls.append(path) or embed_recording(path, model)
+    )
+    again, failed = embed_readable(paths, stand_in, tmp_path / "out.npz", lambda: False)
+    assert (calls, failed, len(again)) == ([paths[2]], 0, 3)
+    np.testing.assert_array_equal(again[1].embeddings, first[1].embeddings)

@@ -209,6 +209,12 @@ def test_a_half_written_log_line_is_dropped_on_resuming(tmp_path: Path) -> None:
     assert [step for step, _ in logged_losses(tmp_path / "broken")] == [3, 6, 9, 12, 15, 18, 20]
 
 
+def test_a_closed_terminal_ends_a_training_with_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=str(128 + signal.SIGHUP)):
+        run(tmp_path, loss=interrupted_at(10, signal.SIGHUP))
+    assert load_checkpoint(tmp_path / "latest.pt").training_state["step"] == 10
+
+
 def test_the_signal_handlers_are_put_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run(tmp_path)

@@ -1,0 +1,1 @@
+"""Deals with what surrounds a running command: the terminal and signals."""
