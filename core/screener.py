@@ -49,8 +49,8 @@ class Screener:
         self.bundle, self._is_ended = bundle, is_ended
         self.interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
 
-    def screen(self, path: str | Path) -> Screening:
-        """Screen one file in constant memory.
+    def screen(self, path: str | Path, channel: int | None = None) -> Screening:
+        """Screen one file in constant memory; `channel` as in `open_recording`.
 
         Raises
         ------
@@ -61,12 +61,16 @@ class Screener:
         """
         stopwatch = Stopwatch()
         with stopwatch.stage("decode"):
-            recording = open_recording(path)
+            recording = open_recording(path, channel)
         with recording:
             with stopwatch.stage("decode"):
                 sha256 = sha256_if_readable(recording)
             supply = Supply(recording.blocks(), str(path), self._is_ended)
-            return self._screen(supply, recording.sample_rate_hz, str(path), sha256, stopwatch)
+            try:
+                screening = self._screen(supply, recording.sample_rate_hz, str(path), sha256, stopwatch)
+            except IncompleteError as error:
+                raise IncompleteError(str(error), error.result.read_from(recording)) from error
+        return screening.read_from(recording)
 
     def screen_blocks(
         self,
@@ -132,8 +136,7 @@ class _Hearing:
         self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        measure = self._quality.push
-        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, measure)
+        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality)
         self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from core.audio import open_recording
+from core.audio import RecordingReader, open_recording
 from core.bundle import COUGH
 from core.errors import SettingsError, TussisError
 from core.events import Event
@@ -16,6 +16,7 @@ from core.monitoring.hourly_totals import HourTotals
 from core.monitoring.monitor import Findings, Monitor, MonitorSettings
 from core.monitoring.results import (
     Monitoring,
+    describe_dead_air,
     describe_event,
     describe_hour,
     describe_monitoring,
@@ -57,6 +58,12 @@ class Source:
     sample_rate_hz: int
     name: str
     sha256: str | None = None
+    reader: RecordingReader | None = None
+
+    def facts(self, duration_s: float) -> RecordingFacts:
+        """What is known of it after so many seconds."""
+        facts = RecordingFacts(self.name, self.sha256, duration_s, self.sample_rate_hz)
+        return facts if self.reader is None else facts.read_from(self.reader)
 
 
 def add_monitor_options(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +112,7 @@ def monitor_file(screener: Screener, path: str, options: MonitorOptions, run: Ru
     with recording:
         with stopwatch.stage("decode"):
             sha256 = sha256_if_readable(recording)
-        source = Source(recording.blocks(), recording.sample_rate_hz, path, sha256)
+        source = Source(recording.blocks(), recording.sample_rate_hz, path, sha256, recording)
         return _Hearing(screener, source, options, run, stopwatch).hear(lambda: bool(run.stop))
 
 
@@ -154,6 +161,8 @@ class _Hearing:
         for event in found.events:
             if event.label == COUGH:
                 self._run.say(describe_event(event))
+        for change in found.dead_air:
+            self._run.say(describe_dead_air(change))
         for hour in found.hours:
             self._run.say(describe_hour(hour))
         if self._options.keeps_events:
@@ -175,7 +184,7 @@ class _Hearing:
         """What a result begins with, as the contract has it."""
         settings, source = self._options.settings, self._source
         return {
-            "recording": asdict(RecordingFacts(source.name, source.sha256, heard_s, source.sample_rate_hz)),
+            "recording": asdict(source.facts(heard_s)),
             "hop_s": settings.hop_s,
             "gate": None if settings.gate is None else asdict(settings.gate),
             "totals": totals_to_json(self._monitor.totals),
@@ -185,7 +194,7 @@ class _Hearing:
     def _result(self, error: str, is_cut: bool) -> Monitoring:
         monitor, source = self._monitor, self._source
         return Monitoring(
-            recording=RecordingFacts(source.name, source.sha256, monitor.duration_s, source.sample_rate_hz),
+            recording=source.facts(monitor.duration_s),
             settings=self._options.settings,
             totals=monitor.totals,
             hours=tuple(self._hours),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.wav import WavFormat, decode_frames
+from core.wav import SampleFormat, decode_frames
 
 SAMPLE_TYPES = {
     "s16le": "<i2", "s16be": "<i2", "s24le": "i24", "s24be": "i24", "s32le": "<i4", "s32be": "<i4", "u8": "u1",
@@ -37,7 +37,7 @@ class RawFormat:
         sample_type = SAMPLE_TYPES[self.name]
         if self.name.endswith("be"):
             content = np.frombuffer(content, np.uint8).reshape(-1, _width(self.name))[:, ::-1].tobytes()
-        return decode_frames(content, WavFormat(self.sample_rate_hz, self.n_channels, sample_type, self.frame_bytes))
+        return decode_frames(content, SampleFormat(self.sample_rate_hz, self.n_channels, sample_type))
 
 
 def _width(name: str) -> int:

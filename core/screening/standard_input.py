@@ -14,7 +14,7 @@ import numpy as np
 from core.audio import MAX_AMPLITUDE
 from core.errors import AudioError, SettingsError
 from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
-from core.wav import OPEN_SIZE_BYTES, WavFormat, decode_frames, is_wav, read_wav_format
+from core.wav import OPEN_SIZE_BYTES, SampleFormat, decode_frames, is_wav, read_wav_layout
 
 STANDARD_INPUT = "-"
 NAME = "standard input"
@@ -95,6 +95,7 @@ class StandardInput:
         except (OSError, ValueError) as error:  # replaced by something that is no file, or closed since
             raise AudioError(f"{NAME} - does not exist.") from error
         self._options, self._is_ended, self.remark = options, is_ended, ""
+        self._declared_bytes = 0
         head = self._bytes.peek(12)
         if is_wav(head) and head[:4] != b"RIFX":
             self._wav = self._wav_header()
@@ -156,10 +157,10 @@ class StandardInput:
                 raise AudioError(f"{NAME} goes on with a WAV of another rate or format; it was heard up to there.")
             wav = following
 
-    def _wav_data(self, wav: WavFormat) -> Iterator[np.ndarray]:
+    def _wav_data(self, wav: SampleFormat) -> Iterator[np.ndarray]:
         """The samples of one WAV; where its header says too few, which wraps at 4 GiB, those that follow as well."""
         block_bytes = _block_bytes(wav.frame_bytes, wav.sample_rate_hz)
-        left = wav.n_frames * wav.frame_bytes or None
+        left = self._declared_bytes // wav.frame_bytes * wav.frame_bytes or None
         n_read = 0
         while content := self._bytes.read(block_bytes if left is None else min(block_bytes, left)):
             n_read += len(content)
@@ -175,7 +176,7 @@ class StandardInput:
         if left and not self._is_ended():
             self.remark = f"the WAV ended {left} bytes before the end that its header gives"
 
-    def _next_wav(self) -> WavFormat | None:
+    def _next_wav(self) -> SampleFormat | None:
         """Pass over chunks after the samples; the header of the WAV that follows, if one does."""
         while len(head := self._bytes.peek(12)) >= 8:
             if is_wav(head):
@@ -184,8 +185,8 @@ class StandardInput:
             self._bytes.skip(size + size % 2)
         return None
 
-    def _wav_header(self) -> WavFormat:
-        """The format; ``n_frames`` is 0 where the header leaves the size open."""
+    def _wav_header(self) -> SampleFormat:
+        """The format; notes how many bytes of samples the header declares, 0 where it leaves that open."""
         self._bytes.read(12)
         description, long_bytes = b"", 0
         while len(head := self._bytes.read(8)) == 8:
@@ -201,14 +202,10 @@ class StandardInput:
         else:
             raise AudioError(f"{NAME} ends within the header of a WAV, before any sound.")
         head = b"RIFF\xff\xff\xff\xffWAVE" + description + b"data\xff\xff\xff\xff"
-        wav = read_wav_format(io.BytesIO(head), NAME)
-        size = 0 if size >= OPEN_SIZE_BYTES else size
-        return WavFormat(
-            wav.sample_rate_hz, wav.n_channels, wav.sample_type, wav.frame_bytes, 0,
-            (size or long_bytes) // wav.frame_bytes,
-        )  # fmt: skip
+        self._declared_bytes = long_bytes if size >= OPEN_SIZE_BYTES else size
+        return read_wav_layout(io.BytesIO(head), NAME).format
 
-    def _check_against(self, wav: WavFormat) -> None:
+    def _check_against(self, wav: SampleFormat) -> None:
         asked = {"--rate": self._options.sample_rate_hz, "--channels": self._options.n_channels}
         for option, value, own in zip(asked, asked.values(), (wav.sample_rate_hz, wav.n_channels), strict=True):
             if value not in (None, own):
