@@ -179,7 +179,7 @@ class _Hearing:
         """What a result begins with, as the contract has it."""
         settings, source = self._options.settings, self._source
         return {
-            "recording": asdict(RecordingFacts(source.name, source.sha256, heard_s, source.sample_rate_hz)),
+            "recording": asdict(source.facts(heard_s)),
             "hop_s": settings.hop_s,
             "gate": None if settings.gate is None else asdict(settings.gate),
             "totals": totals_to_json(self._monitor.totals),

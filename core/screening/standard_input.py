@@ -119,6 +119,7 @@ class StandardInput:
         except (OSError, ValueError) as error:  # replaced by something that is no file, or closed since
             raise AudioError(f"{NAME} - does not exist.") from error
         self._options, self._is_ended, self.remark = options, is_ended, ""
+        self._declared_bytes = 0
         head = self._bytes.peek(12)
         if is_wav(head) and head[:4] != b"RIFX":
             self._wav = self._wav_header()

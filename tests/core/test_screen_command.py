@@ -312,7 +312,7 @@ def test_a_read_error_in_the_middle_leaves_what_was_heard_and_the_others_are_scr
     monkeypatch.setattr(WavDecoder, "read", broken)
     assert run(tmp_path / "long.wav", recording, "--bundle", tiny_bundle, "--json", output) == 2
     part, whole = recordings_in(output)
-    assert part["error"] == f"{tmp_path / 'long.wav'} cannot be read to its end: Input/output error."
+    assert part["error"] == f"{tmp_path / 'long.wav'} cannot be read: Input/output error."
     assert 30 <= part["recording"]["duration_s"] < 40
     assert part["event_scores"] is not None
     assert "error" not in whole
