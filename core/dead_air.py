@@ -2,7 +2,8 @@
 
 import numpy as np
 
-FRAMES_A_SECOND = 50  # of 20 ms
+FRAME_SAMPLES = 320  # 20 ms at 16 kHz
+FRAMES_A_SECOND = 50
 LIVE_DBFS = -80.0  # of a 20 ms frame: under three steps of 16 bits, below the noise of every microphone in a room
 MIN_LIVE_FRAMES = 5  # of a second, so that a click makes no second live
 MIN_DEAD_S = 10  # shorter pauses are the work of a noise gate or codec between sounds that were heard

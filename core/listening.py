@@ -8,6 +8,7 @@ import numpy as np
 
 from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from core.clips import Clip, ClipCutter
+from core.dead_air import FRAME_SAMPLES, LIVE_DBFS, MIN_LIVE_FRAMES
 from core.errors import AudioError
 from core.events import WindowProbabilities
 from core.high_pass import HighPass
@@ -94,14 +95,15 @@ class Listener:
         return self._take(samples)
 
     def finish(self) -> list[HeardClip]:
-        """The clips that are left; the model is run on the last one, which ends with the sound, in any case."""
+        """The clips that are left; the model is run on the last one in any case, unless all of it is dead air."""
         with self._stopwatch.stage("resample"):
             rest = self._resampler.flush()
         clips = self._take(rest)
         with self._stopwatch.stage("resample"):
             passed = self._high_pass.flush()
         clips += self._take_passed(passed)
-        return clips + [self._run(clip) for clip in self._cutter.finish()]
+        last = self._cutter.finish()
+        return clips + [self._run(clip) if is_live(clip) or clip.start_s == 0 else _not_run(clip) for clip in last]
 
     def _take(self, samples: np.ndarray) -> list[HeardClip]:
         if self._meter is not None:
@@ -131,6 +133,13 @@ class Listener:
         with self._stopwatch.stage("events"):
             events, activity = sigmoid(outputs.event_logits), sigmoid(outputs.activity_logits)
         return HeardClip(clip.start_s, clip.waveform, clip.valid_s, outputs.embedding, events, activity)
+
+
+def is_live(clip: Clip) -> bool:
+    """Whether there is sound in a clip: in dead air the model hears what is not there, in the noise of the last bit."""
+    frames = clip.waveform.reshape(-1, FRAME_SAMPLES)
+    powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
+    return int(np.count_nonzero(powers >= 10.0 ** (LIVE_DBFS / 10.0))) >= MIN_LIVE_FRAMES
 
 
 def _not_run(clip: Clip) -> HeardClip:

@@ -6,7 +6,7 @@ from math import log10
 import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
-from core.dead_air import DeadAir
+from core.dead_air import FRAME_SAMPLES, DeadAir
 
 # The gate turns away only what nobody could score. Beside each limit: the most extreme ordinary clip of 2881 that were
 # measured in 13 open packs of coughs, breaths, speech, cries, laughter and noise.
@@ -17,7 +17,6 @@ MIN_CREST_DB = 2.5  # peak over rms: ordinary clips have 5.9 and more, a sine 3.
 
 CLIPPED_FROM = 0.98  # of full scale: resampling leaves ripples on a flat top
 FLOOR_DBFS = -120.0  # reported for digital silence, because JSON has no infinity
-FRAME_SAMPLES = 320  # 20 ms
 MIN_SNR_FRAMES = 25  # half a second, below which percentiles mean nothing
 MIN_PAUSE_DBFS = -90.0  # one step of 16 bits: a pause below it is the work of a noise gate or codec, not of the room
 LOUD_PERCENTILE, QUIET_PERCENTILE = 95.0, 10.0

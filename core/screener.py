@@ -12,7 +12,7 @@ from core.bundle import Bundle, load_bundle
 from core.errors import AudioError, IncompleteError, TussisError
 from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.listening import HeardClip, Listener, Supply, check_sample_rate
+from core.listening import HeardClip, Listener, Supply, check_sample_rate, is_live
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.quality import Quality, QualityMeter
@@ -137,7 +137,7 @@ class _Hearing:
         self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality)
+        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, is_live)
         self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size
@@ -171,10 +171,13 @@ class _Hearing:
     def _pool(self, heard: list[HeardClip]) -> None:
         with self._stopwatch.stage("events"):
             for clip in heard:
-                self._events.push(clip.window)
-                self._scores.push(clip.event_probabilities)
+                if clip.is_gated:
+                    self._events.pass_over(clip.start_s)
+                else:
+                    self._events.push(clip.window)
+                    self._scores.push(clip.event_probabilities)
         with self._stopwatch.stage("probes"):
-            for clip in heard:
+            for clip in (clip for clip in heard if not clip.is_gated):
                 for pooled in self._pooled:
                     pooled.push(clip.embedding, clip.event_probabilities)
 

@@ -50,7 +50,7 @@ class Screened:
             "reasons": quality.get("reasons"),
             "scored_s": totals.get("scored_s"),
             "refused": self.status == 2 and self.errors.count("\n") == 1,
-            "remarked": bool(recording.get("remarks")) or bool(recording.get("remark")),
+            "remarked": bool(recording.get("remarks")) or bool(self.result.get("remark")),
             "no_escape": "\x1b" not in self.words + self.errors,
         }
 
@@ -344,7 +344,7 @@ STREAMS = [
     ),
     Recipe("F", "float WAV on standard input", _on_standard_input("-c:a", "pcm_f32le", "-f", "wav"), HEARD),
     Recipe("F", "FLAC on standard input", _on_standard_input("-f", "flac"), {"refused": True}),
-    Recipe("F", "Ogg on standard input", _on_standard_input("-ar", "48000", "-c:a", "libopus", "-f", "ogg"), {"refused": True}),
+    Recipe("F", "Ogg on standard input", _on_standard_input("-c:a", "libvorbis", "-f", "ogg"), {"refused": True}),
     Recipe(
         "F", "raw float of 48 kHz, stereo, told so",
         _raw("--rate", "48000", "--channels", "2", "--format", "f32le", encoding=(*STEREO_48, "-f", "f32le")), HEARD,

@@ -60,6 +60,11 @@ class Source:
     sha256: str | None = None
     reader: RecordingReader | None = None
 
+    def facts(self, heard_s: float) -> RecordingFacts:
+        """What a result says of it once so much was heard."""
+        facts = RecordingFacts(self.name, self.sha256, heard_s, self.sample_rate_hz)
+        return facts if self.reader is None else facts.read_from(self.reader)
+
 
 def add_monitor_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--monitor`` and the options that go with it."""
@@ -188,9 +193,8 @@ class _Hearing:
 
     def _result(self, error: str, is_cut: bool) -> Monitoring:
         monitor, source = self._monitor, self._source
-        recording = RecordingFacts(source.name, source.sha256, monitor.duration_s, source.sample_rate_hz)
         return Monitoring(
-            recording=recording if source.reader is None else recording.read_from(source.reader),
+            recording=source.facts(monitor.duration_s),
             settings=self._options.settings,
             totals=monitor.totals,
             hours=tuple(self._hours),

@@ -10,7 +10,7 @@ from core.clips import CLIP_S
 from core.errors import AudioError, SettingsError
 from core.events import Event, EventFinder
 from core.interpreter import Interpreter
-from core.listening import HeardClip, Listener, check_block, check_sample_rate
+from core.listening import HeardClip, Listener, check_block, check_sample_rate, is_live
 from core.monitoring.gate import Gate, GateSettings
 from core.monitoring.hourly_totals import HourlyTotals, HourTotals, Totals
 from core.stopwatch import Stopwatch
@@ -109,7 +109,7 @@ class Monitor:
         self._stopwatch = stopwatch or Stopwatch()
         self._hours = HourlyTotals(bundle.event_labels, _settling_s(bundle.screening))
         self._events = EventFinder(bundle.event_labels, bundle.screening)
-        admits = None if self.settings.gate is None else Gate(self.settings.gate).admits
+        admits = is_live if self.settings.gate is None else Gate(self.settings.gate).admits
         self._listener = Listener(
             interpreter, sample_rate_hz, self.settings.hop_s, step_s, self._stopwatch, self._hours, admits
         )

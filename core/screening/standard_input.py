@@ -35,7 +35,7 @@ ADVICE = "decode it first: ffmpeg -i … -f s16le -ar 16000 -ac 1 -"
 class RawOptions:
     """What the command line says about raw PCM on standard input; None where it says nothing.
 
-    ``channel`` is the one to hear of any recording, as in `core.audio.open_recording`; of a stream, None is the average.
+    ``channel`` is the one to hear of any recording, as in `core.audio.open_recording`; None is a stream's average.
     """
 
     sample_rate_hz: int | None = None
@@ -119,7 +119,6 @@ class StandardInput:
         except (OSError, ValueError) as error:  # replaced by something that is no file, or closed since
             raise AudioError(f"{NAME} - does not exist.") from error
         self._options, self._is_ended, self.remark = options, is_ended, ""
-        self._declared_bytes = 0
         head = self._bytes.peek(12)
         if is_wav(head) and head[:4] != b"RIFX":
             self._wav = self._wav_header()

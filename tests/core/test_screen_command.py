@@ -111,7 +111,7 @@ def test_a_usable_recording_made_the_same_way_is_screened(tiny_bundle: Path, tmp
 def test_an_interrupted_screening_writes_nothing(
     tiny_bundle: Path, recording: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(screener: Screener, path: str) -> None:
+    def interrupt(screener: Screener, path: str, channel: int | None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Screener, "screen", interrupt)

@@ -8,7 +8,7 @@ from benchmarks.timing.screening import load_screening, write_recording
 from core.bundle import Bundle
 from core.screener import screen_recording
 from core.stopwatch import STAGES
-from core.wav import read_wav_format
+from core.wav import read_wav_layout
 
 SCREENING_STAGES = ["screening", *(f"screening: {name}" for name in STAGES)]
 
@@ -30,7 +30,7 @@ def test_the_stages_of_a_screening_add_up_to_no_more_than_the_whole(tiny_bundle,
 def test_the_benchmark_screens_as_the_app_does(default_bundle: Bundle, tmp_path):
     recording = write_recording(tmp_path / "a.wav")
     with recording.open("rb") as file:
-        assert read_wav_format(file, recording).sample_rate_hz == 44_100
+        assert read_wav_layout(file, recording).format.sample_rate_hz == 44_100
     screening = screen_recording(recording, default_bundle)
     assert screening.quality.acceptable and screening.cough_count >= 3
     assert screening.recording.duration_s == pytest.approx(10)
