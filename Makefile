@@ -92,7 +92,7 @@ test test-all: export OMP_NUM_THREADS := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
 
-.PHONY: dev dev-cluster debian-packages test test-all lint format
+.PHONY: dev dev-cluster debian-packages test test-all field-files lint format
 dev: $(DEV_READY) ## set up .venv-dev with every extra
 
 dev-cluster: $(CLUSTER_READY)
@@ -110,6 +110,9 @@ test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests,
 test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
 	@$(PHONE_TESTS)/bin/python -m pytest -rs tests/core tests/app
+
+field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
+	@$(DEV)/bin/python tests/field_files.py
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)

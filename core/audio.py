@@ -9,12 +9,12 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from core.channels import ChannelMeter, average, one_channel
-from core.compressed import WAV, CompressedDecoder, container_of
 from core.errors import AudioError
 from core.files import sha256_of_file
-from core.resample import resample_blocks
-from core.wav import OtherCodecError, WavDecoder, is_wav, write_wav
+from core.sound.channels import ChannelMeter, average, one_channel
+from core.sound.compressed import WAV, CompressedDecoder, container_of
+from core.sound.resample import resample_blocks
+from core.sound.wav import OtherCodecError, WavDecoder, is_wav, write_wav
 
 __all__ = [
     "AVERAGE", "MAX_AMPLITUDE", "MAX_CHANNELS", "MAX_SAMPLE_RATE_HZ", "MIN_SAMPLE_RATE_HZ", "SAMPLE_RATE_HZ",

@@ -16,12 +16,12 @@ from core.bundle_files import (
     clash,
     is_safe_path,
 )
-from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape
 from core.json_fields import Fields, parse_object, shorten
 from core.probes import MAX_PROBE_BYTES, UNVERIFIED, Probe, parse_probe
 from core.signing import ANYBODY, Signature, TrustPolicy, check_signature
+from core.sound.clips import CLIP_S, CLIP_SAMPLES
 
 FORMAT_VERSION = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"

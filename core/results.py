@@ -13,7 +13,7 @@ from core.events import Event
 from core.files import encodable
 from core.probes import UNVERIFIED, Decision, ProbeResult, spoken_reasons
 from core.process.terminal import printable
-from core.quality import Quality
+from core.sound.quality import Quality
 
 SCHEMA = "tussis.screening/1"
 TEXT_WIDTH = 100

@@ -15,8 +15,8 @@ from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import HeardClip, Listener, Supply, check_sample_rate, is_live
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
-from core.quality import Quality, QualityMeter
 from core.results import ModelFacts, RecordingFacts, Screening
+from core.sound.quality import Quality, QualityMeter
 from core.stopwatch import Stopwatch
 
 

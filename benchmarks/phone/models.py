@@ -12,8 +12,8 @@ from benchmarks.phone.adb import Phone
 from benchmarks.results.names import BUILTIN, XNNPACK
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
-from core.clips import CLIP_S
 from core.errors import SettingsError
+from core.sound.clips import CLIP_S
 from quantize.tflite_graph import list_operators, read_model
 
 GPU, NNAPI = "gpu", "nnapi"

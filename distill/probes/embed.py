@@ -22,7 +22,7 @@ from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.process.signals import stop_signals
-from core.quality import QualityMeter
+from core.sound.quality import QualityMeter
 from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16

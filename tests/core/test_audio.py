@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.audio import AVERAGE, PIECE_FRAMES, open_recording, read_waveform, write_wav
 from core.errors import AudioError
 from core.files import sha256_of_file
-from core.wav import WavDecoder
+from core.sound.wav import WavDecoder
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

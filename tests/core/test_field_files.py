@@ -9,7 +9,8 @@ pytest.importorskip("av", reason="a phone reads WAV only")
 pytest.importorskip("soundfile", reason="a phone has no library that writes sound")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from field_files import RECIPES, Bench, Recipe, missing_builders
+from field_bench import Bench, Recipe, missing_builders
+from field_files import RECIPES
 
 pytestmark = pytest.mark.skipif(bool(missing_builders()), reason=f"{' and '.join(missing_builders())} cannot be found")
 

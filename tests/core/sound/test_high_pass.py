@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.high_pass import CHUNK_SAMPLES, HighPass, high_passed
+from core.sound.high_pass import CHUNK_SAMPLES, HighPass, high_passed
 
 RATE_HZ = 16_000
 

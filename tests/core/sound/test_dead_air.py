@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.dead_air import FRAMES_A_SECOND, LIVE_DBFS, DeadAir
+from core.sound.dead_air import FRAMES_A_SECOND, LIVE_DBFS, DeadAir
 
 DEAD, LIVE = LIVE_DBFS - 1, LIVE_DBFS + 1
 

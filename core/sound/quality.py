@@ -6,7 +6,7 @@ from math import log10
 import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
-from core.dead_air import FRAME_SAMPLES, DeadAir
+from core.sound.dead_air import FRAME_SAMPLES, DeadAir
 
 # The gate turns away only what nobody could score. Beside each limit: the most extreme ordinary clip of 2881 that were
 # measured in 13 open packs of coughs, breaths, speech, cries, laughter and noise.
@@ -24,7 +24,7 @@ HISTOGRAM_STEP_DB = 0.25
 HISTOGRAM_BINS = 640  # from FLOOR_DBFS to +40 dBFS, the loudest that core.audio lets through
 GROUP_FRAMES = 100  # measured at once, so that they stay in the processor's cache
 
-# What the high-pass (core.high_pass) leaves of loud hum, its higher harmonics, covers coughs where even the quiet
+# What the high-pass (core.sound.high_pass) leaves of loud hum, its higher harmonics, covers coughs where even the quiet
 # frames are loud and nothing stands out. Hum of 50 and of 60 Hz repeats itself every 100 ms, noise does not.
 HUM_PERIOD_FRAMES = 5
 MIN_HUM_LIKENESS = 0.5  # correlation of a frame with the one a period later, on average
@@ -67,7 +67,7 @@ class Quality:
         for steady sound, which is not bad. None under half a second, or where the pauses are below -90 dBFS.
     duration_s : float
     dead_s : float
-        Time in which nothing reached the microphone (`core.dead_air`): it was not heard.
+        Time in which nothing reached the microphone (`core.sound.dead_air`): it was not heard.
     """
 
     acceptable: bool

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.channels import ChannelMeter
 from core.demonstration import synthesize_demonstration
+from core.sound.channels import ChannelMeter
 
 RATE_HZ = 16_000
 COUGHS = 0.4 / 0.7 * synthesize_demonstration()

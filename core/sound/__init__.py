@@ -1,0 +1,1 @@
+"""Sound as numbers: formats, channels, rates, filters, clips and quality."""
