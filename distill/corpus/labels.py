@@ -20,7 +20,9 @@ PACK_LABEL_TO_EVENT = {label: label for label in EVENT_LABELS} | {
 }
 
 # A recording with one of these is known not to hold a cough, whatever a model says of it.
-COUGH_FREE_LABELS = frozenset({"noise", "speech", "laugh", "breathing", "sneeze", "cry", "vocal_burst", "snore"})
+COUGH_FREE_LABELS = frozenset(
+    {"noise", "speech", "laugh", "breathing", "sneeze", "throat_clear", "cry", "vocal_burst", "snore"}
+)
 
 
 def event_labels_of(pack_labels: Iterable[str]) -> set[str]:

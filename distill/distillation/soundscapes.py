@@ -20,6 +20,7 @@ from distill.settings import Settings
 COUGH = EVENT_LABELS.index("cough")
 FADE_SAMPLES = 160  # 10 ms: a sound that is cut out of its recording clicks at both ends without a fade
 LOUD_SAMPLES = 4 * STEP_SAMPLES  # 160 ms, the loud part of one cough: the level of a sound is that of such a stretch
+_FIRST_GROUPS = ("cough", "breathing", "laugh", "speech", "sneeze", "cry", "vocal_burst")
 BURST_RMS = 0.1  # of the loudest bursts; the channel brings the finished clip to a level of its own
 
 
@@ -27,8 +28,9 @@ class GroupWeights(Settings):
     """How often a clip's main sound comes from each group, relative to the others that have recordings.
 
     A recording belongs to the first group that its labels name, to noise where they name none of these, and to
-    unlabelled where it has no labels. Coughs are a third; laughter and impacts, the usual false alarms, are about a
-    third of the rest.
+    unlabelled where it has no labels. Snores and throat clearings are groups of their own, before all others, where
+    their weight is above 0. Coughs are a third; laughter and impacts, the usual false alarms, are about a third of the
+    rest.
     """
 
     cough: NonNegativeFloat = 0.36
@@ -40,6 +42,8 @@ class GroupWeights(Settings):
     vocal_burst: NonNegativeFloat = 0.05
     noise: NonNegativeFloat = 0.14
     unlabelled: NonNegativeFloat = 0.06
+    snore: NonNegativeFloat = 0.0
+    throat_clear: NonNegativeFloat = 0.0
 
 
 class SoundscapeSettings(Settings):
@@ -148,9 +152,7 @@ class Soundscapes:
 
     def batch_at(self, step: int) -> Batch:
         """Compose the batch of training step `step`."""
-        rng = np.random.default_rng((self.seed, step))
-        clips = [self._compose(rng) for _ in range(self.batch_size)]
-        waveforms = self.channel(np.stack([clip.waveform for clip in clips]), rng)
+        waveforms, clips = self.clips_at(step)
         arrays = (
             waveforms,
             np.stack([clip.events for clip in clips]),
@@ -161,6 +163,12 @@ class Soundscapes:
             np.array([clip.teacher_weight for clip in clips], dtype=np.float32),
         )
         return Batch(*(from_numpy(array) for array in arrays))
+
+    def clips_at(self, step: int) -> tuple[np.ndarray, list[ComposedClip]]:
+        """Compose the clips of a step; the waveforms (batch, 32000), float32, are what the channel made of them."""
+        rng = np.random.default_rng((self.seed, step))
+        clips = [self._compose(rng) for _ in range(self.batch_size)]
+        return self.channel(np.stack([clip.waveform for clip in clips]), rng), clips
 
     def _compose(self, rng: Generator) -> ComposedClip:
         group = self._groups[rng.choice(len(self._groups), p=self._group_shares)]
@@ -280,15 +288,16 @@ def _group_crops(
         if store.rows[row].role != role:
             continue
         is_scarce = not store.rows[row].labelled and (targets.scores[crop][scarce] > settings.scarce_score).any()
-        groups[_group_of(labels)].extend([crop] * (settings.scarce_repeats if is_scarce else 1))
+        groups[_group_of(labels, settings.group_weights)].extend([crop] * (settings.scarce_repeats if is_scarce else 1))
     return {group: np.array(crops, dtype=np.int64) for group, crops in groups.items()}
 
 
-def _group_of(labels: tuple[str, ...]) -> str:
+def _group_of(labels: tuple[str, ...], weights: GroupWeights) -> str:
     if not labels:
         return "unlabelled"
     named = event_labels_of(labels) | set(labels)
-    return next((group for group in GroupWeights.model_fields if group in named), "noise")
+    apart = [group for group in ("throat_clear", "snore") if getattr(weights, group) > 0]
+    return next((group for group in (*apart, *_FIRST_GROUPS) if group in named), "noise")
 
 
 def _background_crops(targets: Targets, groups: dict[str, np.ndarray], settings: SoundscapeSettings) -> np.ndarray:
