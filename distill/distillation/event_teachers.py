@@ -29,15 +29,16 @@ class LabelBlend(Settings):
 class EventTeacherSettings(Settings):
     """How the teachers' logits become event targets, and where labels or teachers are not taken at their word.
 
-    ``temperature`` divides the blended logits. Of ``acted_packs`` the teachers' ``unsure_labels`` count only where
-    they are below ``unsure_above``: an acted growl is no snore and a puff is no sneeze. A label that one of
-    ``weak_packs`` names counts ``weak_target``. A clip that is labelled cough, from a pack that is not weak, is taken
-    for a throat clearing at most by ``cough_throat_clear``.
+    ``temperature`` divides the blended logits. Of ``unsure_packs`` the teachers' ``unsure_labels`` count only where
+    they are below ``unsure_above``: an acted growl is no snore, nor is a deep breath, and a puff is no sneeze. A label
+    that one of ``weak_packs`` names counts ``weak_target``. The teachers hear throat clearings in coughs. So a clip
+    that is labelled cough, from a pack that is not weak, is taken for one at most by ``cough_throat_clear``. Where
+    nobody labelled a clip and they hear a cough in it by more than one half, whether it is one is unknown.
     """
 
     labels: dict[Literal[EVENT_LABELS], LabelBlend] = Field(default_factory=dict)
     temperature: float = Field(default=1.0, gt=0)
-    acted_packs: tuple[str, ...] = ("emogator", "emogator_mined", "emogator_soft")
+    unsure_packs: tuple[str, ...] = ("emogator", "emogator_mined", "emogator_soft", "coswara_20200413")
     unsure_labels: tuple[Literal[EVENT_LABELS], ...] = ("sneeze", "snore")
     unsure_above: float = Field(default=0.2, ge=0, le=1)
     weak_packs: tuple[str, ...] = ("emogator_mined",)
@@ -89,9 +90,10 @@ def event_targets(
     weights = np.ones_like(events)
     unsure = [EVENT_LABELS.index(label) for label in settings.unsure_labels]
     for n, row in enumerate(rows):
-        if row.pack in settings.acted_packs:
+        if row.pack in settings.unsure_packs or row.source_id.partition(":")[0] in settings.unsure_packs:
             weights[n, unsure] = events[n, unsure] < settings.unsure_above
         if not row.labelled:
+            weights[n, _THROAT_CLEAR] = events[n, _COUGH] < 0.5
             continue
         is_weak = row.pack in settings.weak_packs
         if composed.events[n, _COUGH] == 1 and not is_weak:

@@ -1,5 +1,7 @@
 """What labels and two teachers come to, and where neither is taken at its word."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def targets_of(row: ManifestRow, cough: float = 0.0, cough_weight: float = 1.0, 
     composed.events[0, COLUMN["cough"]], composed.weights[0, COLUMN["cough"]] = cough, cough_weight
     logits = np.full((1, N_EVENTS), -6.0, np.float32)
     for label, logit in mn04_logits.items():
-        logits[0, COLUMN[label]] = logit
+        logits[0, COLUMN[label.removesuffix("_heard")]] = logit
     scores = np.full((1, N_EVENTS), 0.5, np.float32)
     events, weights = event_targets([row], composed, scores, logits, EventTeacherSettings(labels=blends))
     return EventTargets(events[0], weights[0])
@@ -78,6 +80,14 @@ def test_an_acted_snore_or_sneeze_is_unknown_where_a_teacher_hears_one_and_absen
     assert heard.weights[COLUMN["sneeze"]] == 1
     elsewhere = targets_of(row("esc10", "noise"), snore=2.0)
     assert elsewhere.weights[COLUMN["snore"]] == 1
+    unlabelled = replace(row("unlabelled"), source_id="coswara_20200413:a/breathing-deep.wav")
+    assert targets_of(unlabelled, snore=2.0).weights[COLUMN["snore"]] == 0
+
+
+def test_throat_clearing_is_unknown_where_the_teachers_hear_a_cough_that_nobody_labelled() -> None:
+    heard = targets_of(row("unlabelled"), throat_clear=2.0, cough_heard=2.0)
+    assert heard.weights[COLUMN["throat_clear"]] == 0
+    assert targets_of(row("unlabelled"), throat_clear=2.0).weights[COLUMN["throat_clear"]] == 1
 
 
 def test_an_unlabelled_clips_coughs_are_what_the_teacher_hears() -> None:
