@@ -18,6 +18,7 @@ COUGH_FRAMES = (2, 15)  # of 40 ms: a single cough lasts 80 to 600 ms
 MIN_GAP_S = 0.4
 SNR_DB = (5.0, 30.0)  # of the coughs above the background
 PEAK = (0.03, 0.9)  # of the whole recording; 1 is full scale
+FREE_DURATION_S = 20
 FREE_PIECE_S = 6  # of each sound where no cough is: long recordings do not push the others aside
 FREE_PEAK = (0.03, 0.9)
 FREE_FLOOR = 3e-4
@@ -87,7 +88,7 @@ def _compose(
 
 
 def compose_cough_free(store: WaveformStore, hours: float, seed: int = 0) -> Iterator[ComposedRecording]:
-    """Compose minutes of validation sound without a cough, `hours` of them together; a function of store and seed.
+    """Compose validation sound without a cough, `hours` in recordings of 20 s; a function of store and seed.
 
     Sounds follow one another with pauses of up to a second, each at a level of its own, over a faint noise. Every pack
     is heard equally often, and every second sound lies over a part of another one.
@@ -105,12 +106,12 @@ def compose_cough_free(store: WaveformStore, hours: float, seed: int = 0) -> Ite
         raise DataError("no validation recording is labelled as free of coughs")
     generator = np.random.default_rng((seed, 1))
     packs = [rows_of_pack[pack] for pack in sorted(rows_of_pack)]
-    for _ in range(round(hours * 60)):
-        yield ComposedRecording(_cough_free_minute(store, packs, generator), [])
+    for _ in range(round(hours * 3600 / FREE_DURATION_S)):
+        yield ComposedRecording(_compose_cough_free(store, packs, generator), [])
 
 
-def _cough_free_minute(store: WaveformStore, packs: list[list[int]], generator: Generator) -> np.ndarray:
-    n_samples = 60 * SAMPLE_RATE_HZ
+def _compose_cough_free(store: WaveformStore, packs: list[list[int]], generator: Generator) -> np.ndarray:
+    n_samples = FREE_DURATION_S * SAMPLE_RATE_HZ
     sound = FREE_FLOOR * generator.standard_normal(n_samples).astype(np.float32)
     place = 0
     while place < n_samples:
