@@ -1,4 +1,4 @@
-"""Measures how a bundle counts coughs: in composed recordings, in hours without a cough, and over hum."""
+"""Measures how coughs are counted: in composed recordings, in hours without one, over hum (tussis-counting)."""
 
 import json
 from collections.abc import Iterable
@@ -134,7 +134,7 @@ def counting(
 ) -> None:
     """Count coughs in validation sound: composed recordings, hours without a cough, coughs over hum.
 
-    Example: python -m distill.evaluation.counting --store cache/store --json counting.json
+    Example: tussis-counting --store cache/store --json counting.json
     """
     with exit_on_error("tussis-counting"):
         if json_path is not None:
@@ -147,7 +147,7 @@ def counting(
 
 
 def main() -> None:
-    """Entry point of ``python -m distill.evaluation.counting``."""
+    """Entry point of ``tussis-counting``."""
     app()
 
 
