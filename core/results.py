@@ -21,12 +21,34 @@ LABEL_WIDTH = 12
 
 @dataclass(frozen=True)
 class RecordingFacts:
-    """Which recording was screened; ``sample_rate_hz`` is its own, before resampling; ``sha256`` is the file's."""
+    """Which recording was screened.
+
+    Attributes
+    ----------
+    path : str
+    sha256 : str or None
+        Of the file's bytes, hexadecimal; None for a stream.
+    duration_s : float
+        Of the sound that was heard.
+    sample_rate_hz : int
+        Its own, before resampling.
+    n_channels : int
+    channel : str
+        What was heard of more than one channel: ``"average"``, or the number of the channel from 1 on.
+    truncated : bool
+        Whether less is there than the recording says of itself: cut short, or damaged within.
+    remarks : tuple of str
+        A sentence for each thing that a person should know about how it was read.
+    """
 
     path: str
     sha256: str | None
     duration_s: float
     sample_rate_hz: int
+    n_channels: int = 1
+    channel: str = "1"
+    truncated: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

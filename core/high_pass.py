@@ -1,0 +1,114 @@
+"""Takes hum and offset out of a stream at 16 kHz before the model hears it."""
+
+from functools import lru_cache
+from math import pi
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from core.audio import SAMPLE_RATE_HZ
+
+STOP_HZ, PASS_HZ = 152.0, 190.0  # hum of 50 or 60 Hz and its harmonics up to 150 Hz lie below
+THINNED = 16  # the low band is computed at a sixteenth of the rate
+THIN_RATE_HZ = SAMPLE_RATE_HZ / THINNED
+SPAN = 5  # blocks of THINNED samples that make one thinned sample, and that one is spread over
+HALF_TAPS = 32  # of the filter at the low rate
+KAISER_BETA = 4.0
+CHUNK_BLOCKS = 512  # computed at once: half a second
+TILE = 64
+REACH_BLOCKS = 2 * (SPAN // 2) + HALF_TAPS  # before and after a block, of the sound that its low band depends on
+SPREAD_FROM = np.arange(CHUNK_BLOCKS)[:, None] + np.arange(SPAN)  # thinned samples that reach each block
+REACH_SAMPLES, CHUNK_SAMPLES = REACH_BLOCKS * THINNED, CHUNK_BLOCKS * THINNED
+
+
+class HighPass:
+    """Streaming high-pass filter of linear phase, its delay taken out: n samples in, n samples out.
+
+    An offset is taken out whole, and hum up to 150 Hz by 39 dB; from 200 Hz on nothing changes by more than 0.1 dB. The
+    low band is computed at a sixteenth of the rate and subtracted (Crochiere and Rabiner 1983, Multirate Digital Signal
+    Processing, chapter 5). The stream counts as constant before its first sample and after its last, so that an offset
+    makes no click there. How blocks are cut does not matter. The output lags by less than 0.6 s.
+    """
+
+    def __init__(self) -> None:
+        self._filters = _filters()
+        self._held = np.zeros(0, np.float32)  # the newest samples, from REACH_SAMPLES before the next to come out
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        """Take the next samples, shape (n,), and return those that they complete, float32, shape (m,), m >= 0."""
+        block = np.asarray(block, np.float32)
+        if len(block) and not len(self._held):
+            self._held = np.full(REACH_SAMPLES, block[0])
+        held = np.concatenate([self._held, block])
+        n_chunks = max(0, (len(held) - 2 * REACH_SAMPLES) // CHUNK_SAMPLES)
+        passed = np.empty(n_chunks * CHUNK_SAMPLES, np.float32)
+        for start in range(0, len(passed), CHUNK_SAMPLES):
+            sound = held[start : start + CHUNK_SAMPLES + 2 * REACH_SAMPLES]
+            low_band = _low_band(sound, self._filters)
+            np.subtract(sound[REACH_SAMPLES:-REACH_SAMPLES], low_band, out=passed[start : start + CHUNK_SAMPLES])
+        self._held = held[len(passed) :].copy()
+        return passed
+
+    def flush(self) -> np.ndarray:
+        """End the stream and return what is left, float32, shape (m,)."""
+        n_left = len(self._held) - REACH_SAMPLES
+        if n_left <= 0:
+            return np.zeros(0, np.float32)
+        return self.process(np.full(2 * CHUNK_SAMPLES, self._held[-1]))[:n_left]
+
+
+def high_passed(waveform: np.ndarray) -> np.ndarray:
+    """A whole waveform at 16 kHz, shape (n,), without its hum and offset: float32, shape (n,)."""
+    high_pass = HighPass()
+    return np.concatenate([high_pass.process(waveform), high_pass.flush()])
+
+
+class _Filters(NamedTuple):
+    """``thin``, (SPAN, THINNED), makes the thinned stream, ``low``, banded, filters it, ``spread``, as thin, undoes."""
+
+    thin: np.ndarray
+    low: np.ndarray
+    spread: np.ndarray
+
+
+def _low_band(sound: np.ndarray, filters: _Filters) -> np.ndarray:
+    """What lies below `STOP_HZ` in the middle CHUNK_SAMPLES of `sound`, which has REACH_SAMPLES more at both ends."""
+    parts = filters.thin @ sound.reshape(-1, THINNED).T
+    n_thinned = parts.shape[1] - SPAN + 1
+    thinned = sum(parts[place, place : place + n_thinned] for place in range(SPAN))
+    step = thinned.strides[0]
+    rows = as_strided(thinned, (-(-(CHUNK_BLOCKS + SPAN - 1) // TILE), len(filters.low)), (TILE * step, step))
+    low = (np.ascontiguousarray(rows) @ filters.low).reshape(-1)
+    return (low[SPREAD_FROM] @ filters.spread).reshape(-1)
+
+
+@lru_cache(maxsize=1)
+def _filters() -> _Filters:
+    """The three filters, of which the one at the low rate makes up for what the other two take (least squares)."""
+    places = np.arange(SPAN)[:, None] - SPAN // 2
+    time_s = (THINNED * places + np.arange(THINNED) - (THINNED - 1) / 2) / SAMPLE_RATE_HZ
+    window = np.i0(KAISER_BETA * np.sqrt(1 - np.square(time_s * THIN_RATE_HZ / (SPAN / 2))))
+    kernel = np.sinc(THIN_RATE_HZ * time_s) * window
+    thin, spread = kernel / kernel.sum(), kernel / kernel.sum(axis=0)
+    frequency_hz = np.concatenate([np.linspace(0, STOP_HZ, 120), np.linspace(PASS_HZ, THIN_RATE_HZ / 2, 200)])
+    both = _response(thin, time_s, frequency_hz) * _response(spread / THINNED, time_s, frequency_hz)
+    taps = np.arange(HALF_TAPS + 1)
+    cosines = np.cos(2 * pi * frequency_hz[:, None] * taps / THIN_RATE_HZ) * np.where(taps == 0, 1, 2)
+    weights = np.where(frequency_hz == 0, 30.0, 1.0)[:, None]  # an offset may be the largest of all
+    wanted = (frequency_hz <= STOP_HZ)[:, None]
+    half = np.linalg.lstsq(cosines * both[:, None] * weights, wanted * weights, rcond=None)[0][:, 0]
+    low = np.concatenate([half[:0:-1], half])
+    return _Filters(thin.astype(np.float32), _banded(low), spread[::-1].astype(np.float32))
+
+
+def _response(kernel: np.ndarray, time_s: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ijf->f", kernel, np.cos(2 * pi * frequency_hz * time_s[..., None]))
+
+
+def _banded(taps: np.ndarray) -> np.ndarray:
+    """A matrix, shape (TILE + len(taps) - 1, TILE), whose product with a row of samples is TILE filtered ones."""
+    matrix = np.zeros((TILE + len(taps) - 1, TILE), np.float32)
+    for column in range(TILE):
+        matrix[column : column + len(taps), column] = taps
+    return matrix
