@@ -20,6 +20,7 @@ FINE_BINS_BELOW_HZ = 2_000.0
 N_FOLDS = 3
 RELATIVE_FLOOR = 1e-4
 SILENCE_POWER = 1e-9
+ROUNDING = 1e-9
 
 
 def hz_to_mel(frequency_hz: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def used_bins(n_mels: int = N_MELS, min_hz: float = MEL_MIN_HZ) -> np.ndarray:
     """
     bins = np.arange(WINDOW_SAMPLES // 2 + 1)
     frequency_hz = bins * SAMPLE_RATE_HZ / WINDOW_SAMPLES
-    inside = mel_weights(frequency_hz, n_mels, min_hz).sum(axis=1) > 0
+    inside = mel_weights(frequency_hz, n_mels, min_hz).sum(axis=1) > ROUNDING
     return bins[inside & ((frequency_hz < FINE_BINS_BELOW_HZ) | (bins % 2 == 0))]
 
 
