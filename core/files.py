@@ -3,11 +3,21 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import stat
+from itertools import islice
 from pathlib import Path
 
 from core.errors import OutputError, TussisError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: what a kill leaves stays there
+    fcntl = None
+
+_UNFINISHED_NAME = re.compile(r"\.tussis-[0-9a-f]{16}\.part")
+_MOST_LOOKED_AT = 1000  # names in a folder: a look at all of them at each write would take too long
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
@@ -103,9 +113,52 @@ def _is_special(target: Path) -> bool:
 
 
 def _temporary_beside(folder: Path) -> tuple[int, Path]:
-    """An open file descriptor of a new, empty file in `folder`, with the permissions an ordinary file would get."""
-    temporary = folder / f".tussis-{secrets.token_hex(8)}.part"
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), temporary
+    """An open file descriptor of a new, empty file in `folder`, with the permissions an ordinary file would get.
+
+    It is locked while it is open, and what a killed process left without a lock is removed.
+    """
+    _remove_litter(folder)
+    while True:
+        temporary = folder / f".tussis-{secrets.token_hex(8)}.part"
+        mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(temporary, mode, 0o666)
+        if _is_ours(descriptor) and temporary.exists():
+            return descriptor, temporary
+        os.close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Lock a new file; False where another process just took it for litter."""
+    try:
+        _lock(descriptor)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks, on which nothing is removed either
+        pass
+    return True
+
+
+def _remove_litter(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        for path in islice(folder.iterdir(), _MOST_LOOKED_AT if fcntl else 0):
+            if _UNFINISHED_NAME.fullmatch(path.name) and path.is_file():
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            _lock(descriptor)
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file until it is closed; OSError where another process holds it."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _replace(target: Path, payload: bytes) -> None:
@@ -115,9 +168,11 @@ def _replace(target: Path, payload: bytes) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        os.replace(temporary, target)  # noqa: PTH105  (the call whose atomicity the standard library documents)
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            if fcntl is None:  # Windows renames no open file
+                file.close()
+            os.replace(temporary, target)  # noqa: PTH105  (the call whose atomicity the standard library documents)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

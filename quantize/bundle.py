@@ -4,9 +4,7 @@ import getpass
 import hashlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +17,7 @@ from core.errors import BundleError, OutputError, SigningError, exit_on_error
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.signing import read_trust
+from distill.folders import draft_beside, exchange
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
 
 if TYPE_CHECKING:
@@ -59,11 +58,11 @@ def write_bundle(files: dict[str, bytes], out: Path) -> Bundle:
     _check_replaceable(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
-            draft = Path(beside) / f"new{out.suffix}"
+        with draft_beside(out) as beside:
+            draft = beside / f"new{out.suffix}"
             _write_draft(draft, files)
             check_bundle(load_bundle(draft))
-            _replace(draft, out, Path(beside) / "old")
+            _replace(draft, out)
     except OSError as error:
         raise OutputError(f"the bundle {out} cannot be written: {error.strerror or error}.") from error
     return load_bundle(out)
@@ -131,18 +130,12 @@ def _write_draft(draft: Path, files: dict[str, bytes]) -> None:
             os.fsync(file.fileno())
 
 
-def _replace(new: Path, out: Path, old: Path) -> None:
-    """Put `new` where `out` is; a file is replaced at once, a folder is set aside first and back where that fails."""
-    if not out.is_dir():
+def _replace(new: Path, out: Path) -> None:
+    """Put `new` where `out` is, at once; a folder that was there is then where `new` was."""
+    if out.is_dir():
+        exchange(new, out)
+    else:
         new.replace(out)
-        return
-    out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _ask_passphrase(prompt: str = "Passphrase of the key: ") -> str:

@@ -1,10 +1,8 @@
 """Chooses and reads the calibration set: the training clips that the quantizer sees (tussis-calibration)."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from distill.corpus.manifests import ManifestRow, read_manifest
+from distill.corpus.tables import read_table, table_text
 
 CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
 COLUMNS = ("path", "offset_samples", "label")
@@ -59,12 +58,10 @@ def read_calibration_set(ids_csv: Path, data_root: Path) -> CalibrationSet:
 
 def read_ids(ids_csv: Path) -> list[CalibrationId]:
     """Read the list; DataError where it is absent, empty or of another shape."""
-    try:
-        with ids_csv.open(newline="", encoding="utf-8") as file:
-            records = list(csv.DictReader(file))
-        ids = [CalibrationId(r["path"], int(r["offset_samples"]), r["label"]) for r in records]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{ids_csv} is not a list of calibration clips ({', '.join(COLUMNS)}): {error}") from error
+    ids = [
+        CalibrationId(row.relative_path("path"), row.whole("offset_samples", 0), row.text("label"))
+        for row in read_table(ids_csv, COLUMNS)
+    ]
     if not ids:
         raise DataError(f"{ids_csv} lists no clip; a calibration set needs at least one")
     return ids
@@ -147,11 +144,7 @@ def _draw_clip(row: ManifestRow, label: str, data_root: Path, generator: np.rand
 
 def write_ids(ids: list[CalibrationId], path: Path) -> None:
     """Write the list as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((clip_id.path, clip_id.offset_samples, clip_id.label) for clip_id in ids)
-    write_atomically(path, text.getvalue())
+    write_atomically(path, table_text(COLUMNS, map(asdict, ids)))
 
 
 app = typer.Typer(add_completion=False, help="The clips that the quantizer sees.")

@@ -1,6 +1,10 @@
 """Names the events and the activity frames that the student learns, and maps the packs' labels to them."""
 
+import re
+import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,6 +27,60 @@ PACK_LABEL_TO_EVENT = {label: label for label in EVENT_LABELS} | {
 COUGH_FREE_LABELS = frozenset(
     {"noise", "speech", "laugh", "breathing", "sneeze", "throat_clear", "cry", "vocal_burst", "snore"}
 )
+
+# Labels of sound that is neither an event of ours nor free of coughs. Others name the kind of a noise, beside "noise".
+OTHER_LABELS = frozenset({"vocal_burst", "gasp", "scream", "moan", "pain_grunt", "vomit", "acted", "rir"})
+KNOWN_LABELS = frozenset(PACK_LABEL_TO_EVENT) | COUGH_FREE_LABELS | OTHER_LABELS
+
+_OTHER_WORDS = {
+    "cough": "coughs coughing coughed baby_cough",
+    "snore": "snores snored",
+    "breathing": "breath breaths breathe breathes",
+    "sneeze": "sneezes sneezing sneezed",
+    "throat_clear": "throat_clears throat_clearing clear_throat clearing_throat throatclear throatclearing",
+    "laugh": "laughs laughing laughed laughter",
+    "speech": "speak speaks speaking speeches talk talks talking",
+    "cry": "cries crying cried baby_cry baby_crying crying_baby",
+    "sigh": "sighs sighing",
+    "pant": "pants panting",
+    "whisper": "whispers whispering",
+    "gasp": "gasps gasping",
+    "noise": "noises",
+}
+OTHER_SPELLINGS = {word: label for label, words in _OTHER_WORDS.items() for word in words.split()}
+_NO_LABEL = frozenset({"", "_", "?", "nan", "na", "n/a", "null", "none", "unknown", "unlabelled", "unlabeled"})
+_SEPARATORS = re.compile(r"[;,|/+&]")
+_STEMS = ("cough", "snore", "snoring", "breath", "sneez", "throat", "laugh", "speech", "speak", "crying")
+_ALIKE = 0.75  # of difflib: "couhg" is like "cough", and "crow" is not like "cry"
+
+
+@lru_cache(maxsize=4096)
+def parse_labels(text: str) -> tuple[str, ...]:
+    """The labels that a table's cell names, in the spelling of `KNOWN_LABELS`, each once; empty where it names none.
+
+    They may be joined by ``;``, ``,``, ``|``, ``/``, ``+`` or ``&``, in capitals or inflected.
+
+    Raises
+    ------
+    ValueError
+        If a label is not known and stands alone, or is like an event's name without being one: it would count as a
+        recording without the event. The message names it.
+    """
+    named = tuple(dict.fromkeys(OTHER_SPELLINGS.get(word, word) for word in words_of(text)))
+    others = [label for label in named if label not in KNOWN_LABELS]
+    for label in others:
+        is_like_an_event = any(stem in label for stem in _STEMS) or get_close_matches(label, EVENT_LABELS, 1, _ALIKE)
+        if is_like_an_event or len(others) == len(named):
+            raise ValueError(label)
+    return named
+
+
+def words_of(text: str) -> list[str]:
+    """The words that a cell joins, in small letters with ``_`` for spaces; none where it says that it names none."""
+    folded = re.sub(r"[ \t-]+", "_", unicodedata.normalize("NFKC", text).casefold())
+    if folded in _NO_LABEL:
+        return []
+    return [word.strip("_") for word in _SEPARATORS.split(folded) if word.strip("_")]
 
 
 def event_labels_of(pack_labels: Iterable[str]) -> set[str]:

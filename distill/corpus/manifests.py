@@ -1,22 +1,29 @@
 """Decides which recording plays which role, so that no subject crosses a split."""
 
-import csv
 import hashlib
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from io import StringIO
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
 
 from core.errors import DataError
 from core.files import write_atomically
+from distill.corpus.labels import EVENT_LABELS, parse_labels, words_of
+from distill.corpus.subjects import names_nobody, one_spelling
+from distill.corpus.tables import OtherColumnsError, Row, listed, read_table, remark, shown, table_text
 
-VALIDATION_FOLD = 5
+N_FOLDS = 5
+VALIDATION_FOLD = N_FOLDS
 TEST_PACKS = frozenset({"esc50_part"})
 AUGMENT_PACKS = frozenset({"rir_webaudio"})
 SKIPPED_FLAGS = frozenset({"near_silent"})
-ROLES = ("train", "validation", "test", "augment")
+Role = Literal["train", "validation", "test", "augment"]
+ROLES: tuple[Role, ...] = get_args(Role)
+PACK_COLUMNS = ("path", "dataset", "source_id", "subject_id", "licence")  # of every pack
+_LABEL_COLUMNS = ("labels", "group_fold", "flags")  # of a labelled one
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,15 @@ class ManifestRow:
     pack: str
     source_id: str
     subject_id: str
-    duration_s: float
+    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     labels: tuple[str, ...]
     fold: int | None
     licence: str
-    role: str
+    role: Role
     labelled: bool
+
+
+_COLUMNS = tuple(field.name for field in fields(ManifestRow))
 
 
 def build_manifest(data_root: Path) -> list[ManifestRow]:
@@ -47,51 +57,97 @@ def build_manifest(data_root: Path) -> list[ManifestRow]:
     Raises
     ------
     DataError
-        If `data_root` holds no pack, or a pack's manifest lacks a column.
+        If `data_root` holds no pack, or a pack's manifest lacks a column or has a cell that cannot be meant.
     """
     manifests = sorted(data_root.glob("*/manifest.csv"))
     if not manifests:
         raise DataError(f"no pack (a folder with a manifest.csv) was found in {data_root}")
     rows = [row for manifest in manifests for row in _read_pack(manifest)]
-    return _keep_splits_disjoint(rows)
+    return _keep_splits_disjoint(_one_spelling_each(rows, data_root))
 
 
-def _read_pack(manifest: Path) -> Iterable[ManifestRow]:
-    pack = manifest.parent.name
-    with manifest.open(newline="", encoding="utf-8") as file:
-        for record in csv.DictReader(file):
-            if SKIPPED_FLAGS & set((record.get("flags") or "").split(";")):
-                continue
-            try:
-                yield _to_row(pack, record)
-            except (KeyError, ValueError) as error:
-                raise DataError(f"{manifest} has a row without a usable column {error}") from error
+def _read_pack(manifest: Path) -> list[ManifestRow]:
+    records = list(read_table(manifest, (*PACK_COLUMNS, "duration_s"), _LABEL_COLUMNS))
+    _refuse_repeats(records)
+    if words := [record["subject_id"] for record in records if _names_nobody_in_words(record["subject_id"])]:
+        remark(manifest, f"{len(words)} recordings name nobody ({listed(words)}); all such stay on one side of a split")
+    records = [record for record in records if not SKIPPED_FLAGS & set(words_of(record.get("flags", "")))]
+    rows = [_to_row(manifest.parent.name, record) for record in records]
+    _remark_other_labels(manifest, records, rows)
+    return rows
 
 
-def _to_row(pack: str, record: dict[str, str]) -> ManifestRow:
-    labels = tuple(label for label in (record.get("labels") or "").split(";") if label)
-    fold = int(record["group_fold"]) if record.get("group_fold") else None
-    dataset = record["dataset"]
+def _to_row(pack: str, record: Row) -> ManifestRow:
+    labels, fold, dataset = _labels(record), _fold(record, "group_fold"), record.text("dataset")
+    subject_id = record.text("subject_id")
+    is_known = not names_nobody(subject_id)
     return ManifestRow(
-        path=f"{pack}/{record['path']}",
+        path=f"{pack}/{record.relative_path('path')}",
         pack=pack,
-        source_id=f"{dataset.removesuffix('_part')}:{record['source_id']}",
-        subject_id=record["subject_id"] or f"{dataset}:unknown",
-        duration_s=float(record["duration_s"]),
+        source_id=f"{dataset.removesuffix('_part')}:{record.text('source_id')}",
+        subject_id=subject_id if is_known else f"{dataset}:unknown",
+        duration_s=record.number("duration_s", lowest=0),
         labels=labels,
         fold=fold,
-        licence=record["licence"],
-        role=_role(pack, record["subject_id"], fold),
+        licence=record.text("licence"),
+        role=_role(pack, is_known, fold),
         labelled=bool(labels),
     )
 
 
-def _role(pack: str, subject_id: str, fold: int | None) -> str:
+def _labels(record: Row) -> tuple[str, ...]:
+    try:
+        return parse_labels(record.text("labels"))
+    except ValueError as error:
+        events = ", ".join(EVENT_LABELS)
+        expected = f"{events}, or a kind of noise as 'noise;rain', but {shown(str(error))} is none"
+        raise record.refused("labels", expected) from error
+
+
+def _fold(record: Row, column: str) -> int | None:
+    return record.whole(column, 1, N_FOLDS) if record.get(column) else None
+
+
+def _refuse_repeats(records: Iterable[Row]) -> None:
+    """DataError where a recording stands twice: it would count twice."""
+    places: dict[str, str] = {}
+    for record in records:
+        if (first := places.setdefault(record["path"], record.place)) is not record.place:
+            raise DataError(f"{record.place}, column path names {shown(record['path'])} again, as {first} does")
+
+
+def _names_nobody_in_words(subject_id: str) -> bool:
+    return bool(subject_id) and names_nobody(subject_id)
+
+
+def _remark_other_labels(path: Path, records: Sequence[Row], rows: Sequence[ManifestRow]) -> None:
+    """Say which labels are taken for others."""
+    taken: dict[str, set[str]] = defaultdict(set)
+    for record, row in zip(records, rows, strict=True):
+        if (labels := ";".join(row.labels)) != (text := record.get("labels", "")):
+            taken[labels].add(text)
+    for labels, texts in sorted(taken.items()):
+        remark(path, f"the labels {listed(texts)} are taken as {shown(labels) if labels else 'unlabelled'}")
+
+
+def _one_spelling_each(rows: Sequence[ManifestRow], path: Path) -> list[ManifestRow]:
+    """The rows with one spelling of each subject, the first."""
+    first = one_spelling(row.subject_id for row in rows)
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for spelling, subject_id in first.items():
+        spellings[subject_id].append(spelling)
+    for subject_id, alike in spellings.items():
+        if len(alike) > 1:
+            remark(path, f"the subjects {listed(alike)} are taken as one person, {shown(subject_id)}")
+    return [replace(row, subject_id=first[row.subject_id]) for row in rows]
+
+
+def _role(pack: str, is_subject_known: bool, fold: int | None) -> Role:
     if pack in TEST_PACKS:
         return "test"
     if pack in AUGMENT_PACKS:
         return "augment"
-    return "validation" if fold == VALIDATION_FOLD and subject_id else "train"
+    return "validation" if fold == VALIDATION_FOLD and is_subject_known else "train"
 
 
 def _keep_splits_disjoint(rows: list[ManifestRow]) -> list[ManifestRow]:
@@ -117,35 +173,49 @@ def _place(subject_id: str) -> float:
 
 def write_manifest(rows: list[ManifestRow], path: Path) -> None:
     """Write `rows` as CSV; labels are joined by ``;``."""
-    text = StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(ManifestRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({**asdict(row), "labels": ";".join(row.labels), "fold": row.fold or ""})
-    write_atomically(path, text.getvalue())
+    records = ({**asdict(row), "labels": ";".join(row.labels), "fold": row.fold or ""} for row in rows)
+    write_atomically(path, table_text(_COLUMNS, records))
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
-    """Read what `write_manifest` wrote; a file of another shape raises `DataError`."""
+    """Read what `write_manifest` wrote.
+
+    Raises
+    ------
+    DataError
+        If it is another table, or has a subject on two sides of a split.
+    """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_from_record(record) for record in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError) as error:
+        records = list(read_table(path, _COLUMNS))
+    except OtherColumnsError as error:
         raise DataError(f"{path} is not a manifest: {error}") from error
+    _refuse_repeats(records)
+    rows = _one_spelling_each([_from_record(record) for record in records], path)
+    _remark_other_labels(path, records, rows)
+    sides: dict[str, Role] = {}
+    for row in rows:
+        if row.role != "augment" and (side := sides.setdefault(row.subject_id, row.role)) != row.role:
+            raise DataError(f"{path} has the subject {shown(row.subject_id)} in {side} and in {row.role}")
+    return rows
 
 
-def _from_record(record: dict[str, str]) -> ManifestRow:
+def _from_record(record: Row) -> ManifestRow:
+    role = record.text("role")
+    if role not in ROLES:
+        raise record.refused("role", " or ".join(ROLES))
+    if names_nobody(record.text("subject_id")):
+        raise record.refused("subject_id", "a person, or what stands for an unknown one")
     return ManifestRow(
-        path=record["path"],
-        pack=record["pack"],
-        source_id=record["source_id"],
-        subject_id=record["subject_id"],
-        duration_s=float(record["duration_s"]),
-        labels=tuple(label for label in record["labels"].split(";") if label),
-        fold=int(record["fold"]) if record["fold"] else None,
-        licence=record["licence"],
-        role=record["role"],
-        labelled=record["labelled"] == "True",
+        path=record.relative_path("path"),
+        pack=record.text("pack"),
+        source_id=record.text("source_id"),
+        subject_id=record.text("subject_id"),
+        duration_s=record.number("duration_s", lowest=0),
+        labels=_labels(record),
+        fold=_fold(record, "fold"),
+        licence=record.text("licence"),
+        role=role,
+        labelled=record.truth("labelled"),
     )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import IterableDataset, get_worker_info
 
-from core.errors import DataError, OutputError, SettingsError
+from core.errors import DataError, SettingsError
 from core.files import sha256_of_file
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.shards import (
@@ -29,7 +29,15 @@ from distill.corpus.shards import (
     read_shard,
     tally,
 )
-from distill.corpus.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore
+from distill.corpus.waveform_store import (
+    MANIFEST_FILE,
+    OFFSETS_FILE,
+    SAMPLES_FILE,
+    WaveformStore,
+    clear_store,
+    written_store,
+)
+from distill.folders import locked
 from distill.settings import Settings, first_difference
 
 Remainder = Literal["repeat", "drop", "keep"]
@@ -212,22 +220,27 @@ def unpack_corpus(folder: Path, out: Path) -> WaveformStore:
     index = read_index(folder)
     records = _records(folder, index)
     offsets = np.concatenate([[0], np.cumsum([record.samples for record in records])])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / MANIFEST_FILE).unlink(missing_ok=True)
-        samples = np.memmap(out / SAMPLES_FILE, dtype=np.int16, mode="w+", shape=(int(offsets[-1]),))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for entry in _progress(index, "unpacking"):
-                clips = read_shard(folder, entry, index.codec, verify=False)
-                while window := list(islice(clips, _DECODED_AT_ONCE)):
-                    for clip, waveform in zip(window, pool.map(ShardClip.waveform, window), strict=True):
-                        samples[offsets[int(clip.key)] : offsets[int(clip.key) + 1]] = waveform
-        samples.flush()
-        np.save(out / OFFSETS_FILE, offsets)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
-    write_manifest([record.row for record in records], out / MANIFEST_FILE)
+    with locked(out):
+        clear_store(out)
+        with written_store(out):
+            samples = _reserved(out / SAMPLES_FILE, int(offsets[-1]))
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for entry in _progress(index, "unpacking"):
+                    clips = read_shard(folder, entry, index.codec, verify=False)
+                    while window := list(islice(clips, _DECODED_AT_ONCE)):
+                        for clip, waveform in zip(window, pool.map(ShardClip.waveform, window), strict=True):
+                            samples[offsets[int(clip.key)] : offsets[int(clip.key) + 1]] = waveform
+            samples.flush()
+            np.save(out / OFFSETS_FILE, offsets)
+            write_manifest([record.row for record in records], out / MANIFEST_FILE)
     return WaveformStore.open(out)
+
+
+def _reserved(path: Path, n_samples: int) -> np.ndarray:
+    """Map a new file of int16 samples whose space is taken: writing into a hole of a full disk would be a SIGBUS."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 2 * n_samples)
+    return np.memmap(path, dtype=np.int16, mode="r+", shape=(n_samples,))
 
 
 def _records(folder: Path, index: ShardIndex) -> list[ClipRecord]:

@@ -1,11 +1,10 @@
 """Writes a corpus as WebDataset tar shards."""
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
@@ -34,6 +33,7 @@ from distill.corpus.shards import (
     record_json,
     tally,
 )
+from distill.folders import locked
 from distill.prefetch import prefetch
 from distill.settings import first_difference
 
@@ -75,7 +75,7 @@ def write_shards(
     digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
     made_from = {"roles": tuple(roles), "shard_mib": shard_mib, "seed": seed, "manifest_sha256": digest}
     asked = ShardIndex(codec=codec, opus_kbit_s=opus_kbit_s, **made_from)
-    with _locked(folder):
+    with locked(folder):
         if (folder / INDEX_FILE).exists():
             return _finished(folder, asked)
         shards = _resumed(folder, asked)
@@ -90,23 +90,6 @@ def write_shards(
                 _append(journal, shards[-1])
         write_atomically(folder / INDEX_FILE, asked.with_shards(tuple(shards)).model_dump_json(indent=1) + "\n")
     return _finished(folder, asked)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it; OutputError where it cannot be written or another process holds it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise OutputError(f"{folder} is being written by another process; wait for it to end.") from error
-    finally:
-        os.close(descriptor)
 
 
 def _finished(folder: Path, asked: ShardIndex) -> ShardIndex:
@@ -207,6 +190,7 @@ def _write_shard(folder: Path, number: int, group: Sequence[Sample]) -> ShardEnt
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
+        unfinished.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     records = [record for record, _ in group]
     return ShardEntry(

@@ -148,8 +148,9 @@ def _load_targets(folder: Path, store: WaveformStore) -> Targets:
     return targets
 
 
-def _provenance(store: WaveformStore, targets: dict[str, Any]) -> dict[str, Any]:
-    return {"commit": source_commit(), **targets, "packs": packs_used(store.rows, role="train")}
+def _provenance(store: WaveformStore, made_from: dict[str, Any]) -> dict[str, Any]:
+    packs = packs_used(store.rows, role="train")
+    return {"commit": source_commit(), "store_sha256": store.fingerprint(), **made_from, "packs": packs}
 
 
 def distill(

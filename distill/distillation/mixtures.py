@@ -12,8 +12,8 @@ from rich.progress import track
 from torch import from_numpy
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError
-from core.files import make_folder, sha256_of_file, write_atomically
+from core.errors import DataError, OutputError, one_line
+from core.files import sha256_of_file, write_atomically
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.corpus.waveform_store import FULL_SCALE, WaveformStore, as_float
 from distill.distillation.efficientat import EfficientAtTeacher, event_logits
@@ -21,12 +21,14 @@ from distill.distillation.event_teachers import EventTargets, EventTeacherSettin
 from distill.distillation.soundscapes import Batch, ComposedClip, Soundscapes
 from distill.distillation.targets import balance
 from distill.distillation.yamnet import YamnetTeacher
+from distill.folders import locked
 from distill.prefetch import prefetch
 
 SCHEMA = "tussis.mixtures/1"
 INDEX_FILE = "mixtures.json"
 BATCH_SIZE = 64
 YAMNET_STARTS = (0, 8_200, 16_400)  # three frames of 0.975 s cover 2 s
+_INDEX_KEYS = {"store_sha256", "n_clips", "batch_size", "teachers", "block_sizes", "n_batches_done"}
 _SMALLEST_SCORE = 1e-5
 _N_EVENTS = len(EVENT_LABELS)
 _ROWS_AT_A_TIME = 4_096
@@ -76,11 +78,12 @@ def save_mixtures(soundscapes: Soundscapes, teachers: MixtureTeachers, n_batches
     Raises
     ------
     DataError : `folder` holds mixtures of other settings, recordings or teachers.
+    OutputError : another process writes there, or nothing can be written.
     """
-    make_folder(folder)
     size = soundscapes.batch_size
     index = {
         "schema": SCHEMA,
+        "store_sha256": soundscapes.store.fingerprint(),
         "n_clips": n_batches * size,
         "batch_size": size,
         "seed": soundscapes.seed,
@@ -88,7 +91,13 @@ def save_mixtures(soundscapes: Soundscapes, teachers: MixtureTeachers, n_batches
         "teachers": teachers.fingerprint,
         "block_sizes": list(teachers.block_sizes),
     }
-    done = _batches_done(folder, index)
+    with locked(folder):
+        _fill(soundscapes, teachers, index, folder)
+
+
+def _fill(soundscapes: Soundscapes, teachers: MixtureTeachers, index: dict[str, Any], folder: Path) -> None:
+    size, done = index["batch_size"], _batches_done(folder, index)
+    n_batches = index["n_clips"] // size
     kept = _open_arrays(folder, index, "r+" if done else "w+")
     with closing(prefetch(soundscapes.clips_at, done, n_batches)) as composed:
         for batch in track(range(done, n_batches), description="mixtures"):
@@ -131,12 +140,19 @@ def _open_arrays(folder: Path, index: dict[str, Any], mode: str) -> _Kept:
         "yamnet_scores": ((n, _N_EVENTS), np.float32),
         "heard": ((n, n_heard), np.float16),
     }
-    return _Kept(
-        *(
-            np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, shape)
-            for name, (shape, dtype) in shapes.items()
-        )
-    )
+    return _Kept(*(_open_array(folder / f"{name}.npy", mode, *of) for name, of in shapes.items()))
+
+
+def _open_array(path: Path, mode: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    try:
+        array = np.lib.format.open_memmap(path, mode, dtype, shape)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be opened: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} does not hold mixtures: {one_line(error)}") from error
+    if array.shape != shape or array.dtype != dtype:
+        raise DataError(f"{path} holds {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}: remove the folder")
+    return array
 
 
 def _batches_done(folder: Path, index: dict[str, Any]) -> int:
@@ -156,7 +172,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} holds no mixtures: {error}") from error
-    if not isinstance(index, dict) or index.get("schema") != SCHEMA:
+    if not isinstance(index, dict) or index.get("schema") != SCHEMA or not index.keys() >= _INDEX_KEYS:
         raise DataError(f"{path} is not an index of mixtures ({SCHEMA})")
     return index
 
@@ -188,8 +204,8 @@ class Mixtures:
             raise DataError(f"{folder} holds {n_done} finished clips, not {n_clips}: run tussis-targets mixtures again")
         kept = _Kept(*(array[:n_clips] for array in _open_arrays(folder, index, "r")))
         rows = np.array(kept.row)
-        if rows.max(initial=0) >= len(store.rows):
-            raise DataError(f"{folder} was made for another store: it names recording {rows.max()}")
+        if index["store_sha256"] != store.fingerprint():
+            raise DataError(f"{folder} was made for another store: name that one, or make the mixtures again")
         self.batch_size, self.seed, self.n_clips = batch_size, seed, len(rows)
         unsettled = ("n_batches_done", "n_clips")
         described = {name: value for name, value in index.items() if name not in unsettled}

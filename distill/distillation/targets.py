@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,7 +10,9 @@ from rich.progress import track
 from torch import Tensor
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError
+from core.errors import DataError, OutputError
+from core.files import make_folder
+from distill.corpus.arrays import read_npz
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
 from distill.distillation.efficientat import EfficientAtTeacher, event_logits
@@ -74,20 +75,28 @@ def _scores(folder: Path, events: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("row", "offset", "values")}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold targets: {error}") from error
+    arrays = read_npz(path, ("row", "offset", "values"), "does not hold targets")
+    row, offset, values = (arrays[name] for name in ("row", "offset", "values"))
+    if not (row.shape == offset.shape == values.shape[:1] and row.dtype.kind == offset.dtype.kind == "i"):
+        raise DataError(
+            f"{path} does not hold targets: its arrays have the shapes {row.shape}, {offset.shape}, {values.shape}"
+        )
+    if (len(row) and min(row.min(), offset.min()) < 0) or not np.isfinite(values).all():
+        raise DataError(f"{path} does not hold targets: a recording, an offset or a value is out of range")
+    return arrays
 
 
 def save_values(path: Path, crops: list[tuple[int, int]], values: np.ndarray, teacher: str = "") -> None:
     """Write as an npz without pickle, the values in float16, whole or not at all; `teacher` is its fingerprint."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     row, offset = (np.array(column, dtype=np.int64) for column in zip(*crops, strict=True))
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
-    partial.replace(path)
+    try:
+        np.savez(partial, row=row, offset=offset, values=values.astype(np.float16), teacher=np.array(teacher))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def crop_offsets(n_samples: int) -> list[int]:
@@ -204,11 +213,7 @@ def _mean_square_norm(block: np.ndarray) -> float:
 
 def teacher_of(path: Path) -> str:
     """Return the fingerprint of the teacher of an npz, empty where it names none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file["teacher"]) if "teacher" in file else ""
-    except (OSError, ValueError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold targets: {error}") from error
+    return str(read_npz(path, (), "does not hold targets", optional=("teacher",)).get("teacher", ""))
 
 
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Scores the event labels with YAMNet, frame by frame: the event teacher."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from core.errors import DataError
 from distill.corpus.labels import EVENT_LABELS
+from distill.corpus.tables import read_table
 from distill.corpus.waveform_store import as_float
 from distill.distillation.teachers import open_tflite
 
@@ -31,6 +31,7 @@ YAMNET_CLASSES = {
     ),
     "cry": ("Crying, sobbing", "Baby cry, infant cry", "Whimper"),
 }
+N_CLASSES = 521
 
 
 class YamnetTeacher:
@@ -47,9 +48,9 @@ class YamnetTeacher:
         self._interpreter = open_tflite(path, "YAMNet")
         (self._input,), outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._output = outputs[0]
-        if tuple(self._input["shape"]) != (1, self.FRAME_SAMPLES) or tuple(self._output["shape"]) != (1, 521):
+        if tuple(self._input["shape"]) != (1, self.FRAME_SAMPLES) or tuple(self._output["shape"]) != (1, N_CLASSES):
             raise DataError(
-                f"{path} is not YAMNet: expected (1, {self.FRAME_SAMPLES}) -> (1, 521), "
+                f"{path} is not YAMNet: expected (1, {self.FRAME_SAMPLES}) -> (1, {N_CLASSES}), "
                 f"found {tuple(self._input['shape'])} -> {tuple(self._output['shape'])}"
             )
 
@@ -89,11 +90,11 @@ class YamnetTeacher:
 
 def _class_ids(path: Path) -> list[list[int]]:
     """Find the classes of each event label by name in YAMNet's class map."""
+    if not path.exists():
+        raise DataError(f"cannot read YAMNet's class map {path}: it must lie beside yamnet.tflite")
+    rows = read_table(path, ("index", "display_name"))
+    ids = {row["display_name"]: row.whole("index", 0, N_CLASSES - 1) for row in rows}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            ids = {row["display_name"]: int(row["index"]) for row in csv.DictReader(file)}
         return [[ids[name] for name in YAMNET_CLASSES[label]] for label in EVENT_LABELS]
-    except OSError as error:
-        raise DataError(f"cannot read YAMNet's class map {path}: {error.strerror}") from error
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise DataError(f"{path} is not YAMNet's class map: it lacks {error}") from error

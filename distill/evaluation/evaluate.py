@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from core.bundle import COUGH, load_bundle
+from core.bundle import COUGH, Bundle, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow, build_manifest
+from distill.corpus.tables import remark
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
 
 SCHEMA = "tussis.evaluation/1"
@@ -73,6 +74,7 @@ def evaluate_bundle(screener: Screener, data: Path, pack: str) -> dict[str, Any]
         If one of its recordings cannot be read: a pack is measured whole or not at all.
     """
     bundle, rows = screener.bundle, pack_rows(data, pack)
+    _remark_learnt(bundle, data / pack, rows)
     recordings = screen_rows(screener, data, rows)
     return {
         "schema": SCHEMA,
@@ -85,6 +87,14 @@ def evaluate_bundle(screener: Screener, data: Path, pack: str) -> dict[str, Any]
         **measure(recordings, bundle.event_labels, bundle.screening.event_thresholds[COUGH]),
         "recordings": [_recording_object(recording) for recording in recordings],
     }
+
+
+def _remark_learnt(bundle: Bundle, folder: Path, rows: Sequence[ManifestRow]) -> None:
+    """Say where a bundle's student learnt from recordings that it is measured on."""
+    packs = bundle.provenance.get("packs")
+    names = [pack.get("name") for pack in packs if isinstance(pack, dict)] if isinstance(packs, list) else []
+    if n_learnt := sum(row.role == "train" for row in rows if row.pack in names):
+        remark(folder, f"the bundle learnt from {n_learnt} of these {len(rows)} recordings, so its figures flatter it")
 
 
 def float_beside(result: dict[str, Any], screener: Screener, float_model: Path, data: Path) -> dict[str, Any]:

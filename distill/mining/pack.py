@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import csv
 import fcntl
 import json
 import os
@@ -11,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +18,7 @@ import numpy as np
 from core.errors import DataError, OutputError
 from core.files import write_atomically
 from core.interpreter import EMBEDDING_SIZE
+from distill.corpus.tables import table_text
 from distill.mining.recordings import Skipped, Source
 from distill.settings import first_difference
 
@@ -29,6 +28,7 @@ SCRATCH_PREFIX = ".mining-"
 MIN_KEPT = 2  # clips before a centre of embeddings is worth comparing with
 _CLIP_NAME = re.compile(r"[0-9a-f]{16}_\d{9,}ms\.flac")
 _UNFINISHED_NAME = re.compile(r"\.tussis-[0-9a-f]{16}\.part")
+SKIPPED_COLUMNS = ("source_id", "reason")
 _COLUMNS = ("path", "dataset", "source_id", "subject_id", "start_s", "duration_s", "licence")
 
 
@@ -279,23 +279,22 @@ class MinedPack:
         """The clips as distill.corpus.manifests reads them; one whose file was deleted by hand is left out."""
         labels = self._header["event_labels"]
         columns = (*_COLUMNS, "source_sha256", "samples_sha256", *(f"score_{label}" for label in labels))
-        text = StringIO()
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for _, entry in self._entries():
-            for clip in entry.get("clips", ()):
-                if (self.folder / clip["path"]).exists():
-                    scores = {f"score_{label}": score for label, score in zip(labels, clip["scores"], strict=True)}
-                    writer.writerow({**entry, "source_sha256": entry["sha256"], **clip, **scores})
-        return text.getvalue()
+        records = (
+            {
+                **entry,
+                "source_sha256": entry["sha256"],
+                **clip,
+                **{f"score_{label}": score for label, score in zip(labels, clip["scores"], strict=True)},
+            }
+            for _, entry in self._entries()
+            for clip in entry.get("clips", ())
+            if (self.folder / clip["path"]).exists()
+        )
+        return table_text(columns, records)
 
     def _skipped_list(self) -> str:
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("source_id", "reason"))
-        rows = ((skipped.source_id, skipped.sentence) for skipped in self._skipped.values())
-        writer.writerows(sorted(rows))
-        return text.getvalue()
+        rows = sorted((skipped.source_id, skipped.sentence) for skipped in self._skipped.values())
+        return table_text(SKIPPED_COLUMNS, (dict(zip(SKIPPED_COLUMNS, row, strict=True)) for row in rows))
 
 
 @contextlib.contextmanager

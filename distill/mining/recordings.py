@@ -1,6 +1,5 @@
 """Walks folders for recordings and says whose recording each one is."""
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -9,13 +8,14 @@ from pathlib import Path
 
 from core.errors import DataError
 from core.files import encodable
-from distill.corpus.manifests import TEST_PACKS
+from distill.corpus.manifests import PACK_COLUMNS, TEST_PACKS
+from distill.corpus.subjects import names_nobody
+from distill.corpus.tables import OtherColumnsError, Row, read_table
 
 RECORDING_ENDINGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 # Sound that core.audio refuses with advice: found here, so that it is listed as skipped and not passed over in silence.
 OTHER_SOUND_ENDINGS = (".m4a", ".mp4", ".aac", ".3gp", ".amr", ".webm", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64")
 MAX_PACK_DEPTH = 3  # folders between a recording and its pack's manifest.csv, and one for the pack
-PACK_COLUMNS = frozenset({"path", "dataset", "source_id", "subject_id", "licence"})
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,17 @@ def _read_listing(folder: Path) -> dict[str, dict[str, str]]:
     if not manifest.is_file():
         return {}
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not set(reader.fieldnames or ()) >= PACK_COLUMNS:
-                return {}
-            rows = [{name: row[name] or "" for name in PACK_COLUMNS} for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{manifest} cannot be read, so whose recordings these are is not known: {error}.") from error
-    return {_real(folder / row["path"]): row for row in rows}
+        rows = list(read_table(manifest, PACK_COLUMNS))
+    except OtherColumnsError as error:
+        if {"path", "subject_id"} <= set(error.columns):
+            raise
+        return {}
+    return {_real(folder / row.relative_path("path")): _record_of(row) for row in rows}
+
+
+def _record_of(row: Row) -> dict[str, str]:
+    record = {name: row.text(name) for name in PACK_COLUMNS}
+    return record | {"subject_id": "" if names_nobody(record["subject_id"]) else record["subject_id"]}
 
 
 def _source_id(path: Path, top: Path) -> str:

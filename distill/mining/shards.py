@@ -1,15 +1,14 @@
 """Writes the clips of a mined pack as a corpus of shards, with a list of where each came from."""
 
-import csv
 import os
-from io import StringIO
 from pathlib import Path
 
 from core.errors import DataError, SettingsError
 from core.files import write_atomically
-from distill.corpus.manifests import ManifestRow, build_manifest
+from distill.corpus.manifests import PACK_COLUMNS, ManifestRow, build_manifest
 from distill.corpus.shard_writer import write_shards
 from distill.corpus.shards import ShardIndex, clip_key
+from distill.corpus.tables import read_table, table_text
 from distill.mining.pack import MANIFEST_FILE
 
 CLIPS_FILE = "clips.csv"  # not manifest.csv: a folder of packs would take the shards for one of them
@@ -54,14 +53,9 @@ def write_pack_as_shards(pack: Path, folder: Path) -> ShardIndex:
 
 def _clip_list(pack: Path, rows: list[ManifestRow]) -> str:
     """The rows of the pack's manifest that are in the shards, each after its key."""
-    with (pack / MANIFEST_FILE).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns, mined = ["key", *(reader.fieldnames or ())], {f"{pack.name}/{row['path']}": row for row in reader}
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"key": clip_key(position), **mined[row.path]} for position, row in enumerate(rows))
-    return text.getvalue()
+    mined = {f"{pack.name}/{row['path']}": row for row in read_table(pack / MANIFEST_FILE, PACK_COLUMNS, others=True)}
+    records = [{"key": clip_key(position), **mined[row.path]} for position, row in enumerate(rows)]
+    return table_text(list(records[0]), records)
 
 
 def _real(path: Path) -> Path:

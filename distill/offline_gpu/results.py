@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from pydantic import Field, ValidationError
 from core.errors import DataError, exit_on_error
 from core.files import sha256_of_file, write_atomically
 from distill.checkpoints import save_checkpoint
+from distill.corpus.arrays import read_npz
 from distill.corpus.shards import INDEX_FILE, Sha256
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EMBEDDINGS_FILE, all_crops, save_values
@@ -199,11 +199,7 @@ def save_targets(targets: Path, store: WaveformStore, folder: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
-        raise DataError(f"{path} does not hold results of a GPU machine: {error}") from error
+    return read_npz(path, None, "does not hold results of a GPU machine")
 
 
 def draw_curves(logs: Sequence[Path], path: Path) -> None:

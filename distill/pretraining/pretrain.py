@@ -99,7 +99,8 @@ def _stream(settings: PretrainSettings, shards: Path, store: WaveformStore | Non
 
 def _origin(store: WaveformStore | None, stream: ShardSampler | None) -> dict[str, Any]:
     """What a checkpoint says of the recordings that it was trained on."""
-    return stream.origin() if stream is not None else {"packs": packs_used(store.rows, role="train")}
+    trained_on = stream.origin() if stream is not None else {"packs": packs_used(store.rows, role="train")}
+    return trained_on if store is None else {**trained_on, "store_sha256": store.fingerprint()}
 
 
 def initial_model(settings: PretrainSettings, device: torch.device) -> MaskedAutoencoder:

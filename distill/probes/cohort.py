@@ -1,9 +1,7 @@
 """Reads a table of labelled recordings and pools their embeddings, for a probe to be fitted on."""
 
-import csv
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +10,21 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.files import sha256_of_file
 from core.probes import ClipSelection
-from distill.probes.embed import EmbeddedRecording, EmbeddingModel, embed_all, pool_clips, read_embeddings
+from distill.corpus.subjects import names_nobody, one_spelling, subject_key
+from distill.corpus.tables import Row, listed, parsed_number, read_table, remark, shown
+from distill.probes.embed import (
+    EmbeddedRecording,
+    EmbeddingModel,
+    embed_all,
+    pool_clips,
+    read_embeddings,
+    sha256_of_sound,
+)
 
 MIN_SUBJECTS = 10
 MIN_SUBJECTS_PER_CLASS = 5
 COLUMNS = ("path", "subject_id", "label")
+SYNTHETIC, SITE = "synthetic", "site"
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,8 @@ class LabelledRecording:
 class Cohort:
     """Recordings that a probe can be fitted or tested on: those that core would score.
 
-    ``features`` (n, 512) pooled embeddings; ``labels`` (n,); ``subjects``, ``covariates``, ``sha256s`` of length n.
+    ``features`` (n, 512) pooled embeddings; ``labels`` (n,); ``subjects``, ``covariates``, ``sha256s`` (of the files)
+    and ``sounds`` (hashes of their samples) of length n.
     ``n_clips`` counts the pooled recordings' clips, ``n_unscored`` the recordings left out.
     """
 
@@ -48,6 +57,7 @@ class Cohort:
     n_clips: int
     n_unscored: int
     is_synthetic: bool
+    sounds: tuple[str, ...] = ()
 
     @property
     def n_subjects(self) -> int:
@@ -55,29 +65,36 @@ class Cohort:
         return len(set(self.subjects))
 
 
-def read_table(path: Path, kind: str) -> list[LabelledRecording]:
-    """Read a CSV with the columns path (relative to the CSV), subject_id, label and any others.
+def read_cohort_table(path: Path, kind: str) -> list[LabelledRecording]:
+    """Read a table with the columns path (relative to it), subject_id, label and any others.
 
-    A column ``synthetic`` of 1 marks sound that was made, not recorded.
+    A column ``synthetic`` of 1 (true, yes) marks sound that was made, not recorded. Spellings of one subject become
+    the first one.
 
     Raises
     ------
     DataError
         If a column or file is missing, a subject is unnamed, or a label is not 0 or 1 (``kind`` "classification")
-        or not a finite number ("regression"); the sentence names the row.
+        or not a finite number ("regression"); the sentence names the line and the column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path} lacks the column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
-            rows = [_parse_row(path, number, row, kind) for number, row in enumerate(reader, start=2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV table: {error}") from error
+    rows = [_parse_row(path.parent, row, kind) for row in read_table(path, COLUMNS, (SYNTHETIC, SITE), others=True)]
     if not rows:
         raise DataError(f"{path} has no rows")
-    return rows
+    first = one_spelling(row.subject_id for row in rows)
+    for subject_id in dict.fromkeys(first.values()):
+        if len(alike := [spelling for spelling, known in first.items() if known == subject_id]) > 1:
+            _check_one_person(path, kind, alike, rows)
+            remark(path, f"the subjects {listed(alike)} are taken as one person, {shown(subject_id)}")
+    return [replace(row, subject_id=first[row.subject_id]) for row in rows]
+
+
+def _check_one_person(path: Path, kind: str, alike: Sequence[str], rows: Sequence[LabelledRecording]) -> None:
+    """DataError where spellings of one subject id are of both classes, and so may well be two people."""
+    labels = {row.subject_id: row.label for row in rows if row.subject_id in alike}
+    if kind == "classification" and len(set(labels.values())) > 1:
+        raise DataError(
+            f"{path} has the subjects {listed(alike)}, spelled alike but of both classes: rename one of them"
+        )
 
 
 def load_cohort(
@@ -88,7 +105,7 @@ def load_cohort(
     Parameters
     ----------
     path : Path
-        The table, see `read_table`.
+        The table, see `read_cohort_table`.
     kind : "classification" or "regression"
     selection : ClipSelection
         Which clips the probe will listen to.
@@ -99,11 +116,12 @@ def load_cohort(
     Raises
     ------
     DataError
-        As `read_table`, and if one and the same recording stands under two subjects or two labels.
+        As `read_cohort_table`, and if one and the same recording stands under two subjects or two labels.
     """
-    rows = read_table(path, kind)
+    rows = read_cohort_table(path, kind)
     embedded = _embed(rows, model, embeddings)
-    _refuse_repeats(rows, embedded, path)
+    sounds = [sha256_of_sound(row.path) for row in rows]
+    _refuse_repeats(rows, sounds, path)
     pooled = [pool_clips(recording, selection, model.event_labels) for recording in embedded]
     kept = [i for i, embedding in enumerate(pooled) if embedding is not None]
     if not kept:
@@ -119,6 +137,7 @@ def load_cohort(
         n_clips=sum(len(embedded[i].start_s) for i in kept),
         n_unscored=len(rows) - len(kept),
         is_synthetic=any(row.is_synthetic for row in rows),
+        sounds=tuple(sounds[i] for i in kept),
     )
 
 
@@ -141,41 +160,51 @@ def check_enough(cohort: Cohort, kind: str) -> None:
 
 
 def check_disjoint(training: Cohort, test: Cohort) -> None:
-    """Refuse an external test cohort that shares a subject or a recording with the training cohort."""
-    subjects = sorted(set(training.subjects) & set(test.subjects))
-    if subjects:
+    """Refuse an external test cohort that shares a person, a site, a file or a sound with the training cohort."""
+    ours = {subject_key(subject): subject for subject in training.subjects}
+    if subjects := sorted({subject for subject in test.subjects if subject_key(subject) in ours}):
+        theirs, known = subjects[0], ours[subject_key(subjects[0])]
+        spelled = "" if known == theirs else f", there as {known!r}"
         raise DataError(
-            f"{test.table} shares {len(subjects)} subjects with {training.table} ({subjects[0]!r} is one); "
+            f"{test.table} shares {len(subjects)} subjects with {training.table} ({theirs!r} is one{spelled}); "
             "a subject may stand in one of them only"
         )
-    if set(training.sha256s) & set(test.sha256s):
-        raise DataError(f"{test.table} holds a recording that is also in {training.table}, under another subject")
+    for one, other in ((training.sha256s, test.sha256s), (training.sounds, test.sounds)):
+        if shared := [subject for subject, sha256 in zip(test.subjects, other, strict=False) if sha256 in set(one)]:
+            raise DataError(
+                f"{test.table} holds a recording that is also in {training.table}, under another subject: "
+                f"one of {shared[0]!r}"
+            )
+    if sites := _sites(training) & _sites(test):
+        raise DataError(
+            f"{test.table} is of the site {min(sites)!r}, and so is {training.table}: that is no external test"
+        )
 
 
-def _parse_row(table: Path, number: int, row: dict[str, str], kind: str) -> LabelledRecording:
-    place = f"{table}, row {number}"
-    if None in row or None in row.values():
-        raise DataError(f"{place} does not have as many cells as the header")
-    subject_id = row["subject_id"].strip()
-    if not subject_id:
-        raise DataError(f"{place} has no subject_id; without it one person could sit in two folds")
-    recording = table.parent / row["path"]
+def _sites(cohort: Cohort) -> set[str]:
+    """The sites that a cohort's table names, as they are compared."""
+    named = {covariates.get(SITE, "") for covariates in cohort.covariates}
+    return {subject_key(site) for site in named if not names_nobody(site)}
+
+
+def _parse_row(folder: Path, row: Row, kind: str) -> LabelledRecording:
+    subject_id = row.text("subject_id")
+    if names_nobody(subject_id):
+        word = f" ({shown(subject_id)} names nobody)" if subject_id else ""
+        raise DataError(f"{row.place} has no subject_id{word}; without it one person could sit in two folds")
+    recording = folder / row.relative_path("path")
     if not recording.is_file():
-        raise DataError(f"{place}: there is no recording {recording}")
-    covariates = {name: value for name, value in row.items() if name not in (*COLUMNS, "synthetic")}
-    label = _parse_label(place, row["label"], kind)
-    return LabelledRecording(recording, subject_id, label, row.get("synthetic", "") not in ("", "0"), covariates)
+        raise DataError(f"{row.place}, column path: there is no recording {recording}")
+    covariates = {name: value for name, value in row.items() if name not in (*COLUMNS, SYNTHETIC)}
+    return LabelledRecording(recording, subject_id, _parse_label(row, kind), row.truth(SYNTHETIC), covariates)
 
 
-def _parse_label(place: str, text: str, kind: str) -> float:
-    try:
-        label = float(text)
-    except ValueError:
-        label = math.nan
-    if kind == "classification" and label not in (0.0, 1.0):
-        raise DataError(f"{place} has the label {text!r}; expected 0 or 1")
-    if not math.isfinite(label):
-        raise DataError(f"{place} has the label {text!r}; expected a finite number")
+def _parse_label(row: Row, kind: str) -> float:
+    if kind == "regression":
+        return row.number("label")
+    label = parsed_number(row["label"])
+    if label not in (0.0, 1.0):
+        raise row.refused("label", "0 or 1")
     return label
 
 
@@ -192,10 +221,10 @@ def _embed(
     return [known[sha256] for sha256 in hashes]
 
 
-def _refuse_repeats(rows: Sequence[LabelledRecording], embedded: Sequence[EmbeddedRecording], table: Path) -> None:
+def _refuse_repeats(rows: Sequence[LabelledRecording], sounds: Sequence[str], table: Path) -> None:
     seen: dict[str, LabelledRecording] = {}
-    for row, recording in zip(rows, embedded, strict=True):
-        first = seen.setdefault(recording.sha256, row)
+    for row, sound in zip(rows, sounds, strict=True):
+        first = seen.setdefault(sound, row)
         if (first.subject_id, first.label) != (row.subject_id, row.label):
             raise DataError(
                 f"{table} gives one and the same recording, {first.path.name} and {row.path.name}, "

@@ -1,7 +1,7 @@
 """Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
+import hashlib
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,22 @@ from rich.progress import track
 
 from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
-from core.errors import DataError, OutputError, exit_on_error
+from core.errors import DataError, OutputError, exit_on_error, one_line
 from core.files import check_writable, write_atomically
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.quality import QualityMeter
+from distill.corpus.arrays import read_npz
+from distill.corpus.waveform_store import to_int16
 
 NPZ_FORMAT = "tussis.embeddings/1"
+_OTHER_FILE = "is not a file of embeddings written by tussis-embed"
+_ARRAYS = (
+    *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
+    *("recording_paths", "recording_sha256", "recording_unacceptable"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +91,16 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     )
 
 
+def sha256_of_sound(path: Path) -> str:
+    """SHA-256 of a recording's samples at its own rate, in 16 bits: the same for WAV and FLAC of one sound."""
+    digest = hashlib.sha256()
+    with open_recording(path) as reader:
+        digest.update(str(reader.sample_rate_hz).encode())
+        for block in reader.blocks():
+            digest.update(to_int16(block).tobytes())
+    return digest.hexdigest()
+
+
 def pool_clips(
     recording: EmbeddedRecording, selection: ClipSelection, event_labels: tuple[str, ...]
 ) -> NDArray[np.float64] | None:
@@ -129,17 +146,18 @@ def write_embeddings(
 
 def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecording]:
     """Read what `write_embeddings` wrote, by the recording's SHA-256; refuses embeddings of another model."""
+    arrays = read_npz(path, _ARRAYS, _OTHER_FILE)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         if str(arrays["format"]) != NPZ_FORMAT:
             raise DataError(f"{path} has the format {str(arrays['format'])!r}; expected {NPZ_FORMAT!r}")
         if str(arrays["model_sha256"]) != model_sha256:
             theirs = str(arrays["model_sha256"])[:12]
             raise DataError(f"{path} was made by model {theirs}...; the bundle's model is {model_sha256[:12]}...")
+        if not (np.isfinite(arrays["embedding"]).all() and np.isfinite(arrays["event_probabilities"]).all()):
+            raise ValueError("a value is not finite")
         recordings = [_recording_of(arrays, i) for i in range(len(arrays["recording_paths"]))]
-    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a file of embeddings written by tussis-embed: {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} {_OTHER_FILE}: {one_line(error)}") from error
     return {recording.sha256: recording for recording in recordings}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from distill.corpus.tables import parsed_number
 from distill.evaluation.metrics import bland_altman, mean_with_interval, percentage_errors
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import (
@@ -19,6 +20,7 @@ from distill.probes.linear_fit import (
 )
 
 DEMOGRAPHICS = ("age_years", "sex", "height_cm")
+MAX_FEV1_L = 12.0  # nobody has more; 3200 is in millilitres, 99 a code for a missing value
 SEX_CODES = {"f": 0.0, "m": 1.0, "female": 0.0, "male": 1.0}
 HOW_MEASURED = (
     "out of fold on the training cohort: 5 folds by subject, the regularizer chosen by 5 folds inside each training "
@@ -43,8 +45,10 @@ def fit_spirometry(cohort: Cohort, seed: int = 0) -> FittedProbe:
     """
     check_enough(cohort, "regression")
     demographics = read_demographics(cohort)
-    if not (cohort.labels > 0).all():
-        raise DataError(f"{cohort.table} has an FEV1 of {cohort.labels.min():g} L; expected values above 0 L")
+    for label in (cohort.labels.min(), cohort.labels.max()):
+        if not 0 < label <= MAX_FEV1_L:
+            expected = f"expected values above 0 L, at most {MAX_FEV1_L:g} L"
+            raise DataError(f"{cohort.table} has an FEV1 of {label:g} L; {expected}")
     audio = _out_of_fold(cohort.features, cohort, seed)
     baseline = _out_of_fold(demographics, cohort, seed)
     both = _out_of_fold(_joined(cohort.features, demographics), cohort, seed)
@@ -92,10 +96,7 @@ def _read_demographic(cohort: Cohort, subject: str, name: str, text: str) -> flo
     else:
         lowest, highest = (4.0, 110.0) if name == "age_years" else (80.0, 230.0)
         expected = f"{lowest:g} to {highest:g} {'years' if name == 'age_years' else 'cm'}"
-        try:
-            value = float(text)
-        except ValueError:
-            value = np.nan
+        value = parsed_number(text)
         value = value if lowest <= value <= highest else np.nan
     if np.isnan(value):
         raise DataError(f"{cohort.table}: subject {subject!r} has the {name} {text!r}; expected {expected}")

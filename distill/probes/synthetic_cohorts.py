@@ -1,9 +1,7 @@
 """Synthesizes cohorts from noise, to show how probes are fitted and for nothing else."""
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from core.audio import SAMPLE_RATE_HZ, write_wav
 from core.errors import OutputError
 from core.files import write_atomically
+from distill.corpus.tables import table_text
 
 N_SUBJECTS = 40
 N_RECORDINGS = 3
@@ -98,11 +97,7 @@ def write_cohort(name: str, folder: Path, n_subjects: int = N_SUBJECTS, seed: in
         write_wav(path, recording.waveform)
         row = {"path": path.name, "subject_id": recording.subject_id, "label": recording.label, "synthetic": 1}
         rows.append({**row, **recording.covariates})
-    text = StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(folder / "recordings.csv", text.getvalue())
+    write_atomically(folder / "recordings.csv", table_text(list(rows[0]), rows))
     return folder / "recordings.csv"
 
 

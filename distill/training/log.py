@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.errors import OutputError
+from core.files import write_atomically
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -63,10 +64,8 @@ class TrainingLog:
         self._task: TaskID | None = None
         self._last_step, self._last_time = start_step, time.perf_counter()
         try:
-            kept = _lines_up_to(path, start_step)
-            self._file = path.open("w", encoding="utf-8")
-            self._file.writelines(kept)
-            self._file.flush()
+            write_atomically(path, "".join(_lines_up_to(path, start_step)))
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write the log {path}: {error.strerror}") from error
         self._board = _tensorboard(path.parent / "tensorboard", start_step)
@@ -167,7 +166,7 @@ def _lines_up_to(path: Path, step: int) -> list[str]:
     kept: list[str] = []
     if not path.exists():
         return kept
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
             later = json.loads(line)["step"] > step
         except (json.JSONDecodeError, KeyError, TypeError):

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.errors import DataError
 from core.files import make_folder
 from distill.checkpoints import load_checkpoint, save_checkpoint
+from distill.folders import locked
 from distill.prefetch import prefetch
 from distill.settings import first_difference, with_defaults, write_settings
 from distill.training.device import ready_for
@@ -24,6 +25,7 @@ from distill.training.schedule import FREE_SETTINGS, TrainingSettings, learning_
 from distill.training.state import Run
 
 Batch = TypeVar("Batch")
+_FREE_ORIGINS = frozenset({"commit"})  # of a provenance: what may change between a run's parts
 
 
 def train(
@@ -70,34 +72,35 @@ def train(
 
     Raises
     ------
-    DataError : the run was begun with other settings, data or another model, or the loss is no longer finite.
+    DataError : the run was begun with other settings, another model or another provenance (but for the commit), or the
+        loss is no longer finite.
+    OutputError : another process trains in `run_dir`, or nothing can be written there.
     SystemExit : after SIGINT or SIGTERM, when latest.pt has been written (status 130 or 143).
     """
     make_folder(run_dir)
-    torch.set_num_threads(settings.threads)
     run_settings = run_settings or settings
     keep = {"settings": run_settings.model_dump(mode="json"), "provenance": provenance}
     run = Run(model, settings, draws_per_clip, position_at)
-    _begin(run, run_dir, run_settings)
     limit_s = math.inf if time_limit_s is None else time_limit_s
-    batches = _batches_ahead(run, batch_at, settings)
-    with _stop_signals() as stop, closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
-        model.train()
-        last = run.step >= settings.steps or run.elapsed_s >= limit_s
-        while not last:
-            _timed_step(run, batches, loss_of)
-            stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
-            if stopped:
-                _save_and_exit(run_dir / "latest.pt", run, keep, 128 + int(stopped))
-            last = run.step == settings.steps or bool(out_of_time)
-            if last or run.step % settings.log_every_steps == 0:
-                _log_losses(run, settings, log)
-            if settings.keep_every_steps and run.step % settings.keep_every_steps == 0:
-                _save_averaged(run_dir / f"step_{run.step:07d}.pt", run, keep)
-            if last or run.step % settings.checkpoint_every_steps == 0:
-                _save(run_dir / "latest.pt", run, keep)
-                _report(run, on_checkpoint, log)
-    return _save_averaged(run_dir / "final.pt", run, keep)
+    with locked(run_dir) if is_first() else nullcontext(), _stop_signals() as stop:
+        _begin(run, run_dir, run_settings, provenance)
+        batches = _batches_ahead(run, batch_at, settings)
+        with closing(batches), _open_log(run_dir, settings, run, flops_per_clip) as log:
+            model.train()
+            last = run.step >= settings.steps or run.elapsed_s >= limit_s
+            while not last:
+                _timed_step(run, batches, loss_of)
+                stopped, out_of_time = agreed(stop[0] if stop else 0, run.elapsed_s >= limit_s)
+                last = run.step == settings.steps or bool(out_of_time)
+                if last or run.step % settings.log_every_steps == 0:
+                    _log_losses(run, settings, log)
+                if settings.keep_every_steps and run.step % settings.keep_every_steps == 0:
+                    _save_averaged(run_dir / f"step_{run.step:07d}.pt", run, keep)
+                if last or run.step % settings.checkpoint_every_steps == 0:
+                    _report_and_save(run, on_checkpoint, log, run_dir / "latest.pt", keep)
+                if stopped:
+                    _save_and_exit(run_dir / "latest.pt", run, keep, 128 + int(stopped))
+        return _save_averaged(run_dir / "final.pt", run, keep)
 
 
 def _batches_ahead(run: Run, batch_at: Callable[[int], Batch], settings: TrainingSettings) -> Generator[Batch]:
@@ -129,13 +132,14 @@ def _save_and_exit(path: Path, run: Run, keep: dict[str, Any], status: int) -> N
     raise SystemExit(status)
 
 
-def _begin(run: Run, run_dir: Path, settings: BaseModel) -> None:
-    _resume(run, run_dir / "latest.pt", settings)
+def _begin(run: Run, run_dir: Path, settings: BaseModel, provenance: dict[str, Any]) -> None:
+    torch.set_num_threads(run.settings.threads)
+    _resume(run, run_dir / "latest.pt", settings, provenance)
     if is_first():
         write_settings(settings, run_dir / "settings.json")
 
 
-def _resume(run: Run, path: Path, settings: BaseModel) -> None:
+def _resume(run: Run, path: Path, settings: BaseModel, provenance: dict[str, Any]) -> None:
     if not path.exists():
         return
     checkpoint = load_checkpoint(path)
@@ -143,6 +147,8 @@ def _resume(run: Run, path: Path, settings: BaseModel) -> None:
     _refuse_other(path, settings.model_dump(mode="json"), begun_with, FREE_SETTINGS)
     run.restore(checkpoint.model_state, checkpoint.training_state, path)
     _refuse_other(path, run.position(), checkpoint.training_state.get("position", run.position()))
+    both = provenance.keys() & checkpoint.provenance.keys() - _FREE_ORIGINS  # an earlier version kept fewer of them
+    _refuse_other(path, *({key: origin[key] for key in sorted(both)} for origin in (provenance, checkpoint.provenance)))
 
 
 def _refuse_other(
@@ -169,12 +175,20 @@ def _save_averaged(path: Path, run: Run, keep: dict[str, Any]) -> Path:
     return path
 
 
-def _report(run: Run, on_checkpoint: Callable[[int, nn.Module], dict[str, float]] | None, log: TrainingLog) -> None:
-    if on_checkpoint is None:
-        return
-    with run.averaged_weights() as model, torch.no_grad():
-        if is_first():
-            log.metrics(run.step, on_checkpoint(run.step, model))
+def _report_and_save(
+    run: Run,
+    on_checkpoint: Callable[[int, nn.Module], dict[str, float]] | None,
+    log: TrainingLog,
+    path: Path,
+    keep: dict[str, Any],
+) -> None:
+    """Log what is measured at a checkpoint, then write it: what a kill keeps out of the log is then done again."""
+    run.read_losses()
+    if on_checkpoint is not None:
+        with run.averaged_weights() as model, torch.no_grad():
+            if is_first():
+                log.metrics(run.step, on_checkpoint(run.step, model))
+    _save(path, run, keep)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -71,6 +73,37 @@ def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path) -> None:
         seen.add(path.read_bytes())
     writer.join()
     assert seen <= contents
+
+
+WRITE_AND_WAIT = """
+import os, signal, sys
+from core import files
+def wait(*_):
+    print("written", flush=True)
+    signal.pause()
+files.os.replace = wait
+files.write_atomically(sys.argv[1], b"never there")
+"""
+
+
+def test_what_a_killed_process_left_goes_at_the_next_write_and_what_a_live_one_writes_stays(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_AND_WAIT, str(tmp_path / "a")], stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b"written\n"
+    (unfinished,) = tmp_path.iterdir()
+    write_atomically(tmp_path / "b", b"whole")
+    assert unfinished.exists()
+    writer.kill()
+    writer.communicate()
+    (tmp_path / ".tussis-mine.part").write_bytes(b"of somebody else")
+    write_atomically(tmp_path / "b", b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"b", ".tussis-mine.part"}
+
+
+def test_two_processes_that_write_and_remove_litter_lose_no_file(tmp_path: Path) -> None:
+    script = "import sys; from core.files import write_atomically as w\nfor n in range(300): w(sys.argv[1], str(n))"
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / name)]) for name in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys("abc", "299")
 
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:

@@ -87,11 +87,19 @@ def test_an_empty_list_is_refused(tmp_path):
 
 def test_a_list_of_another_shape_is_refused(tmp_path):
     (tmp_path / "ids.csv").write_text("path,start\na.wav,3\n")
-    with pytest.raises(DataError, match="not a list of calibration clips"):
+    with pytest.raises(DataError, match="lacks the column offset_samples, label"):
         read_ids(tmp_path / "ids.csv")
-    (tmp_path / "ids.csv").write_text("path,offset_samples,label\na.wav,soon,cough\n")
-    with pytest.raises(DataError, match="not a list of calibration clips"):
-        read_ids(tmp_path / "ids.csv")
+    for row in (
+        "a.wav,soon,cough",
+        "a.wav,-1,cough",
+        "a.wav,1.5,cough",
+        "a.wav",
+        "../a.wav,1,cough",
+        "a\0.wav,1,cough",
+    ):
+        (tmp_path / "ids.csv").write_text(f"path,offset_samples,label\n{row}\n")
+        with pytest.raises(DataError, match=r"ids\.csv.* line 2"):
+            read_ids(tmp_path / "ids.csv")
 
 
 def test_an_absent_recording_is_refused_by_name(tmp_path):

@@ -44,7 +44,10 @@ def test_packs_become_a_manifest_and_a_store(tmp_path):
 def test_without_packs_or_a_manifest_the_command_says_so(tmp_path):
     for command, sentence in (
         (("manifest", "--data", tmp_path, "--out", tmp_path / "m.csv"), "no pack (a folder with a manifest.csv)"),
-        (("store", "--manifest", tmp_path / "m.csv", "--data", tmp_path, "--out", tmp_path / "s"), "is not a manifest"),
+        (
+            ("store", "--manifest", tmp_path / "m.csv", "--data", tmp_path, "--out", tmp_path / "s"),
+            "m.csv cannot be read",
+        ),
     ):
         refused = run(*command)
         assert refused.exit_code == 2

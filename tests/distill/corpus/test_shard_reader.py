@@ -1,6 +1,7 @@
 """Shards are read: every clip once, however they are split over ranks and workers."""
 
 import json
+import resource
 import tarfile
 from collections import Counter
 from itertools import zip_longest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from core.errors import DataError, SettingsError
+from core.errors import DataError, OutputError, SettingsError
 from distill.corpus.shard_reader import ShardCorpus, unpack_corpus
 from distill.corpus.shard_writer import write_shards
 from distill.corpus.waveform_store import MANIFEST_FILE, OFFSETS_FILE, SAMPLES_FILE, WaveformStore
@@ -50,6 +51,17 @@ def test_the_store_of_a_corpus_is_the_store_of_its_recordings(data, corpus, tmp_
     assert unpacked.rows == built.rows
     for name in (SAMPLES_FILE, OFFSETS_FILE, MANIFEST_FILE):
         assert (tmp_path / "unpacked" / name).read_bytes() == (tmp_path / "built" / name).read_bytes()
+
+
+def test_a_store_for_which_the_disk_has_no_room_is_refused_before_a_sample_is_written(corpus, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="out cannot be written: "):
+            unpack_corpus(corpus, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @given(splits)

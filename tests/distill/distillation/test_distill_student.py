@@ -68,6 +68,23 @@ def run_command(corpus: Path, out: Path, *overrides: str) -> object:
     return CliRunner().invoke(command.app, [str(part) for part in (*paths, *SMALL_OVERRIDES, *overrides)])
 
 
+def test_a_run_does_not_go_on_with_other_sound_or_other_targets(corpus, tmp_path):
+    begun = run_command(corpus, tmp_path / "run", "training.steps=3")
+    assert begun.exit_code == 0, begun.output
+    for name, change in (
+        ("store/waveforms.i16", lambda content: content[::-1]),
+        ("targets/events.npz", lambda content: content[:-2] + b"\1\0x"),  # the same arrays in another file
+    ):
+        content = (corpus / name).read_bytes()
+        try:
+            (corpus / name).write_bytes(change(content))
+            refused = run_command(corpus, tmp_path / "run", "training.steps=3")
+        finally:
+            (corpus / name).write_bytes(content)
+        assert refused.exit_code == 2 and "latest.pt was made with" in refused.stderr and "_sha256" in refused.stderr
+    assert run_command(corpus, tmp_path / "run", "training.steps=3").exit_code == 0
+
+
 def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_from(corpus, tmp_path):
     result = run_command(corpus, tmp_path / "run")
     assert result.exit_code == 0, result.output

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,24 @@ def test_a_pack_is_scored_by_the_screener_itself(pack, write_bundle, energy_inte
     scores = [measured["event_scores"]["cough"] for measured in result["recordings"] if measured["event_scores"]]
     expected = auroc(scores, [True] * 3 + [False] * 3)
     assert result["labels"]["cough"]["auroc_scored_only"]["value"] == expected == 1.0
+
+
+@pytest.mark.parametrize("name", ["tiny_pack", "another"])
+def test_a_pack_that_the_bundle_learnt_from_is_named(pack, write_bundle, energy_interpreter, capsys, name):
+    bundle = replace(load_bundle(write_bundle()), provenance={"packs": [{"name": name}, "x", {"name": []}]})
+    evaluate_bundle(Screener(bundle, interpreter=energy_interpreter), pack, "tiny_pack")
+    said = "the bundle learnt from 7 of these 7 recordings" in capsys.readouterr().err
+    assert said == (name == "tiny_pack")
+
+
+def test_labels_in_other_words_are_measured_as_coughs(pack, write_bundle, energy_interpreter, capsys):
+    screener = Screener(load_bundle(write_bundle()), interpreter=energy_interpreter)
+    expected = evaluate_bundle(screener, pack, "tiny_pack")["labels"]
+    manifest = pack / "tiny_pack" / "manifest.csv"
+    text = manifest.read_text().replace(",", ";").replace(";cough;", ";Coughing;").replace("noise;room", "Noise, Room")
+    manifest.write_bytes(text.encode("utf-16"))
+    assert evaluate_bundle(screener, pack, "tiny_pack")["labels"] == expected
+    assert "the labels 'Coughing' are taken as 'cough'" in capsys.readouterr().err
 
 
 def test_an_unknown_pack_is_refused_with_the_known_ones(pack, write_bundle, energy_interpreter):

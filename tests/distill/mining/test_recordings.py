@@ -93,6 +93,28 @@ def test_a_manifest_of_another_kind_is_none_of_ours_and_a_damaged_one_is_refused
         found(tmp_path, tmp_path / "in")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_listing_of_a_spreadsheet_says_whose_recordings_these_are(tmp_path, encoding):
+    put(tmp_path / "in" / "1.wav")
+    put(tmp_path / "in" / "2.wav")
+    text = "path;dataset;source_id;subject_id;licence\n1.wav;coughs;s1;Zo\u00eb;CC0\n2.wav;coughs;s2;nan;CC0\n"
+    put(tmp_path / "in" / "manifest.csv", text.encode(encoding))
+    sources = found(tmp_path, tmp_path / "in").sources
+    assert [(source.source_id, source.subject_id) for source in sources] == [("s1", "Zo\u00eb"), ("s2", "")]
+
+
+@pytest.mark.parametrize("path", ["1\0.wav", "../1.wav", "/1.wav"])
+def test_a_listing_that_leads_out_of_its_pack_is_refused(tmp_path, path):
+    put(tmp_path / "in" / "1.wav")
+    header = "path,dataset,source_id,subject_id,licence\n"
+    put(tmp_path / "in" / "manifest.csv", f"{header}{path},coughs,s1,anna,CC0\n".encode())
+    with pytest.raises(DataError, match=r"manifest\.csv.* line 2, column"):
+        found(tmp_path, tmp_path / "in")
+    put(tmp_path / "in" / "manifest.csv", f"{header.replace(',licence', ',rights')}1.wav,coughs,s1,anna,CC0\n".encode())
+    with pytest.raises(DataError, match=r"manifest\.csv lacks the column licence"):
+        found(tmp_path, tmp_path / "in")
+
+
 def test_recordings_of_a_test_pack_are_skipped_with_the_reason(tmp_path):
     put(tmp_path / "in" / "esc50_part" / "audio" / "1.flac")
     with pytest.raises(DataError, match="nothing may be trained"):

@@ -4,11 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+import soundfile
 
 from core.audio import write_wav
 from core.errors import DataError
 from core.probes import ClipSelection
-from distill.probes.cohort import load_cohort
+from distill.probes.cohort import check_disjoint, load_cohort, read_cohort_table
 from distill.probes.embed import embed_all, pool_clips, write_embeddings
 
 EVERYTHING = ClipSelection(None, 0.0, 1, "mean")
@@ -38,14 +39,22 @@ def noises(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"label": "nan"}, r"row 4 has the label 'nan'; expected 0 or 1"),
-        ({"label": "2"}, r"row 4 has the label '2'; expected 0 or 1"),
-        ({"label": ""}, r"row 4 has the label ''; expected 0 or 1"),
-        ({"subject_id": " "}, r"row 4 has no subject_id"),
-        ({"path": "absent.wav"}, r"row 4: there is no recording .*absent\.wav"),
+        ({"label": "nan"}, r"line 4, column label holds 'nan'; expected 0 or 1"),
+        ({"label": "2"}, r"line 4, column label holds '2'; expected 0 or 1"),
+        ({"label": ""}, r"line 4, column label holds ''; expected 0 or 1"),
+        ({"label": "1_0"}, r"line 4, column label holds '1_0'"),
+        ({"subject_id": " "}, r"line 4 has no subject_id"),
+        ({"subject_id": "NaN"}, r"line 4 has no subject_id \('NaN' names nobody\)"),
+        ({"subject_id": "s1\ns2"}, r"line 4, column subject_id holds 's1\\ns2'"),
+        ({"path": "absent.wav"}, r"line 4, column path: there is no recording .*absent\.wav"),
+        ({"path": "../a.wav"}, r"line 4, column path holds '\.\./a\.wav'"),
+        ({"path": "/etc/a.wav"}, r"line 4, column path holds '/etc/a\.wav'"),
+        ({"path": "C:\\a.wav"}, r"line 4, column path holds"),
+        ({"synthetic": "perhaps"}, r"line 4, column synthetic holds 'perhaps'; expected true or false"),
     ],
 )
 def test_a_bad_row_is_refused_by_number(tmp_path, noises, stand_in, change, sentence):
+    noises = [row | {"synthetic": 0} for row in noises]
     noises[2] |= change
     with pytest.raises(DataError, match=sentence):
         load_cohort(write_table(tmp_path / "t.csv", noises), "classification", EVERYTHING, stand_in)
@@ -56,10 +65,76 @@ def test_tables_that_are_none_are_refused(tmp_path, stand_in):
     (tmp_path / "empty.csv").write_text("path,subject_id,label\n")
     (tmp_path / "cells.csv").write_text("path,subject_id,label\na.wav\n")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    sentences = {"columns": "lacks the column subject_id", "empty": "has no rows", "cells": "row 2 does not have"}
+    sentences = {"columns": "lacks the column subject_id", "empty": "has no rows", "cells": "line 2 does not have"}
     for name, sentence in {**sentences, "binary": "cannot be read", "absent": "cannot be read"}.items():
         with pytest.raises(DataError, match=sentence):
             load_cohort(tmp_path / f"{name}.csv", "classification", EVERYTHING, stand_in)
+
+
+def test_a_label_of_a_regression_is_a_finite_number_with_a_decimal_point(tmp_path, noises, stand_in):
+    for text in ("2,5", "inf", "nan", "1_000", "", "2.5 L"):
+        noises[0]["label"] = text
+        with pytest.raises(DataError, match=r"line 2, column label holds .* expected a number with a decimal point"):
+            load_cohort(write_table(tmp_path / "t.csv", noises), "regression", EVERYTHING, stand_in)
+
+
+@pytest.mark.parametrize(("word", "is_synthetic"), [("False", False), ("no", False), ("falsch", False), ("1.0", True)])
+def test_a_recording_is_synthetic_where_a_word_says_so(tmp_path, noises, word, is_synthetic):
+    table = write_table(tmp_path / "t.csv", [row | {"synthetic": word} for row in noises])
+    assert {row.is_synthetic for row in read_cohort_table(table, "classification")} == {is_synthetic}
+
+
+def test_spellings_of_one_subject_are_one_person_and_that_is_said(tmp_path, noises, capsys):
+    spellings = ["S05", " s05", "s5", "S-05.0"]
+    rows = [noises[n] | {"subject_id": spelling} for n, spelling in zip((0, 1, 4, 5), spellings, strict=True)]
+    read = read_cohort_table(write_table(tmp_path / "t.csv", rows), "classification")
+    assert {row.subject_id for row in read} == {"S05"}
+    assert "'S-05.0', 'S05', 's05' and 1 more are taken as one person, 'S05'" in capsys.readouterr().err
+    rows = [noises[0] | {"subject_id": "S05"}, noises[2] | {"subject_id": "s05"}]
+    with pytest.raises(DataError, match="'S05', 's05', spelled alike but of both classes"):
+        read_cohort_table(write_table(tmp_path / "t.csv", rows), "classification")
+
+
+def test_a_table_of_a_spreadsheet_is_read_as_its_csv(tmp_path, noises):
+    expected = read_cohort_table(write_table(tmp_path / "t.csv", noises), "classification")
+    text = (tmp_path / "t.csv").read_text().replace(",", ";").replace("subject_id", "Subject ID")
+    (tmp_path / "t.csv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_cohort_table(tmp_path / "t.csv", "classification") == expected
+
+
+def change_subjects(rows, change):
+    return [row | {"subject_id": change(row["subject_id"])} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "shared"),
+    [
+        (lambda subject: subject.upper(), r"shares 12 subjects with .*\('S0' is one, there as 's0'\)"),
+        (lambda subject: subject + ".0", r"shares 12 subjects with .*\('s0\.0' is one, there as 's0'\)"),
+        (lambda subject: f"other {subject[1:]}", "holds a recording that is also in .* one of 'other 0'"),
+    ],
+)
+def test_an_external_test_shares_no_person_and_no_sound(tmp_path, noises, stand_in, change, shared):
+    (tmp_path / "site").mkdir()
+    for row in noises:
+        sound, rate_hz = soundfile.read(tmp_path / row["path"], dtype="int16")
+        soundfile.write(tmp_path / "site" / row["path"].replace("wav", "flac"), sound, rate_hz)  # other bytes
+    there = [row | {"path": row["path"].replace("wav", "flac")} for row in change_subjects(noises, change)]
+    cohorts = [
+        load_cohort(write_table(folder / "t.csv", rows), "classification", EVERYTHING, stand_in)
+        for folder, rows in ((tmp_path, noises), (tmp_path / "site", there))
+    ]
+    with pytest.raises(DataError, match=shared):
+        check_disjoint(*cohorts)
+
+
+def test_an_external_test_is_of_another_site(tmp_path, noises, stand_in):
+    cohorts = []
+    for site, rows in (("Mainz", noises[:12]), ("mainz ", noises[12:])):
+        table = write_table(tmp_path / f"{site}.csv", [row | {"site": site} for row in rows])
+        cohorts.append(load_cohort(table, "classification", EVERYTHING, stand_in))
+    with pytest.raises(DataError, match="is of the site 'mainz', and so is"):
+        check_disjoint(*cohorts)
 
 
 def test_one_recording_under_two_subjects_is_refused(tmp_path, noises, stand_in):

@@ -105,5 +105,7 @@ def test_spirometry_without_demographics_is_refused(tmp_path):
     without = Cohort(**{**vars(cohort), "covariates": ({},) * 60})
     with pytest.raises(DataError, match="lacks the column age_years, sex, height_cm"):
         fit_spirometry(without)
+    with pytest.raises(DataError, match="FEV1 of 3200 L; expected values above 0 L, at most 12 L"):
+        fit_spirometry(Cohort(**{**vars(cohort), "labels": np.append(cohort.labels[1:], 3200.0)}))
     with pytest.raises(DataError, match="FEV1 of 0 L; expected values above 0 L"):
         fit_spirometry(Cohort(**{**vars(cohort), "labels": np.append(cohort.labels[1:], 0.0)}))

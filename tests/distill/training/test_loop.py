@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import DataError, OutputError
 from distill.checkpoints import load_checkpoint, save_checkpoint
+from distill.folders import locked
 from distill.training import loop
 from distill.training.loop import train
 from distill.training.schedule import TrainingSettings
@@ -153,6 +154,52 @@ def test_a_run_killed_between_checkpoints_and_resumed_equals_an_unbroken_one(tmp
     assert_same_end(tmp_path / "broken", tmp_path / "whole")
 
 
+def steps_in_numbers(step: int, _: nn.Module) -> dict[str, float]:
+    return {"auroc": step / 20}
+
+
+KILLED = """
+import importlib.util, os, pathlib, signal, sys
+spec = importlib.util.spec_from_file_location("t", sys.argv[1])
+t = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(t)
+save = t.loop.save_checkpoint
+
+def killed(path, **content):
+    if sys.argv[3] == "after":
+        save(path, **content)
+    if path.name == "latest.pt" and content["training_state"]["step"] == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(path, **content)
+
+t.loop.save_checkpoint = killed
+t.run(pathlib.Path(sys.argv[2]), on_checkpoint=t.steps_in_numbers)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_around_a_checkpoint_leaves_no_line_out_of_the_log(tmp_path: Path, moment: str) -> None:
+    arguments = [__file__, str(tmp_path / "broken"), moment]
+    root = Path(__file__).parents[3]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=root, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    run(tmp_path / "broken", on_checkpoint=steps_in_numbers)
+    run(tmp_path / "whole", on_checkpoint=steps_in_numbers)
+    assert_same_end(tmp_path / "broken", tmp_path / "whole")
+    for folder in ("broken", "whole"):
+        records = [json.loads(line) for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
+        assert [record["auroc"] for record in records if "auroc" in record] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_stop_at_a_step_that_is_told_leaves_no_line_out_of_the_log(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, loss=interrupted_at(15, signal.SIGTERM), on_checkpoint=steps_in_numbers)
+    run(tmp_path, on_checkpoint=steps_in_numbers)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss" in record] == [3, 6, 9, 12, 15, 18, 20]
+    assert [record["step"] for record in records if "auroc" in record] == [5, 10, 15, 20]
+
+
 def test_a_half_written_log_line_is_dropped_on_resuming(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         run(tmp_path / "broken", loss=interrupted_at(10, signal.SIGINT))
@@ -202,6 +249,23 @@ def test_a_run_that_would_go_on_elsewhere_in_its_data_is_refused(tmp_path: Path)
     assert load_checkpoint(tmp_path / "latest.pt").training_state["position"] == {"world_size": 2, "clip": 80}
     with pytest.raises(DataError, match=r"latest\.pt was made with world_size = 2, not 1: choose another run folder"):
         run(tmp_path, position_at=lambda step: {"world_size": 1, "clip": 8 * step})
+
+
+def test_resuming_with_other_data_is_refused_but_another_commit_goes_on(tmp_path: Path) -> None:
+    def begun(folder: Path, **provenance) -> Path:
+        return train(small_model(), loss_of, batch_at, SETTINGS, folder, provenance=provenance, time_limit_s=1e-9)
+
+    begun(tmp_path, commit="abc", store_sha256="1")
+    with pytest.raises(DataError, match=r"latest\.pt was made with store_sha256 = '1', not '2': choose another run"):
+        begun(tmp_path, commit="abc", store_sha256="2")
+    begun(tmp_path, commit="def", store_sha256="1", added_since="x")
+
+
+def test_a_run_folder_that_another_process_holds_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(OutputError, match="is being written by another process; wait for it to end"):
+        run(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    run(tmp_path)
 
 
 def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
