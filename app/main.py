@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.bundle import load_bundle
 from core.errors import TussisError, exit_on_error
-from core.screen_command import add_model_options
+from core.screen_command import add_model_options, add_trust_options
+from core.signing import read_trust
 
 COMMAND = "tussis-app"
 EXAMPLE = """examples:
@@ -21,11 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Open the window; exit status 2 with one sentence where that is impossible."""
     options = _parser().parse_args(arguments)
     with exit_on_error(COMMAND):
+        trust = read_trust(options.require_signature, options.trusted)
         _prepare_environment(picture=options.screenshot is not None)
         # Kivy reads sys.argv and its settings, and opens the window, while it is imported.
         from app.window import run
 
-        run(options.recording, options.bundle, options.threads, options.screenshot)
+        run(options.recording, lambda: load_bundle(options.bundle, trust), options.threads, options.screenshot)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("recording", nargs="?", type=Path, metavar="RECORDING", help="screen this recording at once")
     add_model_options(parser)
+    add_trust_options(parser)
     parser.add_argument(
         "--screenshot",
         type=Path,

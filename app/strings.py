@@ -48,15 +48,18 @@ UNKNOWN = "not known"
 TIMING = "Time taken"
 MODEL = "Model"
 BUNDLE = "Bundle"
+SIGNATURE = "Signature"
 SHA256 = "SHA-256 begins"
 FORMAT = "Format version"
 GAPS_TITLE = "Sound was lost"
 
 STATUS = {
     "validated": "VALIDATED",
+    "unverified": "NOT VERIFIED",
     "research": "RESEARCH ONLY",
     "demonstration": "DEMONSTRATION ONLY",
 }
+UNVERIFIED_MEANING = "It calls itself validated, but no trusted key signed the bundle."
 DECISIONS = {"refer": "Refer", "not referred": "Not referred", "unscored": NOT_SCORED}
 
 

@@ -18,7 +18,7 @@ from app.desktop_microphone import DesktopMicrophone
 from app.screens import theme
 from app.session import Session, State, recordings_folder
 from core.audio import write_wav
-from core.bundle import load_bundle
+from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import TussisError
 from core.files import check_writable
@@ -68,11 +68,14 @@ def on_main_thread(job: Job) -> None:
     Clock.schedule_once(lambda _: job())
 
 
-def run(recording: Path | None, bundle: Path | None, threads: int, screenshot: Path | None) -> None:
-    """Show the window until it is closed, or until the picture that was asked for is written."""
+def run(recording: Path | None, load: Callable[[], Bundle], threads: int, screenshot: Path | None) -> None:
+    """Show the window until it is closed, or until the picture that was asked for is written.
+
+    `load` opens the bundle, away from the main thread.
+    """
 
     def load_screener() -> Screener:
-        return Screener(load_bundle(bundle), threads)
+        return Screener(load(), threads)
 
     _quieten_kivy()
     if screenshot is None:

@@ -1,7 +1,7 @@
 """Opens and checks bundles: a model, its settings and its probes, in one folder or file."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,19 +13,21 @@ from core.bundle_files import (
     ArchiveFiles,
     BundleFiles,
     FolderFiles,
+    clash,
     is_safe_path,
 )
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape
 from core.json_fields import Fields, parse_object, shorten
-from core.probes import Probe, parse_probe
+from core.probes import MAX_PROBE_BYTES, UNVERIFIED, Probe, parse_probe
 from core.signing import ANYBODY, Signature, TrustPolicy, check_signature
 
 FORMAT_VERSION = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 COUGH = "cough"
-MAX_JSON_BYTES = 4 * 2**20
+MAX_JSON_BYTES, MAX_SIGNATURE_BYTES = 2**20, 2**10
+MAX_PROBES = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ScreeningSettings:
 class Bundle:
     """A checked bundle; ``sha256`` is that of bundle.json, ``files`` the SHA-256 of every other file by its path.
 
+    A probe that calls itself validated is *unverified* here, unless a trusted key signed the bundle.
     ``model_path`` says where the model lies, for sentences: in a .tussis file there is no such path to open.
     """
 
@@ -127,7 +130,7 @@ def load_bundle(path: Path | None = None, trust: TrustPolicy = ANYBODY) -> Bundl
             model_shape=_model_shape(model, len(labels)),
             event_labels=labels,
             screening=_screening_settings(fields.object("screening"), labels, model),
-            probes=_probes(files, hashes, labels),
+            probes=tuple(_believed(probe, signature) for probe in _probes(files, hashes, labels)),
             provenance=fields.object("provenance").values,
         )
 
@@ -147,7 +150,7 @@ def open_files(path: Path) -> BundleFiles:
 
 
 def _read_signature(files: BundleFiles) -> bytes | None:
-    return files.read(SIGNATURE_FILE, MAX_JSON_BYTES) if files.holds(SIGNATURE_FILE) else None
+    return files.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES) if files.holds(SIGNATURE_FILE) else None
 
 
 def _check_format_version(fields: Fields) -> None:
@@ -167,6 +170,9 @@ def _file_hashes(fields: Fields) -> dict[str, str]:
             expected = "expected a path inside the bundle, such as probes/tb.json"
             raise BundleError(f"{fields.source} lists the file {shorten(relative)}; {expected}.")
         files.sha256(relative)
+    if two := clash(files.values):
+        remedy = "which are one file on some systems"
+        raise BundleError(f"{fields.source} lists {shorten(two[0])} beside {shorten(two[1])}, {remedy}.")
     return dict(files.values)
 
 
@@ -237,13 +243,20 @@ def _event_thresholds(thresholds: Fields, labels: tuple[str, ...]) -> dict[str, 
     return {label: thresholds.number(label, 0, 1) for label in labels}
 
 
+def _believed(probe: Probe, signature: Signature) -> Probe:
+    is_claim = probe.status == "validated" and not signature.is_trusted
+    return replace(probe, status=UNVERIFIED) if is_claim else probe
+
+
 def _probes(files: BundleFiles, hashes: dict[str, str], labels: tuple[str, ...]) -> tuple[Probe, ...]:
-    probes = []
-    for relative in sorted(name for name in hashes if name.startswith("probes/")):
+    probes, names = [], sorted(name for name in hashes if name.startswith("probes/"))
+    if len(names) > MAX_PROBES:
+        raise BundleError(f"{files.path} holds {len(names)} probes; expected at most {MAX_PROBES}.")
+    for relative in names:
         source = str(files.path / relative)
         if len(PurePosixPath(relative).parts) != 2 or not relative.endswith(".json"):
             raise ProbeError(f"{source} is not a probe; the folder probes may hold NAME.json files only.")
-        probe = parse_probe(files.read_checked(relative, hashes[relative]), source)
+        probe = parse_probe(files.read_checked(relative, hashes[relative], MAX_PROBE_BYTES), source)
         if probe.clips.event is not None and probe.clips.event not in labels:
             raise ProbeError(f"{source} selects clips by {probe.clips.event}; the model knows {', '.join(labels)}.")
         probes.append(probe)

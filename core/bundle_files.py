@@ -3,13 +3,15 @@
 import hashlib
 import io
 import os
+import re
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -32,6 +34,9 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WRITTEN_AT = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can state
 PERMISSIONS = stat.S_IFREG | 0o644
 UNIX = 3
+
+FORBIDDEN = frozenset('\\:<>"|?*')
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
 
 # The end of a zip and what may stand before it, section 4.3 of PKWARE's APPNOTE.
 END, ZIP64_LOCATOR = b"PK\5\6", b"PK\6\7"
@@ -81,9 +86,9 @@ class BundleFiles(ABC):
         with self.opened(relative, at_most_bytes) as file:
             return file.read()
 
-    def read_checked(self, relative: str, sha256: str) -> bytes:
+    def read_checked(self, relative: str, sha256: str, at_most_bytes: int = MAX_FILE_BYTES) -> bytes:
         """A file's content, whose SHA-256 has to be the given one."""
-        content = self.read(relative)
+        content = self.read(relative, at_most_bytes)
         self._compare(relative, hashlib.sha256(content).hexdigest(), sha256)
         return content
 
@@ -214,6 +219,8 @@ def _check_directory(file: BinaryIO, path: Path) -> None:
     end = tail.rfind(END)
     if end < 0 or len(tail) - end < END_BYTES:
         raise zipfile.BadZipFile("it does not end as a zip does")
+    if len(tail) - end > END_BYTES:
+        raise BundleError(f"{path} holds something after the zip; a .tussis file is a zip and nothing else.")
     if tail[max(0, end - ZIP64_LOCATOR_BYTES) : end].startswith(ZIP64_LOCATOR):
         raise zipfile.BadZipFile("it is in the zip64 form, which no bundle needs")
     (directory_bytes,) = struct.unpack_from("<I", tail, end + DIRECTORY_SIZE_AT)
@@ -232,6 +239,8 @@ def _members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipI
             raise BundleError(f"{path / name} stands {count} times in the archive.")
     for info in infos:
         _check_member(info, path / info.orig_filename)
+    if infos and min(info.header_offset for info in infos) != 0:
+        raise BundleError(f"{path} holds something before the zip; a .tussis file is a zip and nothing else.")
     total_bytes = sum(info.file_size for info in infos)
     if total_bytes > MAX_ARCHIVE_BYTES:
         raise BundleError(f"{path} unpacks to {total_bytes} bytes; expected at most {MAX_ARCHIVE_BYTES}.")
@@ -249,6 +258,7 @@ def _check_member(info: zipfile.ZipInfo, path: Path) -> None:
     if info.compress_type not in METHODS:
         raise BundleError(f"{path} is compressed by method {info.compress_type}; expected stored or deflated.")
     check_size(path, info.file_size, 0 if is_folder else MAX_FILE_BYTES)
+    check_size(path, info.compress_size, MAX_FILE_BYTES)  # which Python allocates at once
 
 
 def archive_content(files: Mapping[str, bytes]) -> bytes:
@@ -273,7 +283,32 @@ def check_size(path: Path, size_bytes: int, at_most_bytes: int) -> None:
 
 
 def is_safe_path(relative: str) -> bool:
-    """Whether a path from outside is plain: printable, relative, with /, without . or .. and without a drive."""
-    parts = relative.split("/")
-    is_plain = relative.isprintable() and "\\" not in relative and ":" not in relative
-    return is_plain and len(relative) <= 200 and all(part not in ("", ".", "..") for part in parts)
+    """Whether a path from outside is plain on every system.
+
+    It is printable, relative, with /, without . or .. and without a drive. Windows keeps some names and characters for
+    itself, and drops a space or full stop at the end of a name.
+    """
+    if not relative.isprintable() or len(relative) > 200 or FORBIDDEN.intersection(relative):
+        return False
+    return all(part and part[-1] not in ". " and not RESERVED.match(part) for part in relative.split("/"))
+
+
+def clash(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Two paths that are one file on a system that ignores case or composes letters, or of which one lies in the other.
+
+    bundle.json and SIGNATURE count as given.
+    """
+    seen = {_folded(name): name for name in UNLISTED}
+    for path in paths:
+        if (other := seen.setdefault(_folded(path), path)) != path or path in UNLISTED:
+            return path, other
+    for path in paths:
+        parts = _folded(path).split("/")
+        for n in range(1, len(parts)):
+            if (file := seen.get("/".join(parts[:n]))) is not None:
+                return path, file
+    return None
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

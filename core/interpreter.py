@@ -8,6 +8,7 @@ import numpy as np
 
 from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError, one_line
+from core.model.check import check_model
 
 SIGNATURE = "screen"
 EMBEDDING_SIZE = 512
@@ -76,7 +77,7 @@ class LiteRtInterpreter:
     Raises
     ------
     InterpreterError
-        If the runtime is missing, or the file is not a model of that signature and shape.
+        If the runtime is missing, or the file is not a model of that signature and shape that `check_model` lets pass.
     """
 
     def __init__(self, model: Path | bytes, threads: int = 1, shape: ModelShape | None = None):
@@ -93,22 +94,29 @@ class LiteRtInterpreter:
             raise InterpreterError(f"a clip has shape {waveform.shape}; expected ({self.shape.clip_samples},).")
         clip = np.ascontiguousarray(waveform, dtype=np.float32)[np.newaxis]
         try:
-            outputs = {name: array[0].copy() for name, array in self._runner(waveform=clip).items()}
+            outputs = self._runner(waveform=clip)
         except (ValueError, RuntimeError) as reason:
             raise InterpreterError(f"{self.source} failed on a clip ({one_line(reason)}).") from reason
-        for name, array in outputs.items():
-            if not np.isfinite(array).all():
+        for name, shape in self.shape.outputs().items():
+            if not _fits(outputs[name].shape, shape):
+                given = f"gave {outputs[name].shape} for a clip; expected {_words(shape)}"
+                raise InterpreterError(f'{self.source}: output "{name}" {given}.')
+            if not np.isfinite(outputs[name]).all():
                 raise InterpreterError(f'{self.source}: output "{name}" is not finite for a clip of finite samples.')
-        return ModelOutputs(**outputs)
+        return ModelOutputs(**{name: array[0].copy() for name, array in outputs.items()})
 
     def _signature_runner(self) -> Any:
-        names = sorted(self._runtime.get_signature_list())
-        if SIGNATURE not in names:
+        try:
+            names = sorted(self._runtime.get_signature_list())
+            runner = self._runtime.get_signature_runner(SIGNATURE) if SIGNATURE in names else None
+            sides = {"input": runner.get_input_details(), "output": runner.get_output_details()} if runner else {}
+        except (ValueError, RuntimeError, TypeError, KeyError) as reason:  # a UnicodeDecodeError is a ValueError
+            raise InterpreterError(f"{self.source} has a damaged signature ({one_line(reason)}).") from reason
+        if runner is None:
             signatures = ", ".join(names) or "none"
             raise InterpreterError(f'{self.source} has the signatures {signatures}; expected one named "{SIGNATURE}".')
-        runner = self._runtime.get_signature_runner(SIGNATURE)
-        self._check_tensors("input", runner.get_input_details(), self.shape.inputs())
-        self._check_tensors("output", runner.get_output_details(), self.shape.outputs())
+        self._check_tensors("input", sides["input"], self.shape.inputs())
+        self._check_tensors("output", sides["output"], self.shape.outputs())
         return runner
 
     def _check_tensors(self, side: str, details: dict[str, dict], expected: dict[str, tuple[int | None, ...]]) -> None:
@@ -118,12 +126,17 @@ class LiteRtInterpreter:
         for name, shape in expected.items():
             tensor_shape = tuple(int(size) for size in details[name]["shape"])
             tensor_type = np.dtype(details[name]["dtype"]).name
-            fits = len(tensor_shape) == len(shape) and all(
-                size in (None, own) for size, own in zip(shape, tensor_shape, strict=True)
-            )
-            if not fits or tensor_type != "float32":
-                difference = f"{tensor_type} {tensor_shape}; expected float32 {shape}"
+            if not _fits(tensor_shape, shape) or tensor_type != "float32":
+                difference = f"{tensor_type} {tensor_shape}; expected float32 {_words(shape)}"
                 raise InterpreterError(f'{self.source}: {side} "{name}" is {difference}.')
+
+
+def _fits(actual: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(actual) == len(expected) and all(e in (None, a) for a, e in zip(actual, expected, strict=True))
+
+
+def _words(shape: tuple[int | None, ...]) -> str:
+    return str(shape).replace("None", "any number")
 
 
 def _read_model(model: Path | bytes) -> bytes:
@@ -141,6 +154,7 @@ def _open_runtime(content: bytes, threads: int, source: str) -> Any:
     except ImportError as reason:
         install = "install it with: pip install ai-edge-litert"
         raise InterpreterError(f"the model runtime ai-edge-litert cannot be imported; {install}.") from reason
+    check_model(content, source)
     try:
         runtime = Runtime(model_content=content, num_threads=threads)
         runtime.allocate_tensors()

@@ -98,6 +98,18 @@ class Fields:
             self.refuse(key, "an object")
         return Fields(value, self.source, self.error, f"{self.prefix}{key}.")
 
+    def small_object(self, key: str, at_most: int) -> dict[str, Any]:
+        """A JSON object of any content that holds at most `at_most` values, those inside its values too."""
+        values, unseen, count = self.object(key).values, [self.values[key]], 0
+        while unseen:
+            given = unseen.pop()
+            count += len(given)
+            if count > at_most:
+                self.refuse(key, f"an object of at most {at_most} values")
+            inner = given.values() if isinstance(given, dict) else given
+            unseen += [value for value in inner if isinstance(value, dict | list)]
+        return values
+
 
 def is_number(value: object) -> bool:
     """Whether a parsed JSON value is a number that a float can hold (true and false are not numbers)."""
@@ -134,7 +146,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise ValueError(f"the key {shorten(twice)} stands twice in one object")
     return values

@@ -16,8 +16,11 @@ from core.quality import Quality
 
 PROBE_FORMAT_VERSION = 1
 STATUSES = ("validated", "research", "demonstration")
+UNVERIFIED = "unverified"
+"""In place of *validated* where no trusted key signed the bundle: anybody can write that word into a probe."""
 KINDS = ("classification", "regression")
-MAX_PROBE_BYTES = 4 * 2**20
+MAX_PROBE_BYTES = 2**18
+MAX_NOTES = 1000  # values in what a probe tells of its training and its metrics
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 SMALLEST_DIVISOR = 1e-9
 DEMONSTRATION_REASON = "Demonstration only: fitted on synthetic sound. It says nothing about this person."
@@ -38,7 +41,7 @@ class ProbeResult:
 
     ``decision`` is None for a probe that gives a value and has no operating point. ``score`` is None wherever the
     decision is *unscored*, so that no number can be taken for a result. ``reason`` is None where there is nothing to
-    explain.
+    explain. ``status`` is the probe's, one of `STATUSES` or `UNVERIFIED`.
     """
 
     name: str
@@ -120,8 +123,8 @@ def parse_probe(content: bytes, source: str) -> Probe:
         temperature=fields.number("temperature", lowest=SMALLEST_DIVISOR),
         operating_point=operating_point,
         abstention_band=abstention_band,
-        training=fields.object("training").values,
-        metrics=fields.object("metrics").values,
+        training=fields.small_object("training", MAX_NOTES),
+        metrics=fields.small_object("metrics", MAX_NOTES),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from core.bundle import COUGH
 from core.events import Event
 from core.files import encodable
-from core.probes import Decision, ProbeResult, spoken_reasons
+from core.probes import UNVERIFIED, Decision, ProbeResult, spoken_reasons
 from core.quality import Quality
 
 SCHEMA = "tussis.screening/1"
@@ -205,11 +205,17 @@ def _spoken(label: str) -> str:
     return label.replace("_", " ")
 
 
+_STATUS_WORDS = {
+    "validated": "validated",
+    "research": "research only, not validated",
+    UNVERIFIED: "not verified: it calls itself validated, but no trusted key signed the bundle",
+}
+
+
 def _probe_words(probe: ProbeResult) -> str:
     if probe.status == "demonstration":
         return f"{probe.name}: {probe.reason}"
     if probe.decision is Decision.UNSCORED:
         return f"{probe.name}: not scored: {probe.reason}"
-    status = "validated" if probe.status == "validated" else "research only, not validated"
-    score = f"{probe.score:.2f} {probe.unit}"
-    return f"{probe.name} ({status}): {score if probe.decision is None else f'{probe.decision.value}, {score}'}"
+    decision = "" if probe.decision is None else f"{probe.decision.value}, "
+    return f"{probe.name} ({_STATUS_WORDS[probe.status]}): {decision}{probe.score:.2f} {probe.unit}"

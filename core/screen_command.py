@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("recordings", nargs="+", metavar="RECORDING", help="a sound file")
     add_model_options(parser)
-    _add_trust_options(parser)
+    add_trust_options(parser)
     add_monitor_options(parser)
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="also write the results to this file, whole or not at all"
@@ -87,7 +87,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_trust_options(parser: argparse.ArgumentParser) -> None:
+def add_trust_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--require-signature`` and ``--trusted``, for `core.signing.read_trust`; the app has them too."""
     parser.add_argument("--require-signature", action="store_true", help="refuse a bundle that nobody signed")
     parser.add_argument(
         "--trusted",

@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import hashlib
+import os
+import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,8 @@ SCHEMA = "tussis.signature/1"
 ALGORITHM = "ssh-ed25519"
 PUBLIC_KEY_BYTES, SIGNATURE_BYTES = 32, 64
 MAX_KEY_FILE_BYTES = 2**16
+FIELD = 2**255 - 19
+CURVE_D = -121665 * pow(121666, -1, FIELD) % FIELD
 MISSING_LIBRARY = "the Python package cryptography is not installed (pip install cryptography)"
 
 
@@ -130,16 +134,32 @@ def read_trust(require_signature: bool, key_files: Iterable[Path]) -> TrustPolic
     Raises
     ------
     SigningError
-        If a file cannot be read, holds no key, or holds a line that is none.
+        If a file cannot be read, can be written by everybody, holds no key, or holds a line that is none.
     """
     keys: set[PublicKey] = set()
     for path in key_files:
-        lines = enumerate(read_key_file(path).decode("utf-8", "replace").splitlines(), start=1)
-        key_lines = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not key_lines:
+        _check_not_writable_by_all(path)
+        lines = [(number, line) for number, line in _lines(path) if line.strip() and not line.lstrip().startswith("#")]
+        if not lines:
             raise SigningError(f"{path} holds no key; expected lines such as {ALGORITHM} AAAA....")
-        keys |= {parse_public_key(line, f"line {number} of {path}") for number, line in key_lines}
+        keys |= {parse_public_key(line, f"line {number} of {path}") for number, line in lines}
     return TrustPolicy(require_signature, frozenset(keys))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, as an editor and ssh-keygen count them: only a line feed ends one."""
+    for number, line in enumerate(read_key_file(path).decode("utf-8-sig", "replace").split("\n"), start=1):
+        line = line.removesuffix("\r").replace("\t", " ")
+        if not line.isprintable():
+            raise SigningError(f"line {number} of {path} holds a control character, which may hide a key.")
+        yield number, line
+
+
+def _check_not_writable_by_all(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a file that is not there is named where it is read
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if os.name == "posix" and path.is_file() and mode & stat.S_IWOTH:
+            raise SigningError(f"{path} can be written by everybody (mode {mode:04o}): chmod o-w.")
 
 
 def parse_public_key(line: str, source: str) -> PublicKey:
@@ -149,8 +169,19 @@ def parse_public_key(line: str, source: str) -> PublicKey:
         blob = base64.b64decode(parts[1], validate=True) if len(parts) > 1 else b""
         key = PublicKey(blob[-PUBLIC_KEY_BYTES:])
         if key.line.split() == parts[:2] and len(key.raw) == PUBLIC_KEY_BYTES:
+            if _is_of_small_order(key.raw):
+                raise SigningError(f"{source} is a key under which one signature fits anything; expected another.")
             return key
     raise SigningError(f"{source} is not an Ed25519 public key; expected a line such as {ALGORITHM} AAAA....")
+
+
+def _is_of_small_order(raw: bytes) -> bool:
+    """Whether a public key is one of the points whose order divides 8, or is not written in the one right way.
+
+    They are those of y = 0, 1 or -1, and those that doubling takes to y = 0: d y^4 + 2 y^2 = 1 (RFC 8032, section 5.1).
+    """
+    y = int.from_bytes(raw, "little") % 2**255
+    return y >= FIELD or y * (y * y - 1) % FIELD == 0 or (CURVE_D * y**4 + 2 * y * y - 1) % FIELD == 0
 
 
 def _parse_signature(content: bytes, source: str) -> tuple[PublicKey, bytes]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.errors import OutputError, SettingsError
+from core.errors import OutputError, SettingsError, one_line
 
 
 class Settings(BaseModel):
@@ -92,8 +92,8 @@ def _read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the settings file {path} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"the settings file {path} is not valid TOML: {one_line(error)}") from error
     parent = values.pop("extends", None)
     if parent is None:
         return values
@@ -113,12 +113,12 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise SettingsError(f"the override {override!r} is not of the form key=value or key.sub=value")
+        raise SettingsError(f"the override {brief(override)} is not of the form key=value or key.sub=value")
     *parents, last = parts
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise SettingsError(f"the override {override!r} goes below {parent!r}, which is a single value")
+            raise SettingsError(f"the override {brief(override)} goes below {parent!r}, which is a single value")
     values[last] = _parsed(text.strip())
 
 
@@ -130,13 +130,19 @@ def _parsed(text: str) -> Any:
     return value["value"] if len(value) == 1 else text
 
 
+def brief(value: object) -> str:
+    """A value from a file as Python writes it, in one line of at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _sentence(error: ValidationError, path: Path | str | None) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the settings"
     source = f" in {path}" if path is not None else ""
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {key!r}{source}"
+        return f"unknown setting {brief(key)}{source}"
     if first["type"] == "missing":
         return f"the setting {key!r} is missing{source}"
     reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"the setting {key!r}{source} is {first['input']!r}: it {reason}"
+    return f"the setting {key!r}{source} is {brief(first['input'])}: it {reason}"

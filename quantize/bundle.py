@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from core.bundle import Bundle, load_bundle, open_files
 from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archive_content
-from core.errors import BundleError, OutputError, SigningError, exit_on_error
+from core.errors import BundleError, DataError, OutputError, SigningError, exit_on_error, one_line
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
+from core.results import printable
 from core.signing import read_trust
 from distill.folders import draft_beside, exchange
+from distill.shown_text import PlainConsole
 from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def build_bundle(parts: "BundleParts", name: str, out: Path) -> Bundle:
 
     Raises
     ------
+    DataError
+        If the reports lack something.
     OutputError
         If `out` is something else than a bundle, or cannot be written.
     """
@@ -47,8 +50,12 @@ def build_bundle(parts: "BundleParts", name: str, out: Path) -> Bundle:
     from quantize.model_card import render_model_card
 
     files = {MODEL_FILE: parts.int8_model, **{f"probes/{file}": content for file, content in parts.probes.items()}}
-    fields = bundle_fields(parts, name)
-    files[CARD_FILE] = render_model_card(fields, parts).encode()
+    try:
+        fields = bundle_fields(parts, name)
+        files[CARD_FILE] = render_model_card(fields, parts).encode()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"{type(error).__name__}: {one_line(error)}"
+        raise DataError(f"the reports do not hold what bundle.json and the model card need ({lacks}).") from error
     fields["files"] = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())}
     return write_bundle({**files, BUNDLE_FILE: (json.dumps(fields, indent=1) + "\n").encode()}, out)
 
@@ -86,13 +93,10 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
 
 
 def check_bundle(bundle: Bundle) -> None:
-    """Run an opened bundle's model once and check its operators; raises where a phone could not run it."""
+    """Run an opened bundle's model once, which checks its operators; raises where a phone could not run it."""
     from core.demonstration import synthesized_clips
-    from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators
 
-    model = bundle.read_model()
-    check_operators(model, PHONE_RUNTIME_OPERATORS, str(bundle.model_path))
-    LiteRtInterpreter(model, 1, bundle.model_shape).run(synthesized_clips(2)[1])
+    LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape).run(synthesized_clips(2)[1])
 
 
 def _check_replaceable(out: Path) -> None:
@@ -224,9 +228,9 @@ def keygen(
     """
     with exit_on_error("tussis-bundle"):
         public_key = generate_key(key, _new_passphrase() if passphrase else None)
-        console = Console(soft_wrap=True)
-        console.print(f"{key}: private key, keep it to yourself")
-        console.print(f"{key}{PUBLIC_SUFFIX}: {public_key.fingerprint}")
+        console = PlainConsole(soft_wrap=True)
+        console.print(f"{printable(str(key))}: private key, keep it to yourself")
+        console.print(f"{printable(str(key))}{PUBLIC_SUFFIX}: {public_key.fingerprint}")
 
 
 @app.command()
@@ -234,9 +238,9 @@ def show(path: Given) -> None:
     """Print what a bundle is, who signed it and what it was made from, after checking its files."""
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path)
-        console = Console(soft_wrap=True)
-        console.print(f"{bundle.name}, created {bundle.created_utc}, bundle.json {bundle.sha256}")
-        console.print(bundle.signature.words)
+        _show_line(bundle)
+        console = PlainConsole(soft_wrap=True)
+        console.print(f"bundle.json {bundle.sha256}, created {bundle.created_utc}")
         console.print(f"model {bundle.model_sha256}, events {', '.join(bundle.event_labels)}")
         for probe in bundle.probes:
             console.print(f"probe {probe.name}: {probe.status}, {probe.title}")
@@ -257,13 +261,15 @@ def verify(
     with exit_on_error("tussis-bundle"):
         bundle = load_bundle(path, read_trust(require_signature, trusted or []))
         check_bundle(bundle)
-        verdict = f"{bundle.name} is complete and unaltered, {bundle.signature.words}, and its model runs"
-        Console(soft_wrap=True).print(f"{path}: {verdict}")
+        _show_line(bundle, "complete and unaltered, and its model runs")
 
 
-def _show_line(bundle: Bundle) -> None:
-    line = f"{bundle.path}: {bundle.name}, bundle.json {bundle.sha256[:12]}, {bundle.signature.words}"
-    Console(soft_wrap=True).print(line)
+def _show_line(bundle: Bundle, verdict: str = "") -> None:
+    """What we say of a bundle, on a line of its own, and then what it calls itself."""
+    words = [f"bundle.json {bundle.sha256[:12]}", bundle.signature.words, *([verdict] if verdict else [])]
+    console = PlainConsole(soft_wrap=True)
+    console.print(f"{printable(str(bundle.path))}: {', '.join(words)}")
+    console.print(f"name: {bundle.name}")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from quantize.validation import DEFAULT_SCREENING
 UNCHOSEN_RULE = "not chosen on data: every probability is a default"
 MODEL_FILE = "model.tflite"
 UNKNOWN_TIME = "1970-01-01T00:00:00Z"
+LATEST_S = 253_402_300_799  # the end of 9999, after which a date has no four digits for its year
 AGREEMENT = ("n_clips", "embedding_cosine", "events", "activity", "composed", "reference", "fallback")
 TOOLS = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy")
 
@@ -120,7 +122,10 @@ def _read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, 
     """The content of each NAME.json by name; one fitted on another model's embeddings is refused."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of probes")
-    contents = {path.name: path.read_bytes() for path in sorted(folder.glob("*.json"))}
+    try:
+        contents = {path.name: path.read_bytes() for path in sorted(folder.glob("*.json"))}
+    except OSError as error:
+        raise DataError(f"a probe in {folder} cannot be read: {error.strerror}") from error
     for name, content in contents.items():
         training = json.loads(content).get("training", {}) if parse_probe(content, str(folder / name)) else {}
         if "model_sha256" in training:
@@ -194,19 +199,21 @@ def created_utc(checkpoint: Checkpoint) -> str:
     that of the commit it was trained at; else 1970, as "unknown".
     """
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-        if not epoch.isdecimal():
-            raise DataError(f"SOURCE_DATE_EPOCH is {epoch!r}; expected whole seconds since 1970")
+        if not re.fullmatch(r"[0-9]{1,12}", epoch) or int(epoch) > LATEST_S:
+            raise DataError(f"SOURCE_DATE_EPOCH is {epoch[:40]!r}; expected whole seconds from 1970 to 9999")
         return _iso(int(epoch))
     if recorded := checkpoint.provenance.get("created_utc"):
         return str(recorded)
     commit = str(checkpoint.provenance.get("commit", "")).partition("+")[0]
+    if not re.fullmatch(r"[0-9a-f]{7,64}", commit):  # it came with the checkpoint, and git has options that write files
+        return UNKNOWN_TIME
     root = str(Path(__file__).parents[1])
-    command = ["git", "-C", root, "show", "--no-patch", "--format=%ct", f"{commit or 'none'}^{{commit}}"]
+    command = ["git", "-C", root, "show", "--no-patch", "--format=%ct", "--end-of-options", f"{commit}^{{commit}}"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN_TIME
-    return _iso(int(shown))
+    return _iso(int(shown)) if shown.isascii() and shown.isdecimal() and int(shown) <= LATEST_S else UNKNOWN_TIME
 
 
 def _iso(seconds: int) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from core.audio import SAMPLE_RATE_HZ, read_waveform
@@ -17,6 +16,7 @@ from core.errors import AudioError, DataError, exit_on_error
 from core.files import check_writable, sha256_of_file, write_atomically
 from distill.corpus.manifests import ManifestRow, read_manifest
 from distill.corpus.tables import read_table, table_text
+from distill.shown_text import PlainConsole
 
 CALIBRATION_IDS = Path(__file__).parent / "calibration_ids.csv"
 COLUMNS = ("path", "offset_samples", "label")
@@ -51,7 +51,7 @@ def read_calibration_set(ids_csv: Path, data_root: Path) -> CalibrationSet:
         If the list is empty or not such a list, a recording is absent or too short, or a clip is silent.
     """
     ids = read_ids(ids_csv)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     shown = track(ids, "calibration clips", console=console, disable=not console.is_terminal)
     return CalibrationSet(np.stack([_read_clip(clip_id, data_root) for clip_id in shown]), sha256_of_file(ids_csv))
 
@@ -168,7 +168,9 @@ def choose(
         check_writable(out)
         ids = choose_calibration_ids(read_manifest(manifest), data, clips, seed)
         write_ids(ids, out)
-        Console(soft_wrap=True).print(f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels")
+        PlainConsole(soft_wrap=True).print(
+            f"{out}: {len(ids)} clips of {len({clip_id.label for clip_id in ids})} labels"
+        )
 
 
 @app.command()
@@ -178,7 +180,7 @@ def check(
 ) -> None:
     """Read every clip of the list and say how many there are."""
     with exit_on_error("tussis-calibration"):
-        Console(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
+        PlainConsole(soft_wrap=True).print(f"{ids}: {len(read_calibration_set(ids, data).clips)} clips can be read")
 
 
 def main() -> None:

@@ -20,11 +20,12 @@ from core.demonstration import synthesized_clips
 from core.errors import OutputError
 from core.files import make_folder, sha256_of_file, write_atomically
 from core.interpreter import SIGNATURE
+from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import checkpoint_sha256
 from distill.models.student import Student, load_student
 from quantize.outputs import OUTPUTS, check_parity, onnx_outputs, tflite_outputs, torch_outputs
 from quantize.signature import PositionalSignature, ScreenSignature
-from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
+from quantize.tflite_graph import check_operators, model_facts
 
 SCHEMA = "tussis.export/1"
 FLOAT_FILE = "student_float.tflite"
@@ -87,7 +88,7 @@ def export_float_tflite(student: Student, out: Path) -> Path:
     The same weights give the same bytes. Raises InterpreterError where the graph needs an operator that a phone's
     runtime may lack.
     """
-    return write_tflite(ScreenSignature(student), SIGNATURE, PHONE_RUNTIME_OPERATORS, out)
+    return write_tflite(ScreenSignature(student), SIGNATURE, STUDENT_OPERATORS, out)
 
 
 def export_onnx(student: Student, out: Path) -> Path:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from core.errors import SettingsError, exit_on_error
 from core.files import make_folder
+from distill.shown_text import PlainConsole
 from quantize.recipe import Format
 
 REPORT_FILE = "export.json"
@@ -56,7 +56,7 @@ def show_student(report: dict[str, Any], out: Path) -> None:
     """Print what matters of a student's report."""
     facts = report["float_model"]
     worst = max(difference["max_relative"] for difference in report["parity"]["torch_to_tflite"].values())
-    Console(soft_wrap=True).print(
+    PlainConsole(soft_wrap=True).print(
         f"{out / facts['file']}: {facts['bytes'] / 1e6:.2f} MB, differs from torch by at most "
         f"{worst:.1e} of the largest value"
     )
@@ -64,7 +64,7 @@ def show_student(report: dict[str, Any], out: Path) -> None:
 
 def show_encoder(report: dict[str, Any], out: Path) -> None:
     """Print what matters of an encoder's report: each file's size and its distance to torch."""
-    console = Console(soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     for facts in report["files"].values():
         n_bytes = facts.get("bytes") or sum(file["bytes"] for file in facts["files"])
         line = f"{out / (facts.get('file') or facts['folder'])}: {n_bytes / 1e6:.1f} MB"

@@ -14,6 +14,7 @@ import torch
 from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.files import write_atomically
+from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.distillation.teachers import EncoderTeacher, TfliteTeacher, load_mae_encoder
 from distill.models.encoder import Encoder
@@ -22,7 +23,7 @@ from quantize.conversion import INPUT, TOOLS, file_facts, quiet, unfinished, wri
 from quantize.outputs import check_parity, cosines, onnx_outputs
 from quantize.recipe import ENCODER_RECIPES, EncoderRecipe, Format, quantizer_entries, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS, EMBED_SIGNATURE, EmbedSignature, EncoderWithFrontEnd
-from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, check_operators, model_facts
+from quantize.tflite_graph import check_operators, model_facts
 
 SCHEMA = "tussis.encoder_export/1"
 FILES = {
@@ -35,7 +36,7 @@ FILES = {
 HUB_PREFIX = "hear:"
 
 # What a Vision Transformer behind HeAR's front end needs beside what the student does; XNNPACK runs all of them.
-ENCODER_OPERATORS = PHONE_RUNTIME_OPERATORS | {
+ENCODER_OPERATORS = STUDENT_OPERATORS | {
     *("BATCH_MATMUL", "EXP", "GELU", "REDUCE_MAX", "REDUCE_MIN", "RSQRT", "SOFTMAX", "SQRT", "SQUARED_DIFFERENCE"),
 }
 N_PARITY_CLIPS = 8  # a ViT-L takes a second a clip

@@ -1,9 +1,11 @@
 """Writes the model card: what a bundle is, what it learnt from, what was measured and what it cannot do."""
 
+from dataclasses import replace
 from typing import Any
 
 from core.probes import Probe
 from distill.corpus.labels import EVENT_LABELS
+from distill.shown_text import escape_markdown, escaped
 from quantize.agreement import Agreement
 from quantize.bundle_parts import BundleParts
 
@@ -50,7 +52,8 @@ PROBE_NOTE = {
 
 
 def render_model_card(fields: dict[str, Any], parts: BundleParts) -> str:
-    """Write the card as Markdown; a pure function of bundle.json's content and the parts."""
+    """Write the card as Markdown; a pure function of bundle.json's content and the parts, whose texts are only text."""
+    fields, parts = escaped(fields), _escaped_parts(parts)
     sections = [
         _header(fields, parts),
         _events(parts),
@@ -65,6 +68,16 @@ def render_model_card(fields: dict[str, Any], parts: BundleParts) -> str:
         _origin(fields),
     ]
     return "\n".join(section.rstrip() + "\n" for section in sections if section)
+
+
+def _escaped_parts(parts: BundleParts) -> BundleParts:
+    """The parts with every text that the card shows escaped; probes and agreement are escaped where they are shown."""
+    return replace(
+        parts,
+        checkpoint=replace(parts.checkpoint, provenance=escaped(parts.checkpoint.provenance)),
+        thresholds=escaped(parts.thresholds),
+        evaluation=escaped(parts.evaluation),
+    )
 
 
 def _header(fields: dict[str, Any], parts: BundleParts) -> str:
@@ -196,7 +209,7 @@ def _agreement(agreement: Agreement) -> str:
         "## Int8 against float",
         "",
         f"On {agreement.n_clips} clips of {agreement.n_recordings} validation recordings; recipe "
-        f"`{recipe['name']}`, calibrated on {agreement.calibration.n_clips} training clips.",
+        f"`{escape_markdown(recipe['name'])}`, calibrated on {agreement.calibration.n_clips} training clips.",
         "",
         f"Embedding cosine: median {cosine.median:.5f}, 1st percentile {cosine.p1:.5f}, "
         f"lowest {cosine.min:.5f} (limits {limits[0]:g} and {limits[1]:g}). "
@@ -208,7 +221,8 @@ def _agreement(agreement: Agreement) -> str:
     for event, drift in agreement.events.items():
         aurocs = [f"{drift.auroc[name]:.4f}" if drift.auroc else "-" for name in ("torch", "float", "int8")]
         known = f"{drift.auroc['n_positive']} of {_n_known(drift.auroc)}" if drift.auroc else "too few"
-        lines.append(f"| {event} | {known} | {' | '.join(aurocs)} | {100 * drift.decision_flips:.2f} % |")
+        name = escape_markdown(event)
+        lines.append(f"| {name} | {known} | {' | '.join(aurocs)} | {100 * drift.decision_flips:.2f} % |")
     lines += ["", *_further_agreement(agreement)]
     sizes = [model.bytes / 1e6 for model in (agreement.float_model, agreement.int8_model)]
     return "\n".join([*lines, f"Size: float {sizes[0]:.2f} MB, int8 {sizes[1]:.2f} MB."])
@@ -221,7 +235,7 @@ def _further_agreement(agreement: Agreement) -> list[str]:
     where = f"{composed.n_coughs} coughs in {composed.n_recordings} composed recordings"
     lines = [f"F1, float and int8, on {where}: of frames {pairs[0]}, of counted coughs {pairs[1]}."]
     if layers := agreement.fallback.layers:
-        lines.append(f"Layers left in float: {', '.join(layers)}.")
+        lines.append(f"Layers left in float: {', '.join(map(escape_markdown, layers))}.")
     if before := agreement.reference:
         cosine = before.embedding_cosine.median
         lines.append(f"To the student before it was tuned for int8: median embedding cosine {cosine:.5f}.")
@@ -257,16 +271,15 @@ def _probes(probes: tuple[Probe, ...]) -> str:
         return ""
     lines = ["## Probes", ""]
     for probe in probes:
-        lines.append(f"- **{probe.title}** (`{probe.name}`): {PROBE_NOTE[probe.status]}.")
-        lines.append(f"  Intended use: {probe.intended_use}")
-        counts = [f"{probe.training[key]} {key[2:]}" for key in ("n_subjects", "n_recordings") if key in probe.training]
+        lines.append(f"- **{escape_markdown(probe.title)}** (`{probe.name}`): {PROBE_NOTE[probe.status]}.")
+        lines.append(f"  Intended use: {escape_markdown(probe.intended_use)}")
+        notes, metrics = escaped(probe.training), escaped(probe.metrics)
+        counts = [f"{notes[key]} {key[2:]}" for key in ("n_subjects", "n_recordings") if key in notes]
         if counts:
             lines.append(f"  Fitted on {' and '.join(counts).replace('_', ' ')}.")
-        auroc = probe.metrics.get("auroc")
+        auroc = metrics.get("auroc")
         if probe.status != "demonstration" and isinstance(auroc, dict):
-            lines.append(
-                f"  AUROC {_estimate(auroc)} over {auroc['n']}; {probe.metrics.get('how', 'how is not said')}."
-            )
+            lines.append(f"  AUROC {_estimate(auroc)} over {auroc['n']}; {metrics.get('how', 'how is not said')}.")
     return "\n".join(lines)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, make_folder, write_atomically
+from distill.shown_text import PlainConsole
 from quantize.calibration_set import CALIBRATION_IDS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def quantize(
         settings = QuantizeSettings(float_model, checkpoint, recipe, calibration_ids, data, store, reference)
         quantized = quantize_model(settings)
         write_accepted(quantized, out, report)
-        show(quantized.agreement, Console(soft_wrap=True))
+        show(quantized.agreement, PlainConsole(soft_wrap=True))
 
 
 def write_accepted(quantized: "Quantized", out: Path, report: Path) -> None:
@@ -74,7 +74,7 @@ def write_accepted(quantized: "Quantized", out: Path, report: Path) -> None:
     write_atomically(out, quantized.model)
 
 
-def show(agreement: "Agreement", console: Console) -> None:
+def show(agreement: "Agreement", console: PlainConsole) -> None:
     """Print what matters of an agreement report."""
     int8, float_model, cosine = agreement.int8_model, agreement.float_model, agreement.embedding_cosine
     console.print(

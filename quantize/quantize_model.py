@@ -6,15 +6,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from core.interpreter import LiteRtInterpreter
+from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.quantization_aware import learnt_ranges
 from distill.evaluation.composed_recordings import ComposedRecording, compose_recordings
 from distill.models.student import Student, build_student, load_student
+from distill.shown_text import PlainConsole
 from quantize.agreement import (
     Agreement,
     CalibrationFacts,
@@ -30,7 +31,7 @@ from quantize.fallback import quantize_with_fallback
 from quantize.layer_errors import FloatRun
 from quantize.outputs import Outputs, TorchInterpreter, check_parity, tflite_outputs, torch_outputs
 from quantize.recipe import read_recipe
-from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, Operator, check_operators, model_facts, read_model
+from quantize.tflite_graph import Operator, check_operators, model_facts, read_model
 from quantize.validation import ValidationClips, read_validation_clips
 
 TOOLS = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
@@ -66,7 +67,7 @@ def quantize_model(settings: QuantizeSettings) -> Quantized:
     checkpoint = load_checkpoint(settings.checkpoint)
     student = build_student(checkpoint, settings.checkpoint)
     float_model = read_model(settings.float_model)
-    check_operators(float_model, PHONE_RUNTIME_OPERATORS, str(settings.float_model))
+    check_operators(float_model, STUDENT_OPERATORS, str(settings.float_model))
     calibration = read_calibration_set(settings.calibration_ids, settings.data)
     store = WaveformStore.open(settings.store)
     validation = read_validation_clips(store)
@@ -120,5 +121,5 @@ def _compare_with_reference(
 
 
 def _shown(layers: list[Operator]) -> Iterable[Operator]:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     return track(layers, "layers alone", console=console, disable=not console.is_terminal)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from core.errors import SettingsError
-from distill.settings import Settings, merged
+from core.errors import SettingsError, one_line
+from distill.settings import Settings, brief, merged
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -151,8 +151,8 @@ def _read_values(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, An
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the recipe {file} cannot be read: {getattr(error, 'strerror', error)}") from error
-    except ValueError as error:
-        raise SettingsError(f"the recipe {file} is not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"the recipe {file} is not valid JSON: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"the recipe {file} is {type(values).__name__}; a JSON object is expected")
     if (parent := values.pop("extends", None)) is None:
@@ -165,7 +165,7 @@ def _sentence(error: ValidationError, file: Path) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r} in the recipe {file}"
+        return f"unknown key {brief(key)} in the recipe {file}"
     if first["type"] == "missing":
         return f"the key {key!r} is missing in the recipe {file}"
-    return f"the key {key!r} of the recipe {file} is {first['input']!r}: {first['msg'].removeprefix('Input ')}"
+    return f"the key {key!r} of the recipe {file} is {brief(first['input'])}: {first['msg'].removeprefix('Input ')}"

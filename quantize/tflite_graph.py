@@ -16,14 +16,6 @@ from core.errors import InterpreterError
 FILE_IDENTIFIER = b"TFL3"
 DELEGATE = "DELEGATE"
 
-# What an int8 or float student may be built from: LiteRT's builtin operators that XNNPACK runs on a phone's processor.
-PHONE_RUNTIME_OPERATORS = frozenset(
-    {
-        *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV", "FULLY_CONNECTED", "LOG"),
-        *("MEAN", "MUL", "PAD", "QUANTIZE", "RESHAPE", "SLICE", "STRIDED_SLICE", "SUB", "TRANSPOSE"),
-    }
-)
-
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 _PART = re.compile(r"(?:\w+\.)*_*[A-Za-z0-9]+_(?P<attribute>\w+)")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from core.bundle import COUGH
 from core.errors import exit_on_error
@@ -16,6 +15,7 @@ from core.files import check_writable, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
+from distill.shown_text import PlainConsole
 from quantize.validation import (
     DEFAULT_SCREENING,
     HeardRecording,
@@ -220,7 +220,7 @@ def choose(
         check_writable(out)
         chosen = choose_thresholds(model, WaveformStore.open(store), n_composed, hours, seed)
         write_atomically(out, json.dumps(chosen, indent=1, allow_nan=False) + "\n")
-        Console().print_json(data=chosen["screening"])
+        PlainConsole().print_json(data=chosen["screening"])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ Result = Mapping[str, Any]
 MAX_ROWS = 40
 BADGES = {
     "validated": (theme.GOOD, theme.GOOD_GROUND),
+    "unverified": (theme.WARNING, theme.WARNING_GROUND),
     "research": (theme.NOTE, theme.NOTE_GROUND),
     "demonstration": (theme.WARNING, theme.CARD),
 }
@@ -30,7 +31,7 @@ def result_cards(result: Result, session: Session) -> list[Widget]:
     if result["event_scores"] is not None:
         cards.append(_sounds_card(result))
     cards += [_probe_card(probe, _title(probe, session.bundle)) for probe in result["probes"]]
-    cards += [_model_card(result), _copy_button(session.report or "")]
+    cards += [_model_card(result, session.bundle), _copy_button(session.report or "")]
     return cards
 
 
@@ -111,13 +112,15 @@ def _probe_card(probe: Result, title: str) -> Card:
     ink, ground = BADGES[probe["status"]]
     _add(card, _heading(title), _badge(strings.STATUS[probe["status"]], ink, ground))
     card.add_widget(Words(text=strings.probe_words(probe), font_size=sp(20), bold=True))
+    _add(card, *([Words(text=strings.UNVERIFIED_MEANING)] if probe["status"] == "unverified" else []))
     return _add(card, *([Words(text=probe["reason"])] if probe["reason"] else []))
 
 
-def _model_card(result: Result) -> Card:
+def _model_card(result: Result, bundle: Bundle | None) -> Card:
     model, timing_ms = result["model"], result["timing_ms"]
     card = _add(_card(), _heading(strings.MODEL))
     _add(card, _pair(strings.BUNDLE, model["bundle"]), _pair(strings.SHA256, model["sha256"][:12]))
+    _add(card, *([_secondary(f"{strings.SIGNATURE}: {bundle.signature.words}")] if bundle else []))
     _add(card, _pair(strings.FORMAT, str(model["format_version"])), _heading(strings.TIMING))
     return _add(card, *(_pair(strings.label(stage), f"{ms:.1f} ms") for stage, ms in timing_ms.items()))
 

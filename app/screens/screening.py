@@ -140,10 +140,11 @@ def level_words(progress: RecordingProgress) -> str:
 
 
 def model_line(session: Session) -> str:
-    """The bundle's name and the beginning of its hash."""
+    """The bundle's name, the beginning of its hash and who signed it."""
     if session.bundle is None:
         return strings.LOADING_MODEL
-    return f"{strings.MODEL} {session.bundle.name} · {session.bundle.model_sha256[:12]}"
+    bundle = session.bundle
+    return f"{strings.MODEL} {bundle.name} · {bundle.model_sha256[:12]} · {bundle.signature.words}"
 
 
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

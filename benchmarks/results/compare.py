@@ -12,6 +12,7 @@ from benchmarks.results.result import Kind, Result, Row, read_result
 from benchmarks.results.runner import Run
 from benchmarks.results.verdicts import CANNOT_TELL, MARGIN, MARGIN_ALONE, SLOWER, compare_samples
 from core.errors import DataError, SettingsError
+from core.json_fields import is_number
 
 COMPARISON = Kind(
     "comparison",
@@ -155,8 +156,9 @@ def _runs(row: Row) -> np.ndarray | float:
 
 def _times_ms(row: Row) -> list[float]:
     """Milliseconds of each run; of each round where a tool tells no single runs and there are enough of these."""
-    rounds = row.get("facts", {}).get("round_ms", [])
-    return row.get("samples_ms") or (rounds if len(rounds) >= FEWEST_ROUNDS else [])
+    rounds = row.get("facts", {}).get("round_ms")
+    has_rounds = isinstance(rounds, list) and len(rounds) >= FEWEST_ROUNDS and all(map(is_number, rounds))
+    return row.get("samples_ms") or (rounds if has_rounds else [])
 
 
 def _by_key(result: Result) -> dict[Key, Row]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogFormatter
 from benchmarks.results.names import DYNAMIC, FLOAT, INT8, PEER
 from benchmarks.results.result import Result, Row
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, SLOWER
+from core.errors import DataError, one_line
 from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
 WIDTH_IN = 7.2
@@ -36,7 +37,18 @@ Drawing = tuple[float, Callable[[Figure], None]]  # height in inches, and what d
 
 
 def draw_plot(result: Result) -> str | None:
-    """The plot of a result's kind, the same for the same result; None where there is none, or nothing to draw."""
+    """The plot of a result's kind, the same for the same result; None where there is none, or nothing to draw.
+
+    Raises DataError where the rows or facts, which the schema leaves to the kind, are not what the plot needs.
+    """
+    try:
+        return _draw(result)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        needs = f"a result of the kind {result['kind']} does not hold what its plot needs"
+        raise DataError(f"{needs} ({type(error).__name__}: {one_line(error)}).") from error
+
+
+def _draw(result: Result) -> str | None:
     plot = PLOTS.get(result["kind"])
     drawing = plot(result) if plot else None
     if drawing is None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from benchmarks.results.plots import draw_plot
 from benchmarks.results.result import Result, read_result
-from benchmarks.results.tables import Table, escape, facts_in_words, is_table, machine_table, result_tables, to_markdown
+from benchmarks.results.tables import Table, facts_in_words, is_table, machine_table, result_tables, to_markdown
+from core.errors import DataError
 from core.files import make_folder, write_atomically
+from distill.shown_text import escape_markdown
 from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +38,13 @@ def write_report(paths: Sequence[Path], out: Path) -> int:
 
 def draw_plots(results: dict[str, Result]) -> dict[str, str]:
     """SVG images, for the results by the name of their file whose kind has a plot."""
-    return {name: plot for name, result in results.items() if (plot := draw_plot(result)) is not None}
+    plots = {}
+    for name, result in results.items():
+        try:
+            plots[name] = draw_plot(result)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+    return {name: plot for name, plot in plots.items() if plot is not None}
 
 
 def render_page(results: dict[str, Result], plots: dict[str, str]) -> str:
@@ -86,14 +94,14 @@ def _markdown_section(
     name: str, result: Result, tables: list[Table], plots: dict[str, str], n_tables: int, n_rows: int
 ) -> str:
     """A heading, a line for each table of one row, the plot, the first tables and what machine it was."""
-    lines = [f"## {escape(_title(name, result))}"]
-    lines += [f"- {escape(line)}" for table in tables if len(table.rows) == 1 for line in table.in_words()]
+    lines = [f"## {escape_markdown(_title(name, result))}"]
+    lines += [f"- {escape_markdown(line)}" for table in tables if len(table.rows) == 1 for line in table.in_words()]
     if result["facts"].get("ended_early"):
         lines.append("- ended early: yes")
     about = dict(machine_table(result).rows)
     machine = ", ".join(f"{label} {about[label]}" for label in ("cpu", "runtime", "commit") if label in about)
-    lines += [f"- {escape(machine)}"] if machine else []
-    lines += ["", f"![Plot of {escape(_title(name, result))}]({plot_file(name)})"] if name in plots else []
+    lines += [f"- {escape_markdown(machine)}"] if machine else []
+    lines += ["", f"![Plot of {escape_markdown(_title(name, result))}]({plot_file(name)})"] if name in plots else []
     longer = [table for table in tables if len(table.rows) > 1]
     shown = [table.shortened(n_rows).narrowed(MARKDOWN_WIDTH) for table in longer[:n_tables]]
     return "\n".join([*lines, "", *map(to_markdown, shown)])

@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 
 from benchmarks.results.device import describe_device, load_average
-from core.errors import DataError
+from core.errors import DataError, one_line
 from core.files import write_atomically
 from distill.checkpoints import source_commit
 
@@ -23,6 +23,8 @@ SCHEMA = "tussis.benchmark/1"
 SCHEMA_FILE = Path(__file__).with_name("result_schema.json")
 PERCENTILES = (50, 90, 95, 99)
 SAMPLE_DIGITS = 4
+LARGEST_NUMBER = 1e18
+MAX_DEPTH = 20
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Row = dict[str, Any]
@@ -160,11 +162,13 @@ def read_result(path: Path) -> Result:
 def _parse_json(text: str, source: str) -> Any:
     """Parse JSON, without the NaN and Infinity that Python would take; DataError with the place of the mistake."""
     try:
-        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_number, parse_float=_usable, parse_int=_usable_integer)
+        _check_depth(value)
+        return value
     except json.JSONDecodeError as error:
         raise DataError(f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{source} is not JSON: {error}.") from error
+        raise DataError(f"{source} is not JSON: {one_line(error)}.") from error
 
 
 def _from_lines(text: str, path: Path) -> Any:
@@ -187,12 +191,24 @@ def _plain(value: Any, what: str) -> int | float:
 
 
 def _refuse_number(name: str) -> float:
-    raise ValueError(f"it holds {name[:40]}, which is not a finite number")
+    raise ValueError(f"it holds {name[:40]}, which is not a finite number, or larger than {LARGEST_NUMBER:g}")
 
 
-def _finite(digits: str) -> float:
+def _usable(digits: str) -> float:
     value = float(digits)
-    return value if math.isfinite(value) else _refuse_number(digits)
+    return value if abs(value) <= LARGEST_NUMBER else _refuse_number(digits)
+
+
+def _usable_integer(digits: str) -> int:
+    return int(digits) if abs(float(digits)) <= LARGEST_NUMBER else _refuse_number(digits)
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"its lists and objects lie more than {MAX_DEPTH} deep in each other")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, depth + 1)
 
 
 @cache

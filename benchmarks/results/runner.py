@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.results.result import SCHEMA, Kind, Result, Row, check_result, make_result, write_result
 from benchmarks.results.tables import print_result
 from core.errors import DataError, OutputError, TussisError, exit_on_error
 from core.files import check_writable
+from distill.shown_text import PlainConsole, progress_label
 
 
 def run_benchmark(kind: Kind, json_path: Path | None, measure: Callable[["Run"], Result]) -> Result:
@@ -57,7 +57,7 @@ class Run:
         self._target, self._n_saved = target, 0
         self._partial = None if target is None else Path(f"{target}.partial")
         self._header = {"schema": SCHEMA, "kind": kind.name, "protocol": kind.protocol, "facts": kind.facts}
-        self._notes = Console(stderr=True, soft_wrap=True)
+        self._notes = PlainConsole(stderr=True, soft_wrap=True)
         self._noted: set[str] = set()
         if self._partial is not None and self._partial.exists():
             raise DataError(f"{self._partial} holds rows of a run that ended early; use them or remove it first.")
@@ -98,7 +98,7 @@ class Run:
         """A progress bar on a terminal; yields ``step()``, and ``step(n)`` where n of `total` are done."""
         terminal = self._notes.is_terminal
         with Progress(console=self._notes, transient=True, disable=not terminal, refresh_per_second=2) as bar:
-            task = bar.add_task(label, total=total)
+            task = bar.add_task(progress_label(label), total=total)
 
             def step(completed: int | None = None) -> None:
                 bar.update(task, completed=completed, advance=1 if completed is None else None)

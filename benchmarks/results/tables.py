@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as TerminalTable
-from rich.text import Text
 
 from benchmarks.results.names import MACHINE
 from benchmarks.results.result import Result, Row
+from distill.shown_text import PlainConsole, escape_markdown
 
 NONE = "-"
 SETTINGS = ("name", "stage", "threads", "delegate", "audio_s", "n_runs")
@@ -100,7 +99,7 @@ def machine_table(result: Result) -> Table:
 
 def print_result(result: Result) -> None:
     """Print for a person what the report shows; on a terminal as many columns as it is wide."""
-    console = Console(soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     is_narrow = console.is_terminal
     console.width = console.width if is_narrow else WIDE
     for table in result_tables(result):
@@ -109,27 +108,23 @@ def print_result(result: Result) -> None:
         for name, is_number in zip(shown.columns, shown.is_number, strict=True):
             terminal_table.add_column(name, justify="right" if is_number else "left", overflow="fold")
         for row in shown.rows:
-            terminal_table.add_row(*map(Text, row))
-        console.print(Text(table.caption))
+            terminal_table.add_row(*row)
+        console.print(table.caption)
         console.print(terminal_table)
         if left_out := table.columns[len(shown.columns) :]:
-            console.print(Text(f"Not shown, but in the JSON: {', '.join(left_out)}."))
+            console.print(f"Not shown, but in the JSON: {', '.join(left_out)}.")
     for label, fact in facts_in_words(result).items():
-        console.print(Text(f"{label}: {fact}"))
-    console.print(Text(", ".join(f"{label} {value}" for label, value in machine_table(result).rows)))
+        console.print(f"{label}: {fact}")
+    console.print(", ".join(f"{label} {value}" for label, value in machine_table(result).rows))
 
 
 def to_markdown(table: Table) -> str:
-    """A table as Markdown; what would end a cell is escaped."""
+    """A table as Markdown; whatever a cell, a column's name or the caption holds is text and nothing else."""
     rule = ["---:" if right else "---" for right in table.is_number]
-    lines = [table.columns, rule, *([escape(cell) for cell in row] for row in table.rows)]
-    caption = f"{escape(table.caption)}\n\n" if table.caption else ""
+    names, *rows = ([escape_markdown(cell) for cell in row] for row in (table.columns, *table.rows))
+    lines = [names, rule, *rows]
+    caption = f"{escape_markdown(table.caption)}\n\n" if table.caption else ""
     return caption + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text that means nothing to Markdown, in one line."""
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def words(value: Any) -> str:

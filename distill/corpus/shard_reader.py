@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationError
-from rich.console import Console
 from rich.progress import track
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -39,6 +38,7 @@ from distill.corpus.waveform_store import (
 )
 from distill.folders import locked
 from distill.settings import Settings, first_difference
+from distill.shown_text import PlainConsole
 
 Remainder = Literal["repeat", "drop", "keep"]
 _DECODED_AT_ONCE = 256
@@ -261,5 +261,5 @@ def _mark(seen: np.ndarray, clip: ShardClip) -> None:
 
 
 def _progress(index: ShardIndex, what: str) -> Iterator[ShardEntry]:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     yield from track(index.shards, what, console=console, disable=not console.is_terminal)

@@ -100,7 +100,7 @@ def _fill(soundscapes: Soundscapes, teachers: MixtureTeachers, index: dict[str, 
     n_batches = index["n_clips"] // size
     kept = _open_arrays(folder, index, "r+" if done else "w+")
     with closing(prefetch(soundscapes.clips_at, done, n_batches)) as composed:
-        for batch in track(range(done, n_batches), description="mixtures"):
+        for batch in track(range(done, n_batches), "mixtures"):
             clips = _heard(*next(composed), soundscapes, teachers)
             for array, values in zip(kept, clips, strict=True):
                 array[batch * size : (batch + 1) * size] = values

@@ -19,6 +19,7 @@ from distill.distillation.efficientat import EfficientAtTeacher, event_logits
 from distill.distillation.event_teachers import EventTeacherSettings, blended
 from distill.distillation.teachers import Teacher, load_teacher
 from distill.distillation.yamnet import YamnetTeacher
+from distill.shown_text import progress_label
 
 CROP_HOP_SAMPLES = 16_000
 OFFSET_GRID_SAMPLES = 640
@@ -219,7 +220,7 @@ def teacher_of(path: Path) -> str:
 def _event_scores(store: WaveformStore, crops: list[tuple[int, int]], teacher: YamnetTeacher) -> np.ndarray:
     rows = sorted({row for row, _ in crops})
     frame_scores = {
-        row: teacher.scores(store.waveform(row)) for row in track(rows, description=f"{teacher.name} scores")
+        row: teacher.scores(store.waveform(row)) for row in track(rows, progress_label(f"{teacher.name} scores"))
     }
     return np.stack([_scores_of_crop(frame_scores[row], offset) for row, offset in crops])
 
@@ -243,5 +244,5 @@ def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Tea
 
 def _batches_of_crops(store: WaveformStore, crops: list[tuple[int, int]], what: str) -> Iterator[Tensor]:
     batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
-    for batch in track(batches, description=what):
+    for batch in track(batches, progress_label(what)):
         yield torch.from_numpy(np.stack([cut_crop(store.waveform(row), offset) for row, offset in batch]))

@@ -114,18 +114,17 @@ def compare(
     distill/configs/second_small.toml --student runs/student/final.pt
     """
     with exit_on_error(COMMAND):
-        from rich.console import Console
-
         from distill.corpus.waveform_store import WaveformStore
         from distill.distillation import validation
         from distill.distillation.distill_student import DistillSettings
         from distill.models.student import load_student
         from distill.settings import load_settings
+        from distill.shown_text import PlainConsole
 
         settings = load_settings(DistillSettings, config)
         network = load_student(student) if student else None
         result = validation.compare(WaveformStore.open(store), targets, settings.teachers, network)
-        validation.show(result, Console())
+        validation.show(result, PlainConsole())
 
 
 def main() -> None:

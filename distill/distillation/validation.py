@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from distill.corpus.labels import EVENT_LABELS
@@ -14,6 +13,7 @@ from distill.distillation.targets import Targets, crop_offsets, cut_crop
 from distill.evaluation.evaluate import holds_event
 from distill.evaluation.metrics import auroc
 from distill.models.student import Student
+from distill.shown_text import PlainConsole
 
 _BATCH = 64
 _TEACHERS = {"YAMNet": 0.0, "mn04_as": 1.0, "both": None}
@@ -85,7 +85,7 @@ def compare(
     return result | ({"student": label_aurocs(student_logits(student, store), store)} if student else {})
 
 
-def show(result: dict[str, dict[str, float]], console: Console) -> None:
+def show(result: dict[str, dict[str, float]], console: PlainConsole) -> None:
     """Print a row per label and a column per teacher and student."""
     table = Table("label", *result, title="AUROC on validation recordings, maximum over their crops")
     labels = list(dict.fromkeys(label for aurocs in result.values() for label in aurocs))

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, load_bundle
@@ -18,6 +17,7 @@ from core.screener import Screener
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording, compose_cough_free, compose_recordings
 from distill.evaluation.event_scoring import EventScore, score_events
+from distill.shown_text import PlainConsole
 
 SCHEMA = "tussis.counting/1"
 HUM_HZ = (50, 60, 100, 120, 150, 180)
@@ -104,7 +104,7 @@ def _screen(screener: Screener, waveform: np.ndarray) -> Screening:
     return screener.screen_blocks([waveform], SAMPLE_RATE_HZ, "a composed recording")
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: PlainConsole) -> None:
     """Print the measurement in a few lines."""
     free, composed = result["cough_free"], result["composed"]
     console.print(
@@ -143,7 +143,7 @@ def counting(
         result = measure_counting(screener, WaveformStore.open(store), hours, composed, hum, seed)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console())
+        show(result, PlainConsole())
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.tables import remark
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
+from distill.shown_text import PlainConsole
 
 SCHEMA = "tussis.evaluation/1"
 UNSCORED_RULE = (
@@ -126,7 +126,7 @@ def pack_rows(data: Path, pack: str) -> list[ManifestRow]:
 
 def screen_rows(screener: Screener, data: Path, rows: Sequence[ManifestRow]) -> list[ScoredRecording]:
     """Screen recordings with a progress bar on stderr."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     scored = []
     for row in track(rows, "screening", console=console, disable=not console.is_terminal):
         screening = screener.screen(data / row.path)
@@ -233,7 +233,7 @@ def _recording_object(recording: ScoredRecording) -> dict[str, Any]:
     return {**identity, "event_scores": recording.scores, "cough_count": recording.cough_count}
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: PlainConsole) -> None:
     """Print the evaluation as a table for a person."""
     table = Table(title=f"{result['bundle']['name']} on {result['pack']}: {result['n']} recordings")
     for column in ("label", "n", "positive", "AUROC, unscored lowest", "AUROC, scored only"):
@@ -290,7 +290,7 @@ def evaluate(
             result["float_model"] = float_beside(result, screener, float_model, data)
         if json_path is not None:
             write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console())
+        show(result, PlainConsole())
 
 
 def main() -> None:

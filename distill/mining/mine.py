@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
 from core.bundle import Bundle
@@ -19,6 +18,7 @@ from distill.mining.ray_cluster import check_ray_address, mine_on_cluster, ray_c
 from distill.mining.recordings import FoundRecordings, Skipped, Source
 from distill.mining.report import REPORT_FILE, MiningReport, RunMeter, add_to_report
 from distill.mining.workers import mine_in_processes
+from distill.shown_text import PlainConsole
 
 SPEECH = "speech"  # of all events the one that is no health sound: alone it would fill a pack
 
@@ -72,7 +72,7 @@ def _labourers(
 
 def _take(pack: MinedPack, results: Generator[Heard], meter: RunMeter, n_waiting: int) -> None:
     """Take what was heard into the pack, one recording after the other."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with closing(results):
         for heard in track(results, "mining", n_waiting, console=console, disable=not console.is_terminal):
             if isinstance(heard.result, Skipped):

@@ -257,7 +257,7 @@ class MinedPack:
             end += len(line)
             try:
                 entry = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise self._damaged(number) from error
             if number > 1:
                 yield number, entry
@@ -325,6 +325,6 @@ def _is_our_journal(path: Path) -> bool:
     try:
         with path.open("rb") as journal:
             header = json.loads(journal.readline(1_000_000))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return False
     return isinstance(header, dict) and header.get("format") == JOURNAL_FORMAT

@@ -12,15 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core.errors import DataError, OutputError
+from core.errors import DataError, OutputError, one_line
 from core.files import sha256_of_file, write_atomically
 from distill.models.encoder import LAYER_NORM_EPS, MLP_RATIO, Encoder, EncoderSettings
 from distill.models.hear_front_end import IMAGE_SHAPE
 from distill.models.patches import PATCH_SIZE
+from distill.settings import brief
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+HUB_ID = re.compile(r"(?P<model>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 
 # What the encoder cannot do otherwise, each with what it means where config.json does not say (ViTConfig's defaults).
 FIXED: dict[str, tuple[Any, Any]] = {
@@ -117,7 +118,7 @@ def load_vit_folder(folder: Path, *, pooler: bool | None = True) -> Encoder:
     except FileNotFoundError as error:
         raise DataError(f"{folder} is incomplete: it has no {WEIGHTS_FILE}") from error
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise DataError(f"{path} is damaged or no safetensors file: {one_line(error)}") from error
     except (RuntimeError, ValueError, IndexError) as error:
         raise DataError(f"{path} does not fit {CONFIG_FILE} beside it: {_line(error, -1)}") from error
     return encoder.eval()
@@ -136,26 +137,30 @@ def vit_folder_sha256(folder: Path) -> str:
 def find_vit_folder(place: str) -> Path:
     """Return the folder named `place`, or that of the hub's model `place`, downloaded where it is not cached yet.
 
+    A model of the hub may be followed by ``@`` and the commit, tag or branch to take; without one, it is the newest.
+
     Raises
     ------
     DataError : neither exists, the hub refuses access, or the machine is offline.
     """
     if Path(place).is_dir():
         return Path(place)
-    if not HUB_ID.fullmatch(place):
+    if (named := HUB_ID.fullmatch(place)) is None:
         raise DataError(f"there is no folder {place}")
-    return _download(place)
+    return _download(named["model"], named["revision"])
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, revision: str | None) -> Path:
     from huggingface_hub import errors, hf_hub_download
 
     reason = f"there is no folder {hub_id}, and the model of that name on huggingface.co"
     try:
-        config, _ = (hf_hub_download(hub_id, name) for name in (CONFIG_FILE, WEIGHTS_FILE))
+        config, _ = (hf_hub_download(hub_id, name, revision=revision) for name in (CONFIG_FILE, WEIGHTS_FILE))
     except errors.GatedRepoError as error:
         remedy = f"accept its terms at https://huggingface.co/{hub_id} and log in with hf auth login"
         raise DataError(f"{reason} refuses access: {remedy}") from error
+    except errors.RevisionNotFoundError as error:
+        raise DataError(f"{reason} has no commit, tag or branch {revision}") from error
     except errors.RepositoryNotFoundError as error:
         raise DataError(f"{reason} does not exist or needs a login (hf auth login)") from error
     except errors.LocalEntryNotFoundError as error:
@@ -180,20 +185,20 @@ def _read_settings(path: Path, pooler: bool) -> EncoderSettings:
     config = _read_config(path)
     for key, (expected, default) in (FIXED | ({"pooler_act": POOLER_ACT} if pooler else {})).items():
         if config.get(key, default) != expected:
-            raise DataError(f"{path} is not HeAR's: {key} is {config.get(key, default)!r}, expected {expected!r}")
+            raise DataError(f"{path} is not HeAR's: {key} is {brief(config.get(key, default))}, expected {expected!r}")
     sizes = {ours: config.get(theirs, default) for ours, (theirs, default) in SIZE_KEYS.items()}
     try:
         settings = EncoderSettings(**sizes, pooler_size=config.get("pooler_output_size") or sizes["width"])
     except ValidationError as error:
         raise DataError(
-            f"{path} gives a size of {error.errors()[0]['input']!r}: expected a positive integer"
+            f"{path} gives a size of {brief(error.errors()[0]['input'])}: expected a positive integer"
         ) from error
     if settings.width % settings.heads or settings.width % 4:
         expected = f"expected a multiple of 4 and of its {settings.heads} heads"
         raise DataError(f"{path} gives a hidden_size of {settings.width}: {expected}")
     if (intermediate := config.get("intermediate_size", 3072)) != MLP_RATIO * settings.width:
         expected = f"{MLP_RATIO} x hidden_size = {MLP_RATIO * settings.width}"
-        raise DataError(f"{path} is not HeAR's: intermediate_size is {intermediate!r}, expected {expected}")
+        raise DataError(f"{path} is not HeAR's: intermediate_size is {brief(intermediate)}, expected {expected}")
     return settings if pooler else settings.model_copy(update={"pooler_size": None})
 
 
@@ -203,7 +208,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path.parent} is incomplete: it has no {CONFIG_FILE}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {one_line(error)}") from error
     if not isinstance(config, dict):
         raise DataError(f"{path} is not a ViTModel's configuration: expected an object")
     return config

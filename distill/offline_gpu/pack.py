@@ -17,7 +17,7 @@ from core.errors import DataError, OutputError, SettingsError, exit_on_error
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.shard_writer import summarize, write_shards
 from distill.corpus.shards import OPUS_KBIT_S, SHARD_PATTERN, encode_clip, read_samples
-from distill.offline_gpu.wheels import CORPUS_FOLDER, LIBRARIES_FOLDER, check_fits
+from distill.offline_gpu.wheels import CORPUS_FOLDER, LIBRARIES_FOLDER, check_fits, write_hashes
 
 PACKED_ROLES = ("train", "validation", "augment")  # what is only ever tested on never travels
 LIBRARIES = ("pydantic", "typer", "rich", "webdataset", "soundfile", "safetensors")
@@ -114,6 +114,7 @@ def fetch_libraries(folder: Path, python: str) -> None:
         raise OutputError(f"pip could not download the libraries for Python {python} to {folder}: {last}")
     for wheel in folder.glob("*.whl"):
         check_fits(wheel, tuple(int(part) for part in python.split(".")))
+    write_hashes(folder)
 
 
 app = typer.Typer(add_completion=False)

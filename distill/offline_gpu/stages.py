@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from core.errors import DataError
@@ -28,6 +27,7 @@ from distill.offline_gpu.wheels import CORPUS_FOLDER
 from distill.pretraining.pretrain import Batches, PretrainSettings, initial_model, pretrain, sampler_of
 from distill.probes.encoder_probes import embed_rows, labelled_rows, probe_labels
 from distill.settings import load_settings
+from distill.shown_text import PlainConsole
 from distill.training.device import autocast, training_device
 from distill.training.state import Run
 
@@ -248,7 +248,7 @@ def save_probes(run: Path, size: str) -> None:
     result = {"checkpoint": source.name, "step": checkpoint.training_state.get("step"), "tasks": tasks}
     write_atomically(run / size / "probes.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     for name, task in tasks.items():
-        Console(soft_wrap=True).print(f"{size}: {name} AUROC {task['auroc'][size]['value']:.3f}")
+        PlainConsole(soft_wrap=True).print(f"{size}: {name} AUROC {task['auroc'][size]['value']:.3f}")
 
 
 def save_weights(run: Path, size: str) -> None:

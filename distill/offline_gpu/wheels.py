@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import DataError
+from core.files import sha256_of_file, write_atomically
 
 CORPUS_FOLDER, LIBRARIES_FOLDER = "corpus", "libraries"  # of a pack
+HASHES_FILE = "wheels.sha256"
 UNPACKED_MARK = "complete.json"
 
 
@@ -27,15 +29,32 @@ def lend_libraries(packed: Path, unpacked: Path) -> list[str]:
     Raises
     ------
     DataError
-        If a wheel is damaged, or made for another Python.
+        If a wheel is damaged, is not the one that was packed, or is made for another Python.
     """
-    wheels = sorted(packed.glob("*.whl"))
+    wheels, sha256s = sorted(packed.glob("*.whl")), _read_hashes(packed)
     for wheel in wheels:
+        if sha256s.get(wheel.name) != sha256_of_file(wheel):
+            raise DataError(f"{wheel} is not the wheel that {HASHES_FILE} names: pack it again with make gpu-pack.")
         folder = unpacked / wheel.stem
         _unpack(wheel, folder)
         sys.path.insert(1, str(folder))
     importlib.invalidate_caches()
     return [wheel.name for wheel in wheels]
+
+
+def write_hashes(packed: Path) -> None:
+    """Write the SHA-256 of each wheel beside the wheels, as sha256sum does."""
+    lines = [f"{sha256_of_file(wheel)}  {wheel.name}\n" for wheel in sorted(packed.glob("*.whl"))]
+    write_atomically(packed / HASHES_FILE, "".join(lines))
+
+
+def _read_hashes(packed: Path) -> dict[str, str]:
+    path = packed / HASHES_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: pack it again with make gpu-pack.") from error
+    return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

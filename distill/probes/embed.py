@@ -10,7 +10,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 
 from core.audio import open_recording
@@ -24,6 +23,7 @@ from core.probes import ClipSelection
 from core.quality import QualityMeter
 from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16
+from distill.shown_text import PlainConsole
 
 NPZ_FORMAT = "tussis.embeddings/1"
 _OTHER_FILE = "is not a file of embeddings written by tussis-embed"
@@ -163,7 +163,7 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
 
 def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedRecording]:
     """`embed_recording` for each path, with a progress bar on stderr."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     shown = track(paths, "embedding", console=console, disable=not console.is_terminal)
     return [embed_recording(path, model) for path in shown]
 
@@ -202,7 +202,9 @@ def embed(
         model = model_of_bundle(load_bundle(bundle), threads)
         embedded = embed_all(recordings, model)
         write_embeddings(out, embedded, model.sha256, model.event_labels)
-        Console().print(f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings")
+        PlainConsole().print(
+            f"{out}: {sum(len(item.start_s) for item in embedded)} clips of {len(embedded)} recordings"
+        )
 
 
 def main() -> None:

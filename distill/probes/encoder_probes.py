@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
@@ -21,6 +20,7 @@ from distill.distillation.targets import MAX_BLOCK_SIZE, principal_axes
 from distill.distillation.teachers import Teacher
 from distill.evaluation.metrics import auroc, auroc_difference_with_interval, auroc_with_interval
 from distill.probes.linear_fit import fit_with_best_regularizer, ridge_path
+from distill.shown_text import PlainConsole, progress_label
 
 SCHEMA = "tussis.label_probes/1"
 FLOOR = "log-mel statistics"
@@ -96,7 +96,7 @@ def labelled_rows(store: WaveformStore) -> list[int]:
 def embed_rows(store: WaveformStore, rows: Sequence[int], embed: Embed, what: str) -> np.ndarray:
     """Embed the loudest clip of each of `rows`, shape (n, d), float32; DataError where a value is not finite."""
     embeddings = []
-    for start in track(range(0, len(rows), _BATCH), description=what, console=Console(stderr=True)):
+    for start in track(range(0, len(rows), _BATCH), progress_label(what), console=PlainConsole(stderr=True)):
         clips = np.stack([loudest_clip(store.waveform(row)) for row in rows[start : start + _BATCH]])
         with torch.inference_mode():
             embeddings.append(embed(torch.from_numpy(clips)).float().cpu().numpy())
@@ -194,7 +194,7 @@ def measure_encoders(store: WaveformStore, teachers: Sequence[Teacher]) -> dict[
     return {"schema": SCHEMA, "embeddings": facts, "tasks": tasks}
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: PlainConsole) -> None:
     """Print AUROC with its interval, a row per task and a column per embedding."""
     names = list(result["embeddings"])
     table = Table("task", "n (positive)", *names, title="AUROC of linear probes on held-out subjects (95 % interval)")

@@ -10,7 +10,6 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from core.bundle import load_bundle
 from core.errors import ProbeError, exit_on_error
@@ -25,6 +24,7 @@ from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
 from distill.probes.spirometry import evaluate_spirometry, fit_spirometry
 from distill.probes.synthetic_cohorts import write_cohort
 from distill.probes.triage import evaluate_triage, fit_triage
+from distill.shown_text import PlainConsole
 
 SYNTHETIC_WARNING = "measured on synthetic sound: these numbers say nothing about people or about any other recording"
 
@@ -272,7 +272,7 @@ def fit(
         external = load_cohort(external_test, output, selection, model) if external_test else None
         content = fit_probe(description, cohort, model.sha256, external, seed)
         write_atomically(out / f"{name}.json", probe_json(content))
-        Console().print_json(data=content["metrics"])
+        PlainConsole().print_json(data=content["metrics"])
 
 
 @app.command()
@@ -289,7 +289,7 @@ def demonstration(
         make_folder(out)
         interpreter = LiteRtInterpreter(model)
         for path in fit_demonstration_probes(interpreter, sha256_of_file(model), out, seed=seed):
-            Console().print(f"{path}: demonstration only, fitted on synthetic sound")
+            PlainConsole().print(f"{path}: demonstration only, fitted on synthetic sound")
 
 
 @app.command()
@@ -311,7 +311,7 @@ def encoder(
         result = measure_encoders(WaveformStore.open(store), teachers)
         if out is not None:
             write_atomically(out, json.dumps(result, indent=1, allow_nan=False) + "\n")
-        show(result, Console(soft_wrap=True))
+        show(result, PlainConsole(soft_wrap=True))
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.errors import OutputError
 from core.files import write_atomically
+from distill.shown_text import PlainConsole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -59,7 +59,7 @@ class TrainingLog:
         self, path: Path, settings: LoggedSettings, start_step: int, flops_per_clip: float | None = None
     ) -> None:
         self._settings, self._flops_per_clip = settings, flops_per_clip
-        self._console = Console()
+        self._console = PlainConsole()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._last_step, self._last_time = start_step, time.perf_counter()

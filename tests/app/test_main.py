@@ -81,3 +81,17 @@ def test_a_picture_that_cannot_be_written_is_refused_before_any_work(drawing_sur
     done = run_app("--screenshot", tmp_path / "nowhere" / "app.png", environment=kivy_environment)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
+
+
+def test_the_app_takes_only_bundles_of_those_whom_it_is_told_to_trust(
+    drawing_surface, kivy_environment, tmp_path, default_bundle
+):
+    done = run_app("--screenshot", tmp_path / "app.png", "--require-signature", environment=kivy_environment)
+    assert done.returncode == 2 and "is not signed; expected a signature" in done.stderr
+    assert not (tmp_path / "app.png").exists()
+
+
+def test_a_file_of_keys_that_is_none_is_said_before_anything_is_opened(tmp_path):
+    (tmp_path / "keys").write_text("nonsense\n")
+    done = run_app("--trusted", tmp_path / "keys")
+    assert done.returncode == 2 and "line 1 of" in done.stderr and len(sentences(done)) == 1

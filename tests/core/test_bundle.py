@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import json
 import os
@@ -5,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core.bundle import Bundle, is_safe_path, load_bundle
 from core.errors import BundleError, ProbeError, TussisError
+from core.signing import PublicKey, TrustPolicy
 
 WriteBundle = Callable[..., Path]
 
@@ -291,3 +294,72 @@ def check_read_or_refused(folder: Path) -> None:
         assert str(error).isprintable()
     else:
         assert bundle.event_labels
+
+
+def test_a_bundle_of_many_probes_is_refused_before_any_is_read(
+    write_bundle: WriteBundle, probe_content: Callable[..., dict]
+) -> None:
+    probes = [probe_content(f"p{number:02d}") for number in range(17)]
+    assert len(load_bundle(write_bundle(probes=probes[:16])).probes) == 16
+    with pytest.raises(BundleError, match="holds 17 probes; expected at most 16"):
+        load_bundle(write_bundle(probes=probes))
+
+
+def test_a_probe_of_megabytes_is_refused_without_reading_it(
+    write_bundle: WriteBundle, probe_content: Callable[..., dict]
+) -> None:
+    folder = write_bundle(probes=(probe_content("tb"),))
+    relist(folder, "probes/tb.json", b" " * 300_000)
+    with pytest.raises(BundleError, match=r"tb\.json has 300000 bytes; expected at most 262144"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("notes/a.txt", "notes/A.txt"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("stra\u00dfe", "strasse"),
+        ("a", "a/b"),
+        ("A/b", "a"),
+        ("x", "Bundle.json"),
+        ("x", "signature"),
+        ("x", "SIGNATURE"),
+        ("x", "bundle.json/y"),
+    ],
+)
+def test_names_that_are_one_file_on_another_system_are_refused(
+    write_bundle: WriteBundle, first: str, second: str
+) -> None:
+    folder = write_bundle()
+    fields = json.loads((folder / "bundle.json").read_text())
+    fields["files"] |= dict.fromkeys((first, second), "0" * 64)
+    (folder / "bundle.json").write_text(json.dumps(fields))
+    with pytest.raises(BundleError, match=r"lists .* beside .*, which are one file on some systems\."):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["con", "a/NUL.txt", "COM1", "lpt9.md", "x ", "x./y", "a<b", "what?", "a|b", 'say"', "*"]
+)
+def test_a_name_that_another_system_keeps_for_itself_is_not_plain(name: str) -> None:
+    assert not is_safe_path(name)
+    assert all(map(is_safe_path, ("console", "com", "com10", "nulls/x", "a b", ".x", "probes/tb.json")))
+
+
+def test_a_probe_is_validated_only_where_a_trusted_key_signed_the_bundle(
+    write_bundle: WriteBundle, probe_content: Callable[..., dict]
+) -> None:
+    folder = write_bundle(probes=(probe_content("tb", status="validated"), probe_content("fev1")))
+    key = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+    signer = PublicKey(key.public_key().public_bytes_raw())
+
+    def statuses(trust: TrustPolicy) -> list[str]:
+        return [probe.status for probe in load_bundle(folder, trust).probes]
+
+    assert statuses(TrustPolicy()) == ["research", "unverified"]
+    value = base64.b64encode(key.sign((folder / "bundle.json").read_bytes())).decode()
+    fields = {"schema": "tussis.signature/1", "signer": signer.line, "signature": value}
+    (folder / "SIGNATURE").write_text(json.dumps(fields))
+    assert statuses(TrustPolicy(require_signature=True)) == ["research", "unverified"]
+    assert statuses(TrustPolicy(trusted_keys=frozenset({signer}))) == ["research", "validated"]

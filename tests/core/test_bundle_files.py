@@ -297,3 +297,45 @@ def test_a_command_screens_the_same_with_a_bundle_in_one_file(
         results.append({**result, "timing_ms": None})
     assert results[0] == results[1]
     assert "bundle      unsigned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (b"#!/bin/sh\n", b"", "holds something before the zip"),
+        (b"", b"%PDF-1.7\n", "holds something after the zip"),
+        (b"MZ", b"\0" * 70_000, "not a zip"),
+    ],
+)
+def test_a_zip_that_is_something_else_too_is_refused(
+    members: list[Member], archive: WriteArchive, method: int, before: bytes, after: bytes, sentence: str
+) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        load_bundle(archive(before + zipped(members, method) + after))
+
+
+def test_a_comment_and_offsets_that_count_what_stands_before_are_refused(
+    members: list[Member], archive: WriteArchive
+) -> None:
+    content = io.BytesIO()
+    content.write(b"#!/bin/sh\n")
+    with zipfile.ZipFile(content, "a") as appended:
+        for name, data in members:
+            appended.writestr(name, data)
+    with pytest.raises(BundleError, match="holds something before the zip"):
+        load_bundle(archive(content.getvalue()))
+    with zipfile.ZipFile(content, "a") as appended:
+        appended.comment = b"a comment"
+    with pytest.raises(BundleError, match="holds something after the zip"):
+        load_bundle(archive(content.getvalue()))
+
+
+@pytest.mark.parametrize("claimed_bytes", [2**31 - 1, 2**27])
+def test_a_compressed_size_that_would_be_allocated_at_once_is_refused(
+    members: list[Member], archive: WriteArchive, claimed_bytes: int
+) -> None:
+    content = zipped(members, zipfile.ZIP_DEFLATED)
+    at = directory_entry(content, b"model.tflite") + 20
+    with pytest.raises(BundleError, match=rf"model\.tflite has {claimed_bytes} bytes; expected at most 67108864"):
+        load_bundle(archive(changed(content, at, "<I", claimed_bytes)))

@@ -131,3 +131,16 @@ def test_outputs_that_are_not_finite_are_refused(tiny_model: bytes) -> None:
     waveform = np.full(32000, np.nan, np.float32)
     with pytest.raises(InterpreterError, match="is not finite"):
         LiteRtInterpreter(tiny_model).run(waveform)
+
+
+def test_an_output_of_another_shape_than_the_model_declared_is_refused(tiny_model: bytes) -> None:
+    interpreter = LiteRtInterpreter(tiny_model)
+    interpreter.shape = ModelShape(embedding_size=256)  # as if it had declared 256 and gave 512
+    with pytest.raises(InterpreterError, match=r'output "embedding" gave \(1, 512\) for a clip; expected \(1, 256\)'):
+        interpreter.run(np.zeros(32_000, np.float32))
+
+
+@pytest.mark.parametrize("other", [b"scree\xff", b"scr\x1b[m", b"scr\nen"])
+def test_a_signature_whose_name_is_no_text_is_refused_with_a_sentence(tiny_model: bytes, other: bytes) -> None:
+    with pytest.raises(InterpreterError, match=r"^the model is .*TFLite model[^\n\x1b]*\.$"):
+        LiteRtInterpreter(tiny_model.replace(b"screen", other))

@@ -145,8 +145,8 @@ def test_a_weight_that_is_not_finite_is_refused(probe_content: ProbeContent, lit
 
 
 def test_a_probe_file_that_is_too_large_is_refused() -> None:
-    with pytest.raises(ProbeError, match=r"large\.json has 4194305 bytes; expected at most 4194304"):
-        parse_probe(b" " * (4 * 2**20 + 1), "large.json")
+    with pytest.raises(ProbeError, match=r"large\.json has 262145 bytes; expected at most 262144"):
+        parse_probe(b" " * (2**18 + 1), "large.json")
 
 
 json_values = st.recursive(
@@ -170,3 +170,10 @@ def test_a_probe_with_any_field_replaced_is_read_or_refused_with_a_sentence(
         assert str(error).isprintable()
     else:
         assert math.isfinite(probe.score(np.full(512, 3e38, np.float32)))
+
+
+@pytest.mark.parametrize("key", ["training", "metrics"])
+def test_a_probe_that_swells_in_memory_is_refused(probe_content: ProbeContent, key: str) -> None:
+    swelling = probe_content(**{key: {"x": [{}] * 1000}})
+    with pytest.raises(ProbeError, match=f'probes/tb.json: "{key}" is an object; expected an object of at most 1000'):
+        parse_probe(json.dumps(swelling).encode(), "probes/tb.json")

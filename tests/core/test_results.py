@@ -150,3 +150,11 @@ def test_a_path_cannot_command_the_terminal() -> None:
 def test_no_line_of_the_words_is_too_wide_however_many_coughs() -> None:
     events = tuple(Event("cough", float(start), start + 0.3, 0.9) for start in range(300))
     assert max(len(line) for line in describe(scored(events=events, cough_count=300)).splitlines()) <= 100
+
+
+def test_a_claim_to_be_validated_that_no_trusted_key_signed_is_shown_as_a_claim() -> None:
+    claim = ProbeResult("tb", "unverified", Decision.REFER, 1.0, "probability", None)
+    words = " ".join(describe(scored(probes=(claim,))).split())
+    expected = "not verified: it calls itself validated, but no trusted key signed the bundle"
+    assert f"tb ({expected}): refer, 1.00 probability" in words
+    assert scored(probes=(claim,)).to_json()["probes"][0]["status"] == "unverified"

@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -200,3 +201,57 @@ def test_the_command_refuses_a_bundle_by_its_policy_before_any_recording(
         main([*command, "--trusted", str(tmp_path / "keys")])
     said = capsys.readouterr()
     assert f"expected a signature by {public(OTHER_KEY).fingerprint}" in said.err and "gone.wav" not in said.err
+
+
+@pytest.mark.parametrize("mark", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\x1b[8m", "\u202e"])
+def test_a_key_behind_a_comment_is_never_trusted(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "keys").write_text(
+        f"{public(KEY).line}\n# revoked:{mark}{public(OTHER_KEY).line}\n", "utf-8", newline=""
+    )
+    with pytest.raises(SigningError, match=r"line 2 of .*keys holds a control character, which may hide a key"):
+        read_trust(False, [tmp_path / "keys"])
+
+
+def test_keys_written_on_windows_are_read(tmp_path: Path) -> None:
+    lines = f"\ufeff# ours\r\n\r\n{public(KEY).line}\tlab\r\n"
+    (tmp_path / "keys").write_text(lines, "utf-8", newline="")
+    assert read_trust(False, [tmp_path / "keys"]).trusted_keys == {public(KEY)}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no such mode")
+def test_keys_that_everybody_can_write_are_refused(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(public(KEY).line + "\n")
+    keys.chmod(0o666)
+    with pytest.raises(SigningError, match=r"keys can be written by everybody \(mode 0666\): chmod o-w"):
+        read_trust(False, [keys])
+    keys.chmod(0o664)
+    assert read_trust(False, [keys]).trusted_keys == {public(KEY)}
+
+
+FIELD = 2**255 - 19
+SMALL_ORDER = {
+    "neutral": 1,
+    "order 2": FIELD - 1,
+    "order 4": 0,
+    "order 8": 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    "order 8, the other": 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+    "neutral, written beyond the field": FIELD + 1,
+    "not of small order, written beyond the field": FIELD + 3,
+}
+
+
+@pytest.mark.parametrize("sign_bit", [0, 1])
+@pytest.mark.parametrize("y", SMALL_ORDER.values(), ids=SMALL_ORDER)
+def test_a_key_under_which_one_signature_fits_anything_is_refused(folder: Path, y: int, sign_bit: int) -> None:
+    key = PublicKey((y | sign_bit << 255).to_bytes(32, "little"))
+    with pytest.raises(SigningError, match="keys is a key under which one signature fits anything"):
+        parse_public_key(key.line, "keys")
+    with pytest.raises(BundleError, match="one signature fits anything"):
+        load_bundle(signed(folder, signer=key.line, signature=base64.b64encode(bytes([1, *bytes(63)])).decode()))
+
+
+def test_a_signature_file_of_more_than_a_kilobyte_is_not_parsed(folder: Path) -> None:
+    signed(folder, comment="x" * 1000)
+    with pytest.raises(BundleError, match=r"SIGNATURE has \d+ bytes; expected at most 1024"):
+        load_bundle(folder)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SettingsError
-from distill.settings import Settings, first_difference, load_settings, write_settings
+from distill.settings import Settings, brief, first_difference, load_settings, write_settings
 
 
 class Inner(Settings):
@@ -99,3 +99,8 @@ def test_any_override_is_taken_or_refused_but_never_crashes(override: str) -> No
     except SettingsError:
         return
     assert isinstance(settings, Outer)
+
+
+def test_a_value_of_pages_is_shown_by_its_beginning():
+    assert brief("a" * 500) == "'" + "a" * 76 + "..."
+    assert brief("a\nb") == "'a\\nb'"

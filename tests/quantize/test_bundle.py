@@ -8,10 +8,12 @@ import pytest
 from core.audio import write_wav
 from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
+from core.errors import DataError
 from core.files import sha256_of_file
 from core.screener import Screener
 from distill.checkpoints import Checkpoint
 from quantize.bundle import app as bundle_app
+from quantize.bundle import write_bundle
 from quantize.bundle_parts import UNKNOWN_TIME, created_utc
 
 
@@ -189,3 +191,44 @@ def test_the_card_shows_an_evaluation_of_this_model_with_its_intervals(world, ma
     assert "- on unseen recordings: snore, breathing" in card
     edited(tmp_path / "evaluation.json", tmp_path / "other.json", model_sha256="2" * 64)
     assert build(world, made, tmp_path / "bundle", evaluation=tmp_path / "other.json").exit_code == 2
+
+
+@pytest.mark.parametrize("recorded", ["--output=x", "-O/tmp/x", "HEAD", "main", "0123456\n", "a" * 65])
+def test_a_commit_that_a_checkpoint_names_is_never_an_option_of_git(tmp_path, monkeypatch, recorded):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert created_utc(Checkpoint({}, provenance={"commit": recorded})) == UNKNOWN_TIME
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("epoch", ["99999999999999", "253402300800", "-1", "1.5", "\u0661", "9" * 5000])
+def test_a_source_date_that_is_no_time_is_refused_with_a_sentence(monkeypatch, epoch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(DataError, match=r"SOURCE_DATE_EPOCH is .*expected whole seconds from 1970 to 9999") as refused:
+        created_utc(Checkpoint({}))
+    assert len(str(refused.value)) < 200
+
+
+def test_a_bundle_cannot_write_the_words_that_vouch_for_it(run, tmp_path):
+    claim = "small is complete and unaltered, signed by SHA256:kQ3x, a trusted key[black on black conceal]"
+    files = load_bundle().read_files()
+    fields = json.loads(files["bundle.json"]) | {"name": claim}
+    write_bundle({**files, "bundle.json": json.dumps(fields).encode()}, tmp_path / "evil")
+    said = run(bundle_app, "verify", tmp_path / "evil")
+    assert said.exit_code == 0, said.stderr
+    first, second = said.stdout.splitlines()
+    assert first.startswith(f"{tmp_path / 'evil'}: bundle.json ")
+    assert first.endswith(", unsigned, complete and unaltered, and its model runs")
+    assert second == f"name: {claim}"
+    for command in (("show", tmp_path / "evil"), ("pack", tmp_path / "evil", "--out", tmp_path / "e[red].tussis")):
+        said = run(bundle_app, *command)
+        assert said.exit_code == 0 and f"name: {claim}" in said.stdout.splitlines()
+    assert "e[red].tussis: bundle.json" in said.stdout
+
+
+def test_reports_that_lack_what_the_card_shows_are_refused_with_a_sentence(world, made, build, tmp_path):
+    evaluation = {"schema": "tussis.evaluation/1", "model_sha256": sha256_of_file(made.int8), "pack": "p", "n": []}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    said = build(world, made, tmp_path / "bundle", evaluation=tmp_path / "evaluation.json")
+    assert said.exit_code == 2 and "do not hold what bundle.json and the model card need" in said.stderr
+    assert not (tmp_path / "bundle").exists()

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
 from core.demonstration import synthesized_clips
+from core.model.operators import STUDENT_OPERATORS
 from distill.checkpoints import save_checkpoint
 from distill.distillation.teachers import load_mae_encoder, load_teacher
 from distill.models.encoder import SIZES, Encoder, EncoderSettings
@@ -24,7 +25,7 @@ from quantize.export_encoder import ENCODER_OPERATORS, FILES
 from quantize.outputs import onnx_outputs
 from quantize.recipe import Format, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS
-from quantize.tflite_graph import PHONE_RUNTIME_OPERATORS, count_partitions, list_operators
+from quantize.tflite_graph import count_partitions, list_operators
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
 HEAR = EncoderSettings(width=48, depth=2, heads=3, pooler_size=24)
@@ -247,7 +248,7 @@ def test_a_file_that_says_something_else_than_the_encoder_is_refused_and_nothing
 
 @pytest.mark.usefixtures("as_exported")
 def test_an_operator_that_a_phone_may_lack_is_refused(hear, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_encoder, "ENCODER_OPERATORS", PHONE_RUNTIME_OPERATORS)
+    monkeypatch.setattr(export_encoder, "ENCODER_OPERATORS", STUDENT_OPERATORS)
     result = run(export.app, hear, "--format", "float32", "--out", tmp_path)
     assert result.exit_code == 2
     assert "needs other operators that the phone's runtime may lack: BATCH_MATMUL, EXP, GELU" in result.stderr

@@ -109,3 +109,23 @@ def test_agreement_on_coughs_at_known_times_and_layers_left_in_float_are_shown(f
     none = replace(more, fallback=replace(more.fallback, layers=[]), reference=None)
     card = render_model_card(fields, replace(parts, agreement=none))
     assert "Layers left in float" not in card and "before it was tuned" not in card
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["x\n\n## Intended use\n\nApproved as a medical device.", "<script>x</script>", "![t](http://x)", "a|b`c*"],
+)
+def test_nothing_that_a_bundle_is_made_from_adds_a_section_a_column_or_an_image_to_the_card(
+    fields, parts, hostile: str
+) -> None:
+    fields = json.loads(json.dumps(fields)) | {"name": hostile}
+    fields["provenance"]["packs"] = [{"name": hostile, "recordings": 1, "hours": 1.0, "licences": [hostile]}]
+    fields["provenance"]["student"]["training"]["commit"] = hostile
+    probe = replace(parts.parsed_probes[0], title=hostile, intended_use=hostile, metrics={"how": hostile})
+    provenance = parts.checkpoint.provenance | {"teacher": hostile}
+    evil = replace(parts, parsed_probes=(probe,), checkpoint=Checkpoint({}, provenance=provenance))
+    card, expected = render_model_card(fields, evil), render_model_card(fields | {"name": "a"}, parts)
+    headings = [line for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [line for line in expected.splitlines() if line.startswith("## ")]
+    assert "Approved as a medical device." not in card.splitlines()
+    assert not re.search(r"<script|!\[|\]\(http|a\|b|b`c", card)

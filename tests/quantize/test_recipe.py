@@ -59,3 +59,18 @@ def test_a_recipe_extends_a_file_beside_it_and_never_itself(tmp_path):
     (tmp_path / "mine.json").write_text('{"extends": "yours.json"}')
     with pytest.raises(SettingsError, match="extends itself"):
         read_recipe(tmp_path / "yours.json")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"name": ' * 5000])
+def test_a_recipe_that_is_nested_without_end_is_refused(tmp_path, content):
+    (tmp_path / "deep.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"deep\.json is not valid JSON"):
+        read_recipe(tmp_path / "deep.json")
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, ["a\nb"] * 1000, {"a" * 3000: 1}])
+def test_the_sentence_for_a_wrong_value_is_one_short_line(tmp_path, value):
+    (tmp_path / "long.json").write_text(json.dumps({"extends": "small_int8", "range_percentile": value}))
+    with pytest.raises(SettingsError) as refused:
+        read_recipe(tmp_path / "long.json")
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400 + len(str(tmp_path))

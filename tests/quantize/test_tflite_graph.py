@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InterpreterError
+from core.model.operators import STUDENT_OPERATORS
 from quantize.tflite_graph import (
-    PHONE_RUNTIME_OPERATORS,
     DelegateShare,
     _delegated,
     check_operators,
@@ -99,7 +99,7 @@ def model_with(builtin: int, custom: str | None = None) -> bytes:
 
 def test_the_float_model_holds_only_what_a_phone_runs_in_one_partition(float_model):
     content = float_model.read_bytes()
-    operators = check_operators(content, PHONE_RUNTIME_OPERATORS, "float model")
+    operators = check_operators(content, STUDENT_OPERATORS, "float model")
     assert operators.count("CONV_2D") == 12
     assert {"FULLY_CONNECTED", "LOG", "MEAN"} <= set(operators)
     assert count_partitions(content).n_partitions == 1 and count_partitions(content).is_whole
@@ -110,14 +110,14 @@ def test_a_custom_operator_is_refused_by_name(name):
     content = model_with(schema.BuiltinOperator.CUSTOM, name)
     assert list_operators(content, "m.tflite") == [f"CUSTOM:{name}"]
     with pytest.raises(InterpreterError, match=f"m.tflite needs custom operators .*CUSTOM:{name}"):
-        check_operators(content, PHONE_RUNTIME_OPERATORS, "m.tflite")
+        check_operators(content, STUDENT_OPERATORS, "m.tflite")
 
 
 @pytest.mark.parametrize("name", ["WHILE", "RFFT2D", "STABLEHLO_REDUCE_WINDOW", "HARD_SWISH"])
 def test_a_builtin_operator_outside_the_allowed_ones_is_refused_by_name(name):
     content = model_with(getattr(schema.BuiltinOperator, name))
     with pytest.raises(InterpreterError, match=f"needs other operators .*: {name};"):
-        check_operators(content, PHONE_RUNTIME_OPERATORS, "m.tflite")
+        check_operators(content, STUDENT_OPERATORS, "m.tflite")
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,22 @@ def test_a_research_probe_shows_its_decision_its_number_and_that_it_is_research(
     assert "Not referred (0.31 probability)" in words
 
 
+def test_the_model_is_shown_with_who_signed_it_and_a_claim_to_be_validated_as_a_claim(
+    stage, screen_with, stand_in_screener
+):
+    from app.screens.result_cards import result_cards
+
+    screen = screen_with(stand_in_screener)
+    assert "test bundle" in stage.words(screen.panel) and "\u00b7 unsigned" in stage.words(screen.panel)
+    probe = {"name": "x", "status": "unverified", "decision": "refer", "score": 1.0, "unit": "probability"}
+    result = stand_in_screener.screen_blocks([np.zeros(32_000, np.float32)], 16_000, "a.wav").to_json()
+    result |= {"probes": [probe | {"reason": None}]}
+    cards = result_cards(result, Session(State.RESULT, result=result, bundle=stand_in_screener.bundle))
+    words = "\n".join(stage.words(card) for card in cards)
+    assert "Signature: unsigned" in words and "NOT VERIFIED" in words and "VALIDATED" not in words
+    assert "It calls itself validated, but no trusted key signed the bundle." in words
+
+
 def test_a_missing_microphone_is_one_sentence_and_a_file_can_be_opened(
     stage, screen_with, stand_in_screener, bursts, tmp_path
 ):

@@ -165,3 +165,34 @@ def test_a_full_disk_leaves_no_half_page(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert refused.exit_code == 2 and refused.stderr.endswith("report.html cannot be written: File too large.\n")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+HOSTILE = ("[/x]", "<script>alert(1)</script>", "![t](http://x/y)", "a\n## Forged", "`a` *b*", "\x1b[2J")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_result_that_means_harm_is_text_in_the_report_and_on_the_terminal(tmp_path, hostile):
+    rows = [make_row(hostile, hostile, RUN, {"p50_ms": float(n)}, facts={hostile: hostile}) for n in (1, 2)]
+    facts = {hostile: [{hostile: hostile}, {hostile: None}], "note": {hostile: [hostile]}}
+    write_result(tmp_path / "a.json", make_result("something_new", hostile, rows[:1], facts=facts))
+    write_result(tmp_path / "b.json", make_result("something_new", hostile, rows[1:], facts=facts))
+    said = run_report(tmp_path / "a.json", tmp_path / "b.json", "--out", tmp_path / "out")
+    assert said.exit_code == 0, said.output
+    markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    links = markdown.replace("![Plot of", "").replace("](a.svg)", "").replace("](b.svg)", "")
+    assert not re.search(r"<script|!\[|\]\(|`|\x1b", links)
+    assert [line for line in markdown.splitlines() if line.startswith("## ")] == [
+        "## Something new: a.json",
+        "## Something new: b.json",
+    ]
+    compared = CliRunner().invoke(command.app, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert compared.exit_code == 0, compared.output
+    assert "\x1b" not in compared.output and hostile.split("\n")[0].replace("\x1b", "\\x1b") in compared.output
+
+
+@pytest.mark.parametrize("facts", [{"round_ms": 5}, {"round_ms": ["a"] * 9}, {"role": ["peer"]}, {"role": {}}])
+def test_facts_of_another_kind_than_a_comparison_reads_are_passed_over(tmp_path, facts):
+    rows = [make_row("ours", "model", RUN, {"p50_ms": 1.0}, facts=facts)]
+    write_result(tmp_path / "a.json", make_result("latency", "p", rows))
+    compared = CliRunner().invoke(command.app, ["compare", *[str(tmp_path / "a.json")] * 2])
+    assert compared.exit_code == 0, compared.output

@@ -128,3 +128,19 @@ def test_any_bytes_are_refused_with_one_sentence(tmp_path_factory, content):
 def test_a_number_that_is_not_finite_makes_no_row():
     with pytest.raises(DataError, match="ours, model: p50_ms is nan; expected a finite number"):
         a_row(p50_ms=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[1" + b"0" * 400 + b"]", "which is not a finite number, or larger than 1e+18"),
+        (b"[1e19]", "it holds 1e19, which is not a finite number, or larger than 1e+18"),
+        (b"[" + b"9" * 5000 + b"]", "is not JSON: "),
+        (b"[" * 30 + b"]" * 30, "its lists and objects lie more than 20 deep in each other"),
+    ],
+)
+def test_numbers_and_depths_that_no_measurement_has_are_refused(tmp_path, content, words):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError) as refusal:
+        read_result(tmp_path / "a.json")
+    assert words in str(refusal.value) and len(str(refusal.value)) < len(str(tmp_path)) + 200

@@ -1,13 +1,14 @@
 """Mixtures: kept with what the real teachers hear, made further after a stop, and drawn from."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.clips import CLIP_SAMPLES
-from core.errors import DataError
+from core.errors import DataError, OutputError
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
@@ -15,6 +16,7 @@ from distill.distillation.event_teachers import EventTeacherSettings
 from distill.distillation.mixtures import Mixtures, MixtureTeachers, is_mixtures, save_mixtures
 from distill.distillation.soundscapes import Soundscapes, SoundscapeSettings
 from distill.distillation.targets import Targets, all_crops
+from distill.folders import locked
 
 MODELS = Path(__file__).parents[4] / "shared" / "models"
 pytestmark = pytest.mark.skipif(not (MODELS / "mn04_as.onnx").exists(), reason="../shared/models is absent")
@@ -125,6 +127,25 @@ def test_a_run_may_begin_with_the_first_clips_while_more_are_made(store, teacher
     early = Mixtures(store, tmp_path, EventTeacherSettings(), batch_size=8, seed=1, n_clips=8)
     assert all((a == b).all() for a, b in zip(whole.batch_at(0), early.batch_at(0), strict=True))
     assert early.made_from == whole.made_from
+
+
+def test_a_damaged_folder_is_refused_by_the_name_of_its_file(store, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "cut")
+    content = (tmp_path / "cut" / "heard.npy").read_bytes()
+    (tmp_path / "cut" / "heard.npy").write_bytes(content[:1_000])
+    with pytest.raises(DataError, match=r"heard\.npy does not hold mixtures"):
+        Mixtures(store, tmp_path / "cut", EventTeacherSettings(), batch_size=4, seed=1)
+    np.save(tmp_path / "cut" / "heard.npy", np.zeros((3, 3)))
+    with pytest.raises(DataError, match=r"heard\.npy holds float64 \(3, 3\)"):
+        Mixtures(store, tmp_path / "cut", EventTeacherSettings(), batch_size=4, seed=1)
+    (tmp_path / "cut" / "mixtures.json").write_text('{"schema": "tussis.mixtures/1"}')
+    with pytest.raises(DataError, match="is not an index of mixtures"):
+        Mixtures(store, tmp_path / "cut", EventTeacherSettings(), batch_size=4, seed=1)
+
+
+def test_two_processes_do_not_write_to_one_folder(store, teachers, folder):
+    with locked(folder), pytest.raises(OutputError, match="being written by another process"):
+        save_mixtures(soundscapes_of(store), teachers, 3, folder)
 
 
 def test_a_folder_of_another_store_is_refused(store, folder):

@@ -1,5 +1,9 @@
 """Targets of the embedding teachers: balance between them, whose they are, and the commands that make them."""
 
+import io
+import re
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +217,32 @@ def test_tussis_distill_asks_the_teacher_first_where_its_targets_are_absent(corp
     refused = CliRunner().invoke(command.app, [*arguments, "--teacher", f"mae:{corpus / 'mae.pt'}"])
     assert refused.exit_code == 2
     assert "holds the embeddings of tflite:" in refused.stderr
+
+
+def npz_with(path: Path, member: bytes, compression: int) -> Path:
+    """An .npz whose arrays are these bytes, and whose zip says that they are compressed so."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in ("row", "offset", "values", "teacher"):
+            archive.writestr(f"{name}.npy", member)
+    given = bytearray(content.getvalue())
+    for at in (found.start() for found in re.finditer(b"PK\x01\x02", content.getvalue())):
+        given[at + 10 : at + 12] = compression.to_bytes(2, "little")
+    path.write_bytes(given)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "compression"), [("(1000000000000,)", 0), ("(2,)", 99), ("(2,)", 12), ("(-1,)", 0), ("nonsense", 0)]
+)
+def test_an_array_of_any_size_or_compression_is_refused_in_one_line(
+    tmp_path: Path, shape: str, compression: int
+) -> None:
+    header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    path = npz_with(tmp_path / "events.npz", member, compression)
+    shutil.copy(path, tmp_path / "embeddings.npz")
+    for read in (lambda: Targets.load(tmp_path), lambda: targets.teacher_of(path)):
+        with pytest.raises(DataError, match=r"events\.npz does not hold targets") as refused:
+            read()
+        assert "\n" not in str(refused.value) and len(str(refused.value)) < len(str(path)) + 200

@@ -166,7 +166,16 @@ def test_a_kill_between_a_clip_and_its_line_and_within_a_line_leaves_no_double(c
     assert content_of(mine_into(corpus)) == unbroken
 
 
-@pytest.mark.parametrize(("line", "content"), [(1, b"[]\n"), (2, b"\0\0\0\n"), (3, b'{"clips": [{"embedding": 1}]}\n')])
+@pytest.mark.parametrize(
+    ("line", "content"),
+    [
+        (1, b"[]\n"),
+        (1, b"[" * 100_000 + b"\n"),
+        (2, b"\0\0\0\n"),
+        (2, b"[" * 100_000 + b"\n"),
+        (3, b'{"clips": [{"embedding": 1}]}\n'),
+    ],
+)
 def test_a_damaged_journal_is_refused_by_its_line(corpus, mine_into, line, content):
     pack = mine_into(corpus)
     lines = (pack / "journal.jsonl").read_bytes().splitlines(keepends=True)

@@ -130,7 +130,7 @@ def test_half_precision_weights_become_float32(hear: Path) -> None:
 
 @pytest.mark.parametrize("spec_of", [str, lambda folder: "google/hear-pytorch"], ids=["folder", "hub"])
 def test_the_teacher_is_the_pooler_behind_hears_front_end(hear: Path, monkeypatch, spec_of) -> None:
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _, name: str(hear / name))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _, name, revision: str(hear / name))
     teacher = load_teacher(f"hear:{spec_of(hear)}")
     waveform = 0.1 * torch.randn(2, 32_000, generator=torch.Generator().manual_seed(1))
     expected = ViTModel.from_pretrained(hear).eval()(HearFrontEnd()(waveform)[:, None]).pooler_output
@@ -232,6 +232,7 @@ def response(status: int) -> httpx2.Response:
     ("error", "sentence"),
     [
         (errors.GatedRepoError("no", response=response(403)), r"accept its terms at .*google/hear-pytorch and log in"),
+        (errors.RevisionNotFoundError("no", response=response(404)), "has no commit, tag or branch None"),
         (errors.RepositoryNotFoundError("no", response=response(401)), "does not exist or needs a login"),
         (errors.RemoteEntryNotFoundError("no", response=response(404)), r"incomplete: expected config\.json and"),
         (errors.LocalEntryNotFoundError("no"), "the hub cannot be reached"),
@@ -240,7 +241,7 @@ def response(status: int) -> httpx2.Response:
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(monkeypatch, error: Exception, sentence: str) -> None:
-    def refuse(*_: str) -> str:
+    def refuse(*_: str, **more: object) -> str:
         raise error
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
@@ -262,3 +263,31 @@ def test_a_hub_id_on_a_machine_that_is_offline_is_one_sentence(tmp_path: Path) -
     )
     assert "is not in the cache and the hub cannot be reached (offline, or HF_HUB_OFFLINE is set)" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("google/hear-pytorch", ("google/hear-pytorch", None)),
+        ("google/hear-pytorch@9b2eb285", ("google/hear-pytorch", "9b2eb285")),
+        ("google/hear-pytorch@refs/pr/1", ("google/hear-pytorch", "refs/pr/1")),
+    ],
+)
+def test_a_model_of_the_hub_is_taken_at_the_revision_that_is_named(
+    hear: Path, monkeypatch, place: str, expected: tuple[str, str | None]
+) -> None:
+    asked = set()
+
+    def download(hub_id: str, name: str, revision: str | None) -> str:
+        asked.add((hub_id, revision))
+        return str(hear / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert find_vit_folder(place) == hear
+    assert asked == {expected}
+
+
+@pytest.mark.parametrize("place", ["google/hear@", "google/hear@-x", "google/hear@a b", "a@b", "../x@y"])
+def test_what_is_no_revision_is_refused(place: str) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        find_vit_folder(place)

@@ -13,7 +13,7 @@ from distill.corpus.shard_writer import write_shards
 from distill.corpus.shards import encode_clip, read_samples
 from distill.offline_gpu.pack import compress_shards, fitting_rate, needed_libraries, packed_rows
 from distill.offline_gpu.stages import unpack
-from distill.offline_gpu.wheels import check_fits, lend_libraries
+from distill.offline_gpu.wheels import check_fits, lend_libraries, write_hashes
 from tests.distill.offline_gpu.gpu_machine import ROOT, write_packs
 
 
@@ -91,6 +91,7 @@ def wheel(folder: Path, name: str, content: str) -> None:
 def test_packed_libraries_come_before_those_of_the_machine(tmp_path: Path) -> None:
     wheel(tmp_path / "packed", "quietly_absent-1.0-py3-none-any.whl", "NAME = 'lent'")
     wheel(tmp_path / "packed", "colorsys-9.0-py3-none-any.whl", "NAME = 'lent too'")
+    write_hashes(tmp_path / "packed")
     script = (
         "import sys; from pathlib import Path; from distill.offline_gpu.wheels import lend_libraries;"
         "print(len(lend_libraries(Path(sys.argv[1]), Path(sys.argv[2]))));"
@@ -102,8 +103,19 @@ def test_packed_libraries_come_before_those_of_the_machine(tmp_path: Path) -> No
         assert done.stdout.split("\n") == ["2", "lent lent too", ""], done.stderr
 
 
+def test_a_wheel_that_was_not_packed_or_was_altered_is_never_imported(tmp_path: Path) -> None:
+    wheel(tmp_path, "quietly_absent-1.0-py3-none-any.whl", "NAME = 'packed'")
+    with pytest.raises(DataError, match=r"quietly_absent-1\.0-py3-none-any\.whl is not the wheel that wheels\.sha256"):
+        lend_libraries(tmp_path, tmp_path / "unpacked")
+    write_hashes(tmp_path)
+    wheel(tmp_path, "quietly_absent-1.0-py3-none-any.whl", "NAME = 'altered'")
+    with pytest.raises(DataError, match="is not the wheel"):
+        lend_libraries(tmp_path, tmp_path / "unpacked")
+
+
 def test_a_damaged_wheel_and_one_for_another_python_are_refused(tmp_path: Path) -> None:
     (tmp_path / "absent_too-1.0-py3-none-any.whl").write_bytes(b"PK nonsense")
+    write_hashes(tmp_path)
     with pytest.raises(DataError, match="cannot be unpacked"):
         lend_libraries(tmp_path, tmp_path / "unpacked")
     check_fits(Path("pydantic_core-2.33.2-cp312-cp312-manylinux2014_x86_64.whl"), (3, 12))
