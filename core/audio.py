@@ -1,7 +1,7 @@
-"""Opens recordings: checks them, decodes them in blocks and mixes them to one channel."""
+"""Opens recordings: checks them, decodes them in blocks and takes one channel of them."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -9,46 +9,37 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from core.channels import ChannelMeter, average, one_channel
+from core.compressed import WAV, CompressedDecoder, container_of
 from core.errors import AudioError
 from core.files import sha256_of_file
 from core.resample import resample_blocks
-from core.wav import WavDecoder, is_wav, write_wav
+from core.wav import OtherCodecError, WavDecoder, is_wav, write_wav
 
 __all__ = [
-    "MAX_AMPLITUDE", "MAX_CHANNELS", "MAX_SAMPLE_RATE_HZ", "MIN_SAMPLE_RATE_HZ", "SAMPLE_RATE_HZ",
+    "AVERAGE", "MAX_AMPLITUDE", "MAX_CHANNELS", "MAX_SAMPLE_RATE_HZ", "MIN_SAMPLE_RATE_HZ", "SAMPLE_RATE_HZ",
     "RecordingReader", "open_recording", "read_waveform", "write_wav",
 ]  # fmt: skip
 
 SAMPLE_RATE_HZ = 16_000
 MIN_SAMPLE_RATE_HZ = 4_000
 MAX_SAMPLE_RATE_HZ = 384_000
-MAX_CHANNELS = 2
+MAX_CHANNELS = 8
+AVERAGE = 0  # the number that stands for all channels
 MAX_AMPLITUDE = (
     100.0  # of a float sample, +40 dBFS: beyond it the numbers are no sound in [-1, 1] but, say, int16 steps
 )
-PIECE_FRAMES = 65_536  # decoded at once: the grid on which everything is computed, whatever the block size
-
-# Two channels of opposite polarity cancel when averaged: a wrongly wired balanced microphone. Where the average keeps
-# less than a tenth (-10 dB) of the louder channel's power (correlation below -0.8), the louder channel is taken alone.
-MIN_AVERAGED_POWER = 0.1
-
-SOUNDFILE_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
-OTHER_FORMATS = {
-    b"FORM": "AIFF", b"caff": "CAF", b".snd": "AU", b"riff": "W64", b"#!AMR": "AMR", b"wvpk": "WavPack",
-    b"MThd": "MIDI", b"PK\x03\x04": "a ZIP archive", b"\x1a\x45\xdf\xa3": "WebM or Matroska",
-    b"\x30\x26\xb2\x75": "Windows Media",
-}  # fmt: skip
-MP3_SLACK_FRAMES = 2 * 1152  # some encoders count their own header among an MP3's frames
-UNKNOWN_FRAMES = 2**40  # more than this is libsndfile's word for a length that the header does not give
+PIECE_FRAMES = 65_536  # decoded at once: the grid on which everything is computed
+NOT_SOUND = {b"MThd": "MIDI", b"PK\x03\x04": "a ZIP archive", b"%PDF": "a PDF document"}
 
 
 class _Decoder(Protocol):
-    """A source of frames: float32, shape (n, n_channels)."""
+    """A source of frames: float32, shape (n, n_channels), fewer than asked for at the end alone."""
 
     sample_rate_hz: int
     n_channels: int
-    n_frames: int
-    slack_frames: int
+    truncated: bool
+    remark: str | None
 
     def rewind(self) -> None: ...
 
@@ -63,19 +54,20 @@ class RecordingReader:
     path : Path
     sample_rate_hz : int
         Native, 4000 to 384000 Hz.
-    n_channels : int
-        1 or 2 in the file; `blocks` gives one.
+    n_channels : int in [1, 8]
+        In the file; `blocks` gives one.
     n_frames : int
-        Samples per channel, at least 1.
+        Samples per channel that were read so far; of the whole recording once `blocks` has come to its end.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, decoder: _Decoder) -> None:
+    def __init__(self, path: Path, file: BinaryIO, decoder: _Decoder, channel: int | None) -> None:
         self.path = path
         self.sample_rate_hz = decoder.sample_rate_hz
         self.n_channels = decoder.n_channels
-        self.n_frames = decoder.n_frames
+        self.n_frames = 0
         self._file = file
         self._decoder = decoder
+        self._channel = channel
 
     def __enter__(self) -> "RecordingReader":
         return self
@@ -89,85 +81,85 @@ class RecordingReader:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Length of what was read so far, in seconds."""
         return self.n_frames / self.sample_rate_hz
+
+    @property
+    def truncated(self) -> bool:
+        """Whether less is there than the recording says of itself; known once `blocks` has come to its end."""
+        return self._decoder.truncated
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know about how the recording was read, in sentences; known as `truncated` is."""
+        return () if self._decoder.remark is None else (self._decoder.remark,)
+
+    @property
+    def channel(self) -> str:
+        """What `blocks` gives: the number of a channel, from 1 on, or ``"average"``."""
+        weights = self._channel_weights
+        return str(int(weights.argmax()) + 1) if weights.max() == 1 else "average"
 
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file's bytes, hexadecimal; read through once, when first asked for."""
         return sha256_of_file(self.path)
 
-    def blocks(self, block_s: float = 10.0) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[np.ndarray]:
         """Yield the recording from its beginning as one channel at its native rate.
-
-        Parameters
-        ----------
-        block_s : float
-            Length of each block but the last, seconds. The samples do not depend on it.
 
         Yields
         ------
         ndarray, shape (n,), float32
-            In [-1, 1], except where a float recording exceeds it.
+            1 to 65,536 samples in [-1, 1], except where a float recording exceeds it.
 
         Raises
         ------
         AudioError
-            If a sample is NaN, infinite or beyond `MAX_AMPLITUDE`, or if the file ends early.
+            If a sample is NaN, infinite or beyond `MAX_AMPLITUDE`, the file cannot be read on, or holds no sample.
         """
-        block_frames = round(block_s * self.sample_rate_hz)
-        if block_frames < 1:
-            raise ValueError(f"block_s is {block_s}; expected at least one sample, {1 / self.sample_rate_hz} s")
         weights = self._channel_weights
-        pending, n_pending = [], 0
         for piece in self._pieces():
-            pending.append(_mix(piece, weights))
-            n_pending += len(piece)
-            if n_pending >= block_frames:
-                joined = np.concatenate(pending)
-                n_whole = n_pending // block_frames * block_frames
-                for start in range(0, n_whole, block_frames):
-                    yield joined[start : start + block_frames].copy()
-                pending, n_pending = [joined[n_whole:]], n_pending - n_whole
-        if n_pending:
-            yield np.concatenate(pending)
+            yield _mix(piece, weights)
 
     @cached_property
     def _channel_weights(self) -> np.ndarray:
-        """Weight of each channel, shape (n_channels,), float32, from one pass over the whole recording if stereo."""
-        if self.n_channels == 1:
-            return np.ones(1, np.float32)
-        sums, products = np.zeros(2), np.zeros((2, 2))
+        """Weight of each channel, shape (n_channels,), float32, from a pass over the whole recording if not told."""
+        if self._channel == AVERAGE:
+            return average(self.n_channels)
+        if self._channel is not None or self.n_channels == 1:
+            return one_channel(self._channel or 1, self.n_channels)
+        meter = ChannelMeter(self.n_channels, self.sample_rate_hz)
         for piece in self._pieces():
-            tracks = np.ascontiguousarray(piece.T, np.float64)  # numpy sums along rows ten times as fast as columns
-            sums += tracks.sum(axis=1)
-            products += np.einsum("cn,dn->cd", tracks, tracks)
-        means = sums / self.n_frames
-        (left, crossed), (_, right) = products / self.n_frames - np.outer(means, means)  # without the mean: no DC
-        if (left + 2 * crossed + right) / 4 >= MIN_AVERAGED_POWER * max(left, right):
-            return np.full(2, 0.5, np.float32)
-        return np.array([1, 0] if left >= right else [0, 1], np.float32)
+            meter.push(piece)
+        return meter.weights()
 
     def _pieces(self) -> Iterator[np.ndarray]:
         """Checked frames on a fixed grid of `PIECE_FRAMES`, float32, shape (n, n_channels)."""
-        self._decoder.rewind()
-        for start in range(0, self.n_frames, PIECE_FRAMES):
-            expected = min(PIECE_FRAMES, self.n_frames - start)
-            frames = self._decoder.read(expected)
-            lowest, highest = frames.min(initial=0.0), frames.max(initial=0.0)
-            if not -MAX_AMPLITUDE <= lowest <= highest <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
-                raise AudioError(_unusable_sample(frames, start, self))
-            if len(frames) < expected - self._decoder.slack_frames:
-                n_read = start + len(frames)
-                raise AudioError(f"{self.path} is cut short: {n_read} of {self.n_frames} samples are there.")
-            yield frames
+        self.n_frames = 0
+        with _read_errors(self.path):
+            self._decoder.rewind()
+            while len(frames := self._decoder.read(PIECE_FRAMES)):
+                lowest, highest = frames.min(), frames.max()
+                if not -MAX_AMPLITUDE <= lowest <= highest <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
+                    raise AudioError(_unusable_sample(frames, self.n_frames, self))
+                self.n_frames += len(frames)
+                yield frames
+        if not self.n_frames:
+            raise AudioError(f"{self.path} holds no samples.")
 
 
-def open_recording(path: str | Path) -> RecordingReader:
-    """Open a recording, whatever its file name ends in, and check all that can be known before decoding it.
+def open_recording(path: str | Path, channel: int | None = None) -> RecordingReader:
+    """Open a recording, whatever its file name ends in.
 
-    WAV is read without any other package; FLAC, Ogg (Vorbis, Opus) and MP3 need `soundfile`. A WAV or FLAC that ends
-    early is refused. An Ogg that was cut off reads as a shorter one, because its header does not tell its length.
+    WAV with PCM or float samples is read without any other package. All else needs `av` (PyAV): FLAC, MP3, Ogg, AAC,
+    AMR, MPEG-4, WebM and others. What is there is read: a recording that was cut short is read to its end and says so.
+
+    Parameters
+    ----------
+    path : str or Path
+    channel : int or None
+        A channel from 1 on, `AVERAGE` for all of them, or None: the one that stands out, else the average.
 
     Raises
     ------
@@ -177,14 +169,13 @@ def open_recording(path: str | Path) -> RecordingReader:
     path = Path(path)
     file = _open_file(path)
     try:
-        decoder = _decoder(file, path)
-        _check_properties(decoder, path)
-    except BaseException as error:
+        with _read_errors(path):
+            decoder = _decoder(file, path)
+        _check_properties(decoder, path, channel)
+    except BaseException:
         file.close()
-        if isinstance(error, OSError):
-            raise AudioError(f"{path} cannot be read: {error.strerror or error}.") from error
         raise
-    return RecordingReader(path, file, decoder)
+    return RecordingReader(path, file, decoder, channel)
 
 
 def read_waveform(path: str | Path) -> np.ndarray:
@@ -199,41 +190,13 @@ def read_waveform(path: str | Path) -> np.ndarray:
         return np.concatenate(list(resample_blocks(recording.blocks(), recording.sample_rate_hz)))
 
 
-class _SoundFileDecoder:
-    """A compressed recording through `soundfile`; the interface of `core.wav.WavDecoder`."""
-
-    def __init__(self, file: BinaryIO, path: Path, format_name: str) -> None:
-        try:
-            import soundfile
-        except (ImportError, OSError) as error:  # OSError: the package is there, its C library is not
-            requirement = "needs the soundfile package: install it or convert the file to WAV"
-            raise AudioError(f"{path} is {format_name}, which {requirement}.") from error
-        self._error = soundfile.SoundFileError
-        self._damaged = f"{path} cannot be decoded to its end: the {format_name} is damaged or cut short."
-        os.lseek(file.fileno(), 0, os.SEEK_SET)  # the buffered file has read ahead
-        try:  # by descriptor, because soundfile judges a path by its ending
-            self._sound = soundfile.SoundFile(file.fileno(), closefd=False)
-        except self._error as error:
-            raise AudioError(self._damaged) from error
-        if self._sound.frames > UNKNOWN_FRAMES:
-            raise AudioError(f"{path} does not say how long it is (a streamed {format_name}); convert it to WAV.")
-        self.sample_rate_hz, self.n_channels = self._sound.samplerate, self._sound.channels
-        self.n_frames = self._sound.frames
-        self.slack_frames = MP3_SLACK_FRAMES if format_name == "MP3" else 0
-
-    def rewind(self) -> None:
-        """Go to the first frame."""
-        try:
-            self._sound.seek(0)
-        except self._error as error:
-            raise AudioError(self._damaged) from error
-
-    def read(self, n_frames: int) -> np.ndarray:
-        """The next frames, float32, shape (n, n_channels); fewer than asked for at the end."""
-        try:
-            return self._sound.read(n_frames, dtype="float32", always_2d=True)
-        except self._error as error:
-            raise AudioError(self._damaged) from error
+@contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be read on into an AudioError."""
+    try:
+        yield
+    except OSError as error:
+        raise AudioError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -256,23 +219,29 @@ def _decoder(file: BinaryIO, path: Path) -> _Decoder:
     if not head:
         raise AudioError(f"{path} is an empty file.")
     if is_wav(head):
-        return WavDecoder(file, path)
-    if head[0] == 0xFF and len(head) > 1 and head[1] & 0xE0 == 0xE0:
-        return _SoundFileDecoder(file, path, "MP3")
-    for magic, format_name in SOUNDFILE_FORMATS.items():
+        return _wav_decoder(file, path)
+    if (container := container_of(head)) is not None:
+        return CompressedDecoder(file, path, container)
+    for magic, format_name in NOT_SOUND.items():
         if head.startswith(magic):
-            return _SoundFileDecoder(file, path, format_name)
-    for magic, format_name in OTHER_FORMATS.items():
-        if head.startswith(magic):
-            raise AudioError(f"{path} is {format_name}, which is not supported; convert it to WAV.")
-    if head[4:8] == b"ftyp":
-        raise AudioError(f"{path} is MPEG-4 (M4A, AAC or 3GP), which is not supported; convert it to WAV.")
+            raise AudioError(f"{path} is {format_name}, not a sound recording.")
     if head[:4] in (b"RIFF", b"RIFX", b"RF64"):
         raise AudioError(f"{path} is not a WAV recording, or its header is cut short.")
     raise AudioError(f"{path} is not a sound recording.")
 
 
-def _check_properties(decoder: _Decoder, path: Path) -> None:
+def _wav_decoder(file: BinaryIO, path: Path) -> _Decoder:
+    """Our own decoder of PCM and float; another one for other codecs, whose true name is given where it is missing."""
+    try:
+        return WavDecoder(file, path)
+    except OtherCodecError as reason:
+        try:
+            return CompressedDecoder(file, path, WAV)
+        except AudioError:
+            raise reason from None
+
+
+def _check_properties(decoder: _Decoder, path: Path, channel: int | None) -> None:
     """Refuse what cannot be a recording of a person, before anything is decoded."""
     rate_hz, n_channels = decoder.sample_rate_hz, decoder.n_channels
     if not MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ:
@@ -280,16 +249,21 @@ def _check_properties(decoder: _Decoder, path: Path) -> None:
             f"{path} has a sample rate of {rate_hz} Hz; expected {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz."
         )
     if not 1 <= n_channels <= MAX_CHANNELS:
-        raise AudioError(f"{path} has {n_channels} channels; expected 1 or {MAX_CHANNELS}.")
-    if decoder.n_frames < 1:
-        raise AudioError(f"{path} holds no samples.")
+        raise AudioError(f"{path} has {n_channels} channels; expected 1 to {MAX_CHANNELS}.")
+    if channel is not None and not 0 <= channel <= n_channels:
+        raise AudioError(f"{path} has no channel {channel}; expected 1 to {n_channels}.")
 
 
 def _mix(frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One channel from (n, n_channels) frames."""
+    """One channel from (n, n_channels) frames: float32, shape (n,)."""
     if frames.shape[1] == 1:
         return frames[:, 0]
-    return frames[:, 0] * weights[0] + frames[:, 1] * weights[1]
+    if weights.max() == 1:
+        return np.ascontiguousarray(frames[:, weights.argmax()])
+    mixed = frames[:, 0] * weights[0]
+    for place in range(1, frames.shape[1]):
+        mixed += frames[:, place] * weights[place]
+    return mixed
 
 
 def _unusable_sample(frames: np.ndarray, start_frame: int, recording: RecordingReader) -> str:

@@ -5,7 +5,6 @@ from math import pi
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from core.audio import SAMPLE_RATE_HZ
 
@@ -18,7 +17,9 @@ KAISER_BETA = 4.0
 CHUNK_BLOCKS = 512  # computed at once: half a second
 TILE = 64
 REACH_BLOCKS = 2 * (SPAN // 2) + HALF_TAPS  # before and after a block, of the sound that its low band depends on
-SPREAD_FROM = np.arange(CHUNK_BLOCKS)[:, None] + np.arange(SPAN)  # thinned samples that reach each block
+N_TILES = -(-(CHUNK_BLOCKS + SPAN - 1) // TILE)
+TILES_FROM = TILE * np.arange(N_TILES)[:, None] + np.arange(TILE + 2 * HALF_TAPS)  # thinned samples of each tile
+SPREAD_FROM = np.arange(CHUNK_BLOCKS)[:, None] + np.arange(SPAN)  # and those that reach each block
 REACH_SAMPLES, CHUNK_SAMPLES = REACH_BLOCKS * THINNED, CHUNK_BLOCKS * THINNED
 
 
@@ -76,10 +77,10 @@ def _low_band(sound: np.ndarray, filters: _Filters) -> np.ndarray:
     """What lies below `STOP_HZ` in the middle CHUNK_SAMPLES of `sound`, which has REACH_SAMPLES more at both ends."""
     parts = filters.thin @ sound.reshape(-1, THINNED).T
     n_thinned = parts.shape[1] - SPAN + 1
-    thinned = sum(parts[place, place : place + n_thinned] for place in range(SPAN))
-    step = thinned.strides[0]
-    rows = as_strided(thinned, (-(-(CHUNK_BLOCKS + SPAN - 1) // TILE), len(filters.low)), (TILE * step, step))
-    low = (np.ascontiguousarray(rows) @ filters.low).reshape(-1)
+    thinned = np.zeros(N_TILES * TILE + 2 * HALF_TAPS, np.float32)  # the last tile reaches beyond what is there
+    for place in range(SPAN):
+        thinned[:n_thinned] += parts[place, place : place + n_thinned]
+    low = (thinned[TILES_FROM] @ filters.low).reshape(-1)
     return (low[SPREAD_FROM] @ filters.spread).reshape(-1)
 
 

@@ -97,6 +97,8 @@ class LiteRtInterpreter:
             outputs = self._runner(waveform=clip)
         except (ValueError, RuntimeError) as reason:
             raise InterpreterError(f"{self.source} failed on a clip ({one_line(reason)}).") from reason
+        except MemoryError as reason:
+            raise InterpreterError(f"{self.source} needs more memory than there is.") from reason
         for name, shape in self.shape.outputs().items():
             if not _fits(outputs[name].shape, shape):
                 given = f"gave {outputs[name].shape} for a clip; expected {_words(shape)}"
@@ -161,3 +163,5 @@ def _open_runtime(content: bytes, threads: int, source: str) -> Any:
         return runtime
     except (ValueError, RuntimeError) as reason:
         raise InterpreterError(f"{source} is not a TFLite model that runs here ({one_line(reason)}).") from reason
+    except MemoryError as reason:
+        raise InterpreterError(f"{source} needs more memory than there is.") from reason

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.events import WindowProbabilities
+from core.high_pass import HighPass
 from core.interpreter import Interpreter
 from core.probes import sigmoid
 from core.resample import Resampler
@@ -38,8 +40,20 @@ class HeardClip(Clip):
         return WindowProbabilities(self.start_s, self.valid_s, self.event_probabilities, self.activity_probabilities)
 
 
+class Meter(Protocol):
+    """Measures a stream at 16 kHz as it comes."""
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next samples, shape (n,)."""
+        ...
+
+    def push_passed(self, block: np.ndarray) -> None:
+        """Take the next samples behind the high-pass, which come a little later, shape (n,)."""
+        ...
+
+
 class Listener:
-    """Resamples a stream, cuts it into clips and runs the model; holds a few seconds of sound at most.
+    """Resamples a stream, takes out hum, cuts it into clips and runs the model; holds a few seconds of sound at most.
 
     Parameters
     ----------
@@ -52,8 +66,8 @@ class Listener:
         That grid: the length of one activity frame.
     stopwatch : Stopwatch or None
         Times the stages ``resample``, ``quality``, ``model`` and ``events`` (logits to probabilities).
-    measure : callable or None
-        Takes all samples at 16 kHz as they come, for instance `QualityMeter.push`; timed as ``quality``.
+    meter : Meter or None
+        Takes all samples at 16 kHz as they come, before and behind the high-pass; timed as ``quality``.
     admits : callable or None
         Decides whether the model is run on a clip, timed as ``quality`` too, because it judges levels; None for all.
     """
@@ -65,12 +79,12 @@ class Listener:
         hop_s: float,
         frame_step_s: float,
         stopwatch: Stopwatch | None = None,
-        measure: Callable[[np.ndarray], None] | None = None,
+        meter: Meter | None = None,
         admits: Callable[[Clip], bool] | None = None,
     ):
-        self._interpreter, self._measure, self._admits = interpreter, measure, admits
+        self._interpreter, self._meter, self._admits = interpreter, meter, admits
         self._stopwatch = stopwatch or Stopwatch()
-        self._resampler = Resampler(sample_rate_hz)
+        self._resampler, self._high_pass = Resampler(sample_rate_hz), HighPass()
         self._cutter = ClipCutter(hop_s, frame_step_s)
 
     def hear(self, block: np.ndarray) -> list[HeardClip]:
@@ -83,12 +97,24 @@ class Listener:
         """The clips that are left; the model is run on the last one, which ends with the sound, in any case."""
         with self._stopwatch.stage("resample"):
             rest = self._resampler.flush()
-        return self._take(rest) + [self._run(clip) for clip in self._cutter.finish()]
+        clips = self._take(rest)
+        with self._stopwatch.stage("resample"):
+            passed = self._high_pass.flush()
+        clips += self._take_passed(passed)
+        return clips + [self._run(clip) for clip in self._cutter.finish()]
 
     def _take(self, samples: np.ndarray) -> list[HeardClip]:
-        if self._measure is not None:
+        if self._meter is not None:
             with self._stopwatch.stage("quality"):
-                self._measure(samples)
+                self._meter.push(samples)
+        with self._stopwatch.stage("resample"):
+            passed = self._high_pass.process(samples)
+        return self._take_passed(passed)
+
+    def _take_passed(self, samples: np.ndarray) -> list[HeardClip]:
+        if self._meter is not None:
+            with self._stopwatch.stage("quality"):
+                self._meter.push_passed(samples)
         with self._stopwatch.stage("resample"):
             clips = self._cutter.push(samples)
         return [self._run(clip) if self._is_admitted(clip) else _not_run(clip) for clip in clips]
@@ -117,10 +143,10 @@ def listen(
     interpreter: Interpreter,
     hop_s: float,
     frame_step_s: float,
-    measure: Callable[[np.ndarray], None] | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[HeardClip]:
     """Run the model over a recording that comes in blocks, none of which is kept; the parameters are a `Listener`'s."""
-    listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, measure=measure)
+    listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, meter=meter)
     for block in blocks:
         yield from listener.hear(block)
     yield from listener.finish()

@@ -1,11 +1,12 @@
 """Decides whether a recording can be scored at all, and why not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 
 import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
+from core.dead_air import DeadAir
 
 # The gate turns away only what nobody could score. Beside each limit: the most extreme ordinary clip of 2881 that were
 # measured in 13 open packs of coughs, breaths, speech, cries, laughter and noise.
@@ -22,12 +23,27 @@ MIN_PAUSE_DBFS = -90.0  # one step of 16 bits: a pause below it is the work of a
 LOUD_PERCENTILE, QUIET_PERCENTILE = 95.0, 10.0
 HISTOGRAM_STEP_DB = 0.25
 HISTOGRAM_BINS = 640  # from FLOOR_DBFS to +40 dBFS, the loudest that core.audio lets through
+GROUP_FRAMES = 100  # measured at once, so that they stay in the processor's cache
+
+# What the high-pass (core.high_pass) leaves of loud hum, its higher harmonics, covers coughs where even the quiet
+# frames are loud and nothing stands out. Hum of 50 and of 60 Hz repeats itself every 100 ms, noise does not.
+HUM_PERIOD_FRAMES = 5
+MIN_HUM_LIKENESS = 0.5  # correlation of a frame with the one a period later, on average
+MIN_COVERING_HUM_DB, MIN_HUM_DB = 1.0, 6.0  # that the quiet frames lose by the high-pass: some, or nearly all
+MIN_COVER_DBFS = -32.0  # of the quiet frames behind it
+MAX_COVERED_DB, LOUD_FRAMES = 8.0, 6  # that this many frames, a tenth of a second, lie above the quiet ones
+MAX_LEFT_DB = -35.0  # of hum behind it
+MIN_HEARD_FRAMES = 12  # a quarter of a second that is not silent behind it; hum that begins or ends makes a few
 
 REASON_SENTENCES = {
     "too_short": f"The recording is shorter than {MIN_DURATION_S} s; record for longer.",
     "silent": "The recording is silent; check that the microphone is connected, allowed and not covered.",
     "clipped": "The recording is overdriven throughout; record again further from the microphone.",
+    "hum": "Hum covers the recording; move the microphone away from mains cables and record again.",
+    "truncated": "The recording is cut short or damaged; what is there was scored.",
+    "partly_dead": "Nothing reached the microphone for part of the recording; that part was not scored.",
 }
+REMARKS = frozenset({"truncated", "partly_dead"})  # reasons for care that leave a recording acceptable
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,8 @@ class Quality:
     acceptable : bool
         Whether the recording may be scored.
     reasons : tuple of str
-        Why not, as words that stay the same; `REASON_SENTENCES` says each for people.
+        Why not, as words that stay the same; `REASON_SENTENCES` says each for people. Those in `REMARKS` call for care
+        and leave the recording acceptable.
     peak_dbfs, rms_dbfs : float
         0 is full scale, for the rms too (a full-scale sine has -3.0); never below -120.
     clipped_fraction : float in [0, 1]
@@ -50,6 +67,8 @@ class Quality:
         95th less 10th percentile of the level of 20 ms frames: how far the sound stands out from the pauses. It is low
         for steady sound, which is not bad. None under half a second, or where the pauses are below -90 dBFS.
     duration_s : float
+    dead_s : float
+        Time in which nothing reached the microphone (`core.dead_air`): it was not heard.
     """
 
     acceptable: bool
@@ -59,18 +78,31 @@ class Quality:
     clipped_fraction: float
     snr_db: float | None
     duration_s: float
+    dead_s: float = 0.0
+
+    def with_remark(self, reason: str) -> "Quality":
+        """The same with a reason for care beside the others."""
+        return replace(self, reasons=(*self.reasons, reason))
 
 
 class QualityMeter:
-    """Measures a recording at 16 kHz as it streams by, in constant memory; any division into blocks gives the same."""
+    """Measures a recording at 16 kHz as it streams by; any division into blocks gives the same.
 
-    def __init__(self) -> None:
+    Memory is constant but for one byte a second. `is_dead` is a `DeadAir`'s.
+    """
+
+    def __init__(self, is_dead: bool = False) -> None:
+        self.dead_air = DeadAir(is_dead)
         self._tail = np.zeros(0, np.float32)  # the newest samples, less than a frame
+        self._passed_tail = np.zeros(0, np.float32)  # the same behind the high-pass
         self._n_samples = self._n_clipped = 0
         self._sum = self._sum_of_squares = 0.0
         self._lowest, self._highest = np.inf, -np.inf
         self._loudest_frame_dbfs = FLOOR_DBFS
         self._histogram = np.zeros(HISTOGRAM_BINS, np.int64)
+        self._passed_histogram = np.zeros(HISTOGRAM_BINS, np.int64)
+        self._passed_frames = np.zeros((0, FRAME_SAMPLES), np.float32)  # the newest, a period of hum
+        self._sum_of_likeness = 0.0
 
     def push(self, block: np.ndarray) -> None:
         """Take the next samples, shape (n,), float32 at 16 kHz."""
@@ -78,14 +110,28 @@ class QualityMeter:
         if not len(block):
             return
         self._n_samples += len(block)
-        self._n_clipped += int(np.count_nonzero(np.abs(block) >= CLIPPED_FROM))
-        self._lowest = min(self._lowest, float(block.min()))
-        self._highest = max(self._highest, float(block.max()))
-        waiting = np.concatenate([self._tail, block])
-        n_whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._tail = waiting[n_whole:].copy()
-        if n_whole:
-            self._push_frames(waiting[:n_whole].reshape(-1, FRAME_SAMPLES).astype(np.float64))
+        lowest, highest = float(block.min()), float(block.max())
+        self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
+        if max(highest, -lowest) >= CLIPPED_FROM:
+            self._n_clipped += int(np.count_nonzero(np.abs(block) >= CLIPPED_FROM))
+        frames, self._tail = _whole_frames(self._tail, block)
+        for start in range(0, len(frames), GROUP_FRAMES):
+            self._push_frames(frames[start : start + GROUP_FRAMES].astype(np.float64))
+
+    def push_passed(self, block: np.ndarray) -> None:
+        """Take the next samples as the model hears them, behind the high-pass, shape (n,), float32 at 16 kHz."""
+        frames, self._passed_tail = _whole_frames(self._passed_tail, block)
+        if not len(frames):
+            return
+        powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
+        self._passed_histogram += _counts(_levels_dbfs(powers))
+        earlier = np.concatenate([self._passed_frames, frames])[-HUM_PERIOD_FRAMES - len(frames) :]
+        later = frames[max(0, len(frames) + HUM_PERIOD_FRAMES - len(earlier)) :]
+        self._passed_frames = earlier[-HUM_PERIOD_FRAMES:].copy()
+        likeness = np.einsum("ij,ij->i", earlier[: len(later)], later)
+        scale = np.einsum("ij,ij->i", earlier[: len(later)], earlier[: len(later)])
+        likeness = 2 * likeness / (scale + powers[len(frames) - len(later) :] * FRAME_SAMPLES + 1e-9)
+        self._sum_of_likeness = float(np.cumsum(np.concatenate([[self._sum_of_likeness], likeness]))[-1])
 
     def verdict(self) -> Quality:
         """The quality of all that came so far; may be asked for at any time and changes nothing."""
@@ -97,15 +143,17 @@ class QualityMeter:
         peak_dbfs, rms_dbfs = _dbfs(peak * peak), _dbfs(power)
         clipped_fraction = self._n_clipped / n_samples
         loudest_dbfs = max(self._loudest_frame_dbfs, _dbfs(float(tail.var())) if len(tail) else FLOOR_DBFS)
-        reasons = self._reasons(loudest_dbfs, clipped_fraction, peak_dbfs - rms_dbfs)
+        dead_s = self.dead_air.dead_s
+        reasons = self._reasons(loudest_dbfs, clipped_fraction, peak_dbfs - rms_dbfs, dead_s)
         return Quality(
-            acceptable=not reasons,
+            acceptable=REMARKS.issuperset(reasons),
             reasons=reasons,
             peak_dbfs=peak_dbfs,
             rms_dbfs=rms_dbfs,
             clipped_fraction=clipped_fraction,
             snr_db=self._snr_db(),
             duration_s=self._n_samples / SAMPLE_RATE_HZ,
+            dead_s=dead_s,
         )
 
     def _push_frames(self, frames: np.ndarray) -> None:
@@ -115,31 +163,78 @@ class QualityMeter:
         self._sum = float(np.cumsum(np.concatenate([[self._sum], sums]))[-1])
         self._sum_of_squares = float(np.cumsum(np.concatenate([[self._sum_of_squares], squares]))[-1])
         variances = squares / FRAME_SAMPLES - np.square(sums / FRAME_SAMPLES)
-        powers = np.maximum(variances, 10.0 ** (FLOOR_DBFS / 10.0))
-        levels_dbfs = 10.0 * np.log10(powers)
+        levels_dbfs = _levels_dbfs(variances)
         self._loudest_frame_dbfs = max(self._loudest_frame_dbfs, float(levels_dbfs.max()))
-        bins = np.clip((levels_dbfs - FLOOR_DBFS) / HISTOGRAM_STEP_DB, 0, HISTOGRAM_BINS - 1).astype(np.int64)
-        self._histogram += np.bincount(bins, minlength=HISTOGRAM_BINS)
+        self._histogram += _counts(levels_dbfs)
+        self.dead_air.push(levels_dbfs)
 
-    def _reasons(self, loudest_frame_dbfs: float, clipped_fraction: float, crest_db: float) -> tuple[str, ...]:
+    def _reasons(
+        self, loudest_frame_dbfs: float, clipped_fraction: float, crest_db: float, dead_s: float
+    ) -> tuple[str, ...]:
         reasons = []
         if self._n_samples < MIN_DURATION_S * SAMPLE_RATE_HZ:
             reasons.append("too_short")
-        if self._n_samples and loudest_frame_dbfs < MIN_LOUDEST_FRAME_DBFS:
+        is_dead = dead_s and dead_s > self._n_samples / SAMPLE_RATE_HZ - 1
+        if self._n_samples and (loudest_frame_dbfs < MIN_LOUDEST_FRAME_DBFS or is_dead):
             reasons.append("silent")
         elif self._n_samples and (clipped_fraction > MAX_CLIPPED_FRACTION or crest_db < MIN_CREST_DB):
             reasons.append("clipped")
+        elif self._is_covered_by_hum():
+            reasons.append("hum")
+        elif dead_s:
+            reasons.append("partly_dead")
         return tuple(reasons)
+
+    def _is_covered_by_hum(self) -> bool:
+        """Whether hum hides coughs: what the high-pass leaves of it is loud, or nothing else is there."""
+        n_frames = int(self._passed_histogram.sum())
+        if n_frames < MIN_SNR_FRAMES:
+            return False
+        quiet_dbfs, _ = _percentiles_dbfs(self._histogram)
+        passed_dbfs, _ = _percentiles_dbfs(self._passed_histogram)
+        counts = np.cumsum(self._passed_histogram)
+        loud_passed_dbfs = _level_dbfs(int(np.searchsorted(counts, n_frames - LOUD_FRAMES + 1)))
+        hum_db = quiet_dbfs - passed_dbfs
+        covers = passed_dbfs > MIN_COVER_DBFS and loud_passed_dbfs - passed_dbfs < MAX_COVERED_DB
+        is_like_hum = self._sum_of_likeness > MIN_HUM_LIKENESS * n_frames
+        silent_dbfs = max(MIN_LOUDEST_FRAME_DBFS, quiet_dbfs + MAX_LEFT_DB)
+        loud_bin = int((silent_dbfs - FLOOR_DBFS) / HISTOGRAM_STEP_DB) + 1
+        is_alone = int(self._passed_histogram[loud_bin:].sum()) < MIN_HEARD_FRAMES
+        return (covers and is_like_hum and hum_db > MIN_COVERING_HUM_DB) or (is_alone and hum_db > MIN_HUM_DB)
 
     def _snr_db(self) -> float | None:
         """Distance between the two percentiles of the histogram, to its resolution of 0.25 dB."""
-        counts = np.cumsum(self._histogram)
-        if counts[-1] < MIN_SNR_FRAMES:
+        if self._histogram.sum() < MIN_SNR_FRAMES:
             return None
-        quiet, loud = np.searchsorted(counts, np.array([QUIET_PERCENTILE, LOUD_PERCENTILE]) / 100.0 * counts[-1])
-        if FLOOR_DBFS + quiet * HISTOGRAM_STEP_DB < MIN_PAUSE_DBFS:
-            return None
-        return float(loud - quiet) * HISTOGRAM_STEP_DB
+        quiet_dbfs, loud_dbfs = _percentiles_dbfs(self._histogram)
+        return None if quiet_dbfs < MIN_PAUSE_DBFS else loud_dbfs - quiet_dbfs
+
+
+def _whole_frames(tail: np.ndarray, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frames that a block completes, shape (n_frames, 320), and the samples that are left."""
+    waiting = np.concatenate([tail, block])
+    n_whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
+    return waiting[:n_whole].reshape(-1, FRAME_SAMPLES), waiting[n_whole:].copy()
+
+
+def _levels_dbfs(powers: np.ndarray) -> np.ndarray:
+    return 10.0 * np.log10(np.maximum(powers, 10.0 ** (FLOOR_DBFS / 10.0)))
+
+
+def _counts(levels_dbfs: np.ndarray) -> np.ndarray:
+    bins = np.clip((levels_dbfs - FLOOR_DBFS) / HISTOGRAM_STEP_DB, 0, HISTOGRAM_BINS - 1).astype(np.int64)
+    return np.bincount(bins, minlength=HISTOGRAM_BINS)
+
+
+def _percentiles_dbfs(histogram: np.ndarray) -> tuple[float, float]:
+    """The quiet and the loud percentile of a histogram's levels."""
+    counts = np.cumsum(histogram)
+    quiet, loud = np.searchsorted(counts, np.array([QUIET_PERCENTILE, LOUD_PERCENTILE]) / 100.0 * counts[-1])
+    return _level_dbfs(int(quiet)), _level_dbfs(int(loud))
+
+
+def _level_dbfs(place: int) -> float:
+    return FLOOR_DBFS + place * HISTOGRAM_STEP_DB
 
 
 def _dbfs(power: float) -> float:

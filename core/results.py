@@ -5,9 +5,10 @@ import math
 import os
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from core.audio import RecordingReader
 from core.bundle import COUGH
 from core.events import Event
 from core.files import encodable
@@ -50,6 +51,16 @@ class RecordingFacts:
     truncated: bool = False
     remarks: tuple[str, ...] = ()
 
+    def read_from(self, reader: RecordingReader) -> "RecordingFacts":
+        """The same with what the reader knows once it has come to the recording's end."""
+        return replace(
+            self,
+            n_channels=reader.n_channels,
+            channel=reader.channel,
+            truncated=reader.truncated,
+            remarks=reader.remarks,
+        )
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -78,6 +89,12 @@ class Screening:
     model: ModelFacts
     timing_ms: Mapping[str, float]
 
+    def read_from(self, reader: RecordingReader) -> "Screening":
+        """The same with what the reader knows once it has come to the recording's end."""
+        recording = self.recording.read_from(reader)
+        quality = self.quality.with_remark("truncated") if recording.truncated else self.quality
+        return replace(self, recording=recording, quality=quality)
+
     def to_json(self) -> dict[str, Any]:
         """The recording's object in the contract: plain values, every number finite or null."""
         return plain(
@@ -90,6 +107,7 @@ class Screening:
                     "rms_dbfs": self.quality.rms_dbfs,
                     "clipped_fraction": self.quality.clipped_fraction,
                     "snr_db": self.quality.snr_db,
+                    "dead_s": self.quality.dead_s,
                 },
                 "event_scores": None if self.event_scores is None else dict(self.event_scores),
                 "events": [asdict(event) for event in self.events],
@@ -138,7 +156,7 @@ def describe(screening: Screening) -> str:
     recording, model, quality = screening.recording, screening.model, screening.quality
     lines = [
         printable(recording.path),
-        described_line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
+        described_line("recording", recording_words(recording)),
         described_line("quality", _quality_words(quality)),
     ]
     if screening.event_scores is None:
@@ -149,6 +167,15 @@ def describe(screening: Screening) -> str:
     lines.append(described_line("time", ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in screening.timing_ms.items())))
     lines.append(described_line("model", f"{model.bundle}, format {model.format_version}, SHA-256 {model.sha256[:16]}"))
     return "\n".join(lines)
+
+
+def recording_words(recording: RecordingFacts) -> str:
+    """Length, rate and channel of a recording, and what a person should know about how it was read."""
+    words = f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"
+    if recording.n_channels > 1:
+        heard = "average" if recording.channel == "average" else f"channel {recording.channel}"
+        words += f", {heard} of {recording.n_channels} channels"
+    return ". ".join([words, *(remark.rstrip(".") for remark in recording.remarks)])
 
 
 def minutes_and_seconds(seconds: float) -> str:
@@ -171,9 +198,13 @@ def described_line(label: str, words: str) -> str:
 
 
 def _quality_words(quality: Quality) -> str:
-    verdict = "acceptable" if quality.acceptable else f"not acceptable: {spoken_reasons(quality)}"
+    verdict = "acceptable" if quality.acceptable else "not acceptable"
+    if quality.reasons:
+        verdict += f": {spoken_reasons(quality)}"
     figures = [f"peak {_decibels(quality.peak_dbfs)} dBFS", f"level {_decibels(quality.rms_dbfs)} dBFS"]
     figures.append(f"clipped {100 * quality.clipped_fraction:.1f} %")
+    if quality.dead_s:
+        figures.append(f"dead air {minutes_and_seconds(quality.dead_s)}")
     if quality.snr_db is not None and math.isfinite(quality.snr_db):
         figures.append(f"loud over quiet {quality.snr_db:.0f} dB")
     return f"{verdict} ({', '.join(figures)})"

@@ -39,15 +39,16 @@ class Screener:
         self.bundle = bundle
         self.interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
 
-    def screen(self, path: str | Path) -> Screening:
-        """Screen one file in constant memory; raises AudioError where it cannot be read to its end."""
+    def screen(self, path: str | Path, channel: int | None = None) -> Screening:
+        """Screen one file in constant memory; `channel` and errors as those of `open_recording` and its blocks."""
         stopwatch = Stopwatch()
         with stopwatch.stage("decode"):
-            recording = open_recording(path)
+            recording = open_recording(path, channel)
         with recording:
             with stopwatch.stage("decode"):
                 sha256 = recording.sha256
-            return self.screen_blocks(recording.blocks(), recording.sample_rate_hz, str(path), sha256, stopwatch)
+            screening = self.screen_blocks(recording.blocks(), recording.sample_rate_hz, str(path), sha256, stopwatch)
+        return screening.read_from(recording)
 
     def screen_blocks(
         self,
@@ -103,8 +104,7 @@ class _Hearing:
         self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        measure = self._quality.push
-        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, measure)
+        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality)
         self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size

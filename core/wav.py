@@ -3,7 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,10 @@ from core.files import write_atomically
 # A writer that cannot seek back leaves the size of the data open: 0, 0xFFFFFFFF (ffmpeg), 0x7FFFF000 (sox) or
 # something just under 2**31 (arecord). It then means "to the end of the file", unless the file really is that long.
 OPEN_SIZE_BYTES = 0x7FFFF000
+OPEN_LONG_SIZE_BYTES = 2**62
 MAX_CHUNKS = 10_000
+RIFF_IDS = (b"RIFF", b"RF64", b"BW64")
+FOREIGN_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # which tools for music put behind the last chunk
 MAX_PCM_BYTES = 0xFFFFFFFF - 36  # what a 16-bit header can declare
 PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of every sub-format that stands for a plain codec number
@@ -27,8 +30,8 @@ CODEC_NAMES = {
 
 
 @dataclass(frozen=True)
-class WavFormat:
-    """Where the samples of a WAV file lie and how they are stored.
+class SampleFormat:
+    """How the samples of a WAV file are stored.
 
     Attributes
     ----------
@@ -36,20 +39,30 @@ class WavFormat:
         As declared; whether Tussis takes them is for `core.audio` to say.
     sample_type : str
         ``"u1"``, ``"<i2"``, ``"i24"``, ``"<i4"``, ``"<f4"`` or ``"<f8"``.
-    frame_bytes : int
-        Bytes of one sample of every channel.
-    start_byte : int
-        Offset of the first sample in the file.
-    n_frames : int
-        Samples per channel.
     """
 
     sample_rate_hz: int
     n_channels: int
     sample_type: str
-    frame_bytes: int
-    start_byte: int = 0
-    n_frames: int = 0
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of every channel."""
+        return self.n_channels * (3 if self.sample_type == "i24" else int(self.sample_type[-1]))
+
+
+@dataclass(frozen=True)
+class WavLayout:
+    """Where the samples of a WAV file lie: ``stretches`` of (first byte, number of frames), one after the other.
+
+    There are several where files were joined. ``n_missing`` frames are declared and not there. ``remark`` is None or a
+    sentence about what is there and cannot be read.
+    """
+
+    format: SampleFormat
+    stretches: tuple[tuple[int, int], ...]
+    n_missing: int = 0
+    remark: str | None = None
 
 
 def is_wav(head: bytes) -> bool:
@@ -57,45 +70,55 @@ def is_wav(head: bytes) -> bool:
     return head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE"
 
 
-def read_wav_format(file: BinaryIO, name: str | Path) -> WavFormat:
+class OtherCodecError(AudioError):
+    """A WAV file whose sound is stored in a way that another decoder may read."""
+
+
+def read_wav_layout(file: BinaryIO, name: str | Path, first_byte: int = 0) -> WavLayout:
     """Find the format and the samples of a WAV file (RIFF; RF64 and BW64 where it is longer than 4 GB).
+
+    What is there counts, not what the header says: sizes that were never filled in, wrapped at 4 GiB or count the
+    header, a wrong block length, and files that were joined are all read to the end.
 
     Parameters
     ----------
     file : binary file, seekable
     name : str or Path
         The name that errors give.
+    first_byte : int
+        Where the WAV begins in the file.
 
     Raises
     ------
+    OtherCodecError
+        If it holds anything but 8 to 32-bit integer or 32 or 64-bit float samples, low byte first.
     AudioError
-        If it is no WAV, is cut short, or holds anything but 8 to 32-bit integer or 32 or 64-bit float samples.
+        If it is no WAV, or ends before any sound.
     """
     file_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    file.seek(first_byte)
     head = file.read(12)
     if not is_wav(head):
         raise AudioError(f"{name} is not a WAV recording.")
     if head[:4] == b"RIFX":
-        raise AudioError(f"{name} is a big-endian WAV (RIFX), which is not supported; convert it to an ordinary WAV.")
-    is_closed = int.from_bytes(head[4:8], "little") + 8 == file_bytes
-    wav, long_data_bytes = None, None
-    for chunk_id, size, start in _chunks(file, file_bytes):
+        raise OtherCodecError(f"{name} is a big-endian WAV (RIFX), not supported; convert it to 16-bit PCM.")
+    sample_format, long_data_bytes = None, None
+    for chunk_id, size, start in _chunks(file, first_byte + 12, file_bytes):
         if chunk_id == b"ds64":
             long_data_bytes = int.from_bytes(file.read(16)[8:], "little")
         elif chunk_id == b"fmt ":
-            wav = _sample_format(file.read(min(size, 40)), name)
-        elif chunk_id == b"data" and wav is None:
+            sample_format = _sample_format(file.read(min(size, 40)), name)
+        elif chunk_id == b"data" and sample_format is None:
             raise AudioError(f"{name} is damaged: its samples come before the description of their format.")
         elif chunk_id == b"data":
+            is_open = size >= OPEN_SIZE_BYTES
             if size == 0xFFFFFFFF and long_data_bytes is not None:
-                size, is_closed = long_data_bytes, True
-            data_bytes = _data_bytes(size, file_bytes - start, is_closed, name)
-            return replace(wav, start_byte=start, n_frames=data_bytes // wav.frame_bytes)
+                size, is_open = long_data_bytes, long_data_bytes >= OPEN_LONG_SIZE_BYTES
+            return _layout(file, name, sample_format, start, 0 if is_open and size > file_bytes else size)
     raise AudioError(f"{name} is cut short: it ends within its header, before any sound.")
 
 
-def decode_frames(stored: bytes, wav: WavFormat) -> np.ndarray:
+def decode_frames(stored: bytes, wav: SampleFormat) -> np.ndarray:
     """Stored samples as float32, shape (n_frames, n_channels): integers map to [-1, 1), floats stay as they are.
 
     8-bit samples are unsigned, as the container demands. A float64 beyond the range of float32 becomes infinite.
@@ -117,33 +140,54 @@ def decode_frames(stored: bytes, wav: WavFormat) -> np.ndarray:
 
 
 class WavDecoder:
-    """The frames of an open WAV file, read where asked for.
+    """The frames of an open WAV file, one after the other.
 
     Attributes
     ----------
-    sample_rate_hz, n_channels, n_frames : int
-        As in `WavFormat`.
-    slack_frames : int
-        By how much `n_frames` may be wrong: 0.
+    sample_rate_hz, n_channels : int
+        As in `SampleFormat`.
+    truncated : bool
+        Whether the file holds less than it says; known for sure once all frames were read.
+    remark : str or None
+        A sentence about what was not read.
     """
 
-    slack_frames = 0
-
     def __init__(self, file: BinaryIO, name: str | Path) -> None:
-        self._file = file
-        self._wav = read_wav_format(file, name)
-        self.sample_rate_hz = self._wav.sample_rate_hz
-        self.n_channels = self._wav.n_channels
-        self.n_frames = self._wav.n_frames
+        self._file, self._layout = file, read_wav_layout(file, name)
+        self._format = self._layout.format
+        self.sample_rate_hz, self.n_channels = self._format.sample_rate_hz, self._format.n_channels
+        self.rewind()
 
     def rewind(self) -> None:
         """Go to the first frame."""
-        self._file.seek(self._wav.start_byte)
+        self._stretches = list(self._layout.stretches)
+        self._n_left = 0
+        self._note_missing(self._layout.n_missing)
 
     def read(self, n_frames: int) -> np.ndarray:
-        """The next frames, float32, shape (n, n_channels); fewer than asked for where the file has become shorter."""
-        stored = self._file.read(n_frames * self._wav.frame_bytes)
-        return decode_frames(stored[: len(stored) // self._wav.frame_bytes * self._wav.frame_bytes], self._wav)
+        """The next frames, float32, shape (n, n_channels); fewer than asked for at the end alone."""
+        pieces = []
+        while n_frames and (self._n_left or self._stretches):
+            if not self._n_left:
+                start_byte, self._n_left = self._stretches.pop(0)
+                self._file.seek(start_byte)
+                continue
+            n_wanted = min(n_frames, self._n_left)
+            frame_bytes = self._format.frame_bytes
+            stored = self._file.read(n_wanted * frame_bytes)
+            n_read = len(stored) // frame_bytes
+            pieces.append(decode_frames(stored[: n_read * frame_bytes], self._format))
+            n_frames, self._n_left = n_frames - n_read, self._n_left - n_read
+            if n_read < n_wanted:  # the file has become shorter since it was opened
+                self._note_missing(self._layout.n_missing + self._n_left + sum(n for _, n in self._stretches))
+                self._stretches, self._n_left = [], 0
+        return pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros((0, self.n_channels), np.float32), *pieces])
+
+    def _note_missing(self, n_missing: int) -> None:
+        self.truncated, self.remark = n_missing > 0 or self._layout.remark is not None, self._layout.remark
+        if n_missing:
+            missing_s = n_missing / max(1, self.sample_rate_hz)
+            self.remark = f"The recording is cut short: {missing_s:.1f} s that its header promises are not there."
 
 
 def write_wav(path_or_fileobj: str | Path | BinaryIO, waveform: np.ndarray, sample_rate_hz: int = 16_000) -> None:
@@ -179,20 +223,76 @@ def write_wav(path_or_fileobj: str | Path | BinaryIO, waveform: np.ndarray, samp
         path_or_fileobj.write(content)
 
 
-def _chunks(file: BinaryIO, file_bytes: int) -> Iterator[tuple[bytes, int, int]]:
+def _layout(file: BinaryIO, name: str | Path, sample_format: SampleFormat, start: int, declared: int) -> WavLayout:
+    """The samples from byte `start` on, of which the header declares a number of bytes that may be wrong."""
+    present = file.seek(0, os.SEEK_END) - start
+    size = _data_bytes(file, start, declared, present)
+    frame_bytes = sample_format.frame_bytes
+    stretches, remark = [(start, size // frame_bytes)], None
+    n_missing = 0 if declared - present <= start else (declared - present) // frame_bytes  # a size may count the header
+    for chunk_id, chunk_bytes, chunk_start in _chunks(file, _next_chunk(file, start + size, size), start + present):
+        if chunk_id == b"data":
+            stretches.append((chunk_start, min(chunk_bytes, start + present - chunk_start) // frame_bytes))
+        elif chunk_id in RIFF_IDS:
+            more = read_wav_layout(file, name, chunk_start - 8)
+            if more.format != sample_format:
+                remark = "Another recording of another sample format is joined to this one, and was not read."
+                break
+            return WavLayout(sample_format, (*stretches, *more.stretches), n_missing + more.n_missing, more.remark)
+    return WavLayout(sample_format, tuple(stretches), n_missing, remark)
+
+
+def _data_bytes(file: BinaryIO, start: int, declared: int, present: int) -> int:
+    """How many bytes of samples there are: the declared size where what follows it makes sense, else all."""
+    if declared >= present:
+        return present
+    sizes = range(declared + (present - declared) // 2**32 * 2**32, declared - 1, -(2**32))  # wrapped, or as it says
+    for size in sizes:
+        if (size or not declared) and _is_followed_by_chunks(
+            file, _next_chunk(file, start + size, size), start + present
+        ):
+            return size
+    return present
+
+
+def _is_followed_by_chunks(file: BinaryIO, position: int, end: int) -> bool:
+    """Whether nothing, or whole chunks, or a tag of another format lie between two bytes of a file."""
+    if end - position < 8:
+        return True
+    file.seek(position)
+    if file.read(8).startswith(FOREIGN_TAGS):
+        return True
+    next_position = position
+    for chunk_id, size, start in _chunks(file, position, end):
+        if not chunk_id.isascii() or not chunk_id.decode("ascii").isprintable():
+            return False
+        if chunk_id in RIFF_IDS or (chunk_id == b"data" and size >= OPEN_SIZE_BYTES):
+            return True
+        next_position = start + size
+    return end - 8 < next_position <= end
+
+
+def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, declared size and offset of each chunk's content, at which the file then stands."""
-    header_start = 12
     for _ in range(MAX_CHUNKS):
-        if header_start + 8 > file_bytes:
+        if position + 8 > end:
             return
-        file.seek(header_start)
+        file.seek(position)
         chunk_id, size = struct.unpack("<4sI", file.read(8))
-        yield chunk_id, size, header_start + 8
-        header_start += 8 + size + size % 2  # content is padded to an even length
+        yield chunk_id, size, position + 8
+        position = _next_chunk(file, position + 8 + size, size)
 
 
-def _sample_format(chunk: bytes, name: str | Path) -> WavFormat:
-    """Read the ``fmt`` chunk; the place of the samples is not known yet."""
+def _next_chunk(file: BinaryIO, position: int, size: int) -> int:
+    """Where the next chunk begins after one that ends at `position`: padded to an even length, which some forget."""
+    if size % 2:
+        file.seek(position)
+        return position + (file.read(1) == b"\0")
+    return position
+
+
+def _sample_format(chunk: bytes, name: str | Path) -> SampleFormat:
+    """Read the ``fmt`` chunk."""
     if len(chunk) < 16:
         raise AudioError(
             f"{name} is damaged or cut short: its format description has {len(chunk)} bytes, at least 16 are expected."
@@ -202,27 +302,24 @@ def _sample_format(chunk: bytes, name: str | Path) -> WavFormat:
         if len(chunk) < 40 or chunk[26:40] != GUID_TAIL:
             raise AudioError(f"{name} holds a codec that is not supported; convert it to 16-bit PCM.")
         codec = int.from_bytes(chunk[24:26], "little")
-    sample_type = SAMPLE_TYPES.get((codec, bits // 8)) if bits % 8 == 0 else None
     if codec not in (PCM, FLOAT):
         codec_name = CODEC_NAMES.get(codec, "an unknown codec")
-        raise AudioError(
+        raise OtherCodecError(
             f"{name} holds {codec_name} (WAV codec {codec:#06x}), not supported; convert it to 16-bit PCM."
         )
+    sample_type = SAMPLE_TYPES.get((codec, _sample_bytes(bits, frame_bytes, n_channels)))
     if sample_type is None:
         kind = "integer" if codec == PCM else "float"
         raise AudioError(
             f"{name} has {bits}-bit {kind} samples; expected 8, 16, 24 or 32-bit integer or 32 or 64 float."
         )
-    if n_channels == 0 or frame_bytes != n_channels * bits // 8:
-        raise AudioError(f"{name} is damaged: {n_channels} channels of {bits} bits cannot take {frame_bytes} bytes.")
-    return WavFormat(sample_rate_hz, n_channels, sample_type, frame_bytes)
+    if n_channels == 0:
+        raise AudioError(f"{name} is damaged: its header says that it has no channel.")
+    return SampleFormat(sample_rate_hz, n_channels, sample_type)
 
 
-def _data_bytes(declared: int, present: int, is_closed: bool, name: str | Path) -> int:
-    """How many bytes of samples to read; AudioError where the file ends before the declared size."""
-    is_open = not is_closed and (declared == 0 or declared >= OPEN_SIZE_BYTES)
-    if declared <= present and not (is_open and declared == 0):
-        return declared
-    if is_open:
-        return present
-    raise AudioError(f"{name} is cut short: its header says {declared} bytes of sound, {present} are there.")
+def _sample_bytes(bits: int, frame_bytes: int, n_channels: int) -> int:
+    """Bytes of one sample; the declared block length, which is often wrong, counts only for samples that are padded."""
+    if (bits % 8 or bits == 24) and n_channels and frame_bytes == 4 * n_channels:
+        return 4
+    return -(-bits // 8)

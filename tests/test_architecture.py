@@ -22,13 +22,13 @@ MAX_SAME_FIRST_WORD = 2
 MAX_TRACKED_BYTES = 16 * 1024 * 1024
 VAGUE_NAMES = {"utils", "helpers", "misc", "common", "manager", "base", "engine"}
 ABSENT_ON_A_PHONE = (
-    *("torch", "torchaudio", "torchao", "transformers", "scipy", "librosa", "soundfile", "soxr", "sklearn"),
+    *("torch", "torchaudio", "torchao", "transformers", "scipy", "librosa", "soundfile", "av", "soxr", "sklearn"),
     *("litert_torch", "ai_edge_quantizer", "onnx", "onnxruntime", "matplotlib", "pydantic", "typer", "rich"),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 COMMANDS = PROJECT["scripts"]
-EXTRAS_OF = {  # core opens other formats than WAV with soundfile where a workstation has it
-    "core": ("train",),
+EXTRAS_OF = {  # core opens other formats than WAV with PyAV where it is installed
+    "core": ("formats",),
     "app": ("app",),
     "distill": ("train", "cluster"),
     "quantize": ("quantize",),

@@ -82,7 +82,7 @@ def test_the_environment_holds_no_workstation_library(clone, first_screening):
     listed = run([".venv/bin/python", "-m", "pip", "list", "--format=json"], clone)
     names = {package["name"].lower() for package in json.loads(listed.stdout)}
     assert {"numpy", "ai-edge-litert", "tussis"} <= names
-    assert names & {"torch", "scipy", "librosa", "soundfile", "kivy", "typer", "rich", "pydantic"} == set()
+    assert names & {"torch", "scipy", "librosa", "soundfile", "av", "kivy", "typer", "rich", "pydantic"} == set()
 
 
 def test_make_screen_needs_no_network_again_and_takes_a_path_with_spaces(clone, first_screening):
@@ -116,11 +116,11 @@ def test_an_extra_alone_brings_all_that_its_folders_import(extra, clone, tmp_pat
     options = ("--quiet", "--disable-pip-version-check", "--constraint", "constraints.txt")
     installed = run([python, "-m", "pip", "install", *options, "--editable", f".[{extra}]"], clone)
     assert installed.returncode == 0, installed.stderr
-    optional = {"app": "soundfile", "cluster": "-"}.get(extra, "ray")
+    optional = {"app": "av", "cluster": "-"}.get(extra, "ray")
     imported = run([python, "-c", IMPORT_EVERYTHING, optional, *FOLDERS_OF_EXTRAS[extra]], clone)
     assert imported.returncode == 0, imported.stderr
 
 
 def test_every_extra_is_tried_alone_or_is_for_tests():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(project["optional-dependencies"]) == {*FOLDERS_OF_EXTRAS, "test-phone", "dev"}
+    assert set(project["optional-dependencies"]) == {*FOLDERS_OF_EXTRAS, "formats", "test-phone", "dev"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 MAX_TEXT_BYTES = 4096
-MAX_TABLES, MAX_INTEGERS = 8192, 64  # of one vector
+MAX_INTEGERS = 64  # of one vector
 Read = Callable[[bytes, int], Any]
 
 
@@ -92,13 +92,13 @@ def table(layout: Layout) -> Kind:
     return Kind(4, lambda content, at: read_table(content, _read_place(content, at), layout), None)
 
 
-def tables(layout: Layout) -> Kind:
-    """A vector of tables of this layout."""
+def tables(what: str, at_most: int, layout: Layout) -> Kind:
+    """A vector of tables of this layout; without a limit, few bytes could name the same ones again and again."""
 
     def read(content: bytes, at: int) -> list[dict[str, Any]]:
         start, count = _vector(content, at, 4)
-        if count > MAX_TABLES:
-            raise ModelError(f"it holds {count} tables of one kind; expected at most {MAX_TABLES}")
+        if count > at_most:
+            raise ModelError(f"it has {count} {what}; expected at most {at_most}")
         return [read_table(content, _read_place(content, start + 4 * n), layout) for n in range(count)]
 
     return Kind(4, read, ())

@@ -16,6 +16,8 @@ MAX_DIMENSIONS = 5
 WIDTHS = {"float32": 4, "float16": 2, "int32": 4, "int8": 1}  # bytes
 MAX_ELEMENTS = 2**27
 MAX_NAME_LENGTH = 100
+MAX_PARTS, MAX_FEW = 4096, 32
+MAX_NOTE_BYTES = 2**16  # of all metadata, which the runtime copies
 SCALES = (1e-12, 1e6)
 NONE = np.empty(0)
 
@@ -53,18 +55,18 @@ _OPERATOR = Layout(
 )
 _SUBGRAPH = Layout(
     {
-        0: ("tensors", tables(_TENSOR)),
+        0: ("tensors", tables("tensors", MAX_PARTS, _TENSOR)),
         1: ("inputs", INTEGERS),
         2: ("outputs", INTEGERS),
-        3: ("operators", tables(_OPERATOR)),
+        3: ("operators", tables("operators", MAX_PARTS, _OPERATOR)),
         4: ("name", TEXT),
     }
 )
 _NAMED_TENSOR = Layout({0: ("name", TEXT), 1: ("tensor", scalar("I"))})
 _SIGNATURE = Layout(
     {
-        0: ("inputs", tables(_NAMED_TENSOR)),
-        1: ("outputs", tables(_NAMED_TENSOR)),
+        0: ("inputs", tables("names", MAX_FEW, _NAMED_TENSOR)),
+        1: ("outputs", tables("names", MAX_FEW, _NAMED_TENSOR)),
         2: ("name", TEXT),
         4: ("subgraph", scalar("I")),
     }
@@ -75,13 +77,13 @@ _METADATA = Layout({0: ("name", TEXT), 1: ("buffer", scalar("I"))})
 _MODEL = Layout(
     {
         0: ("version", scalar("I")),
-        1: ("codes", tables(_CODE)),
-        2: ("subgraphs", tables(_SUBGRAPH)),
+        1: ("codes", tables("operator codes", MAX_FEW, _CODE)),
+        2: ("subgraphs", tables("graphs", 1, _SUBGRAPH)),
         3: ("description", TEXT),
-        4: ("buffers", tables(_BUFFER)),
+        4: ("buffers", tables("buffers", MAX_PARTS, _BUFFER)),
         5: ("metadata_buffers", INTEGERS),
-        6: ("metadata", tables(_METADATA)),
-        7: ("signatures", tables(_SIGNATURE)),
+        6: ("metadata", tables("notes", MAX_FEW, _METADATA)),
+        7: ("signatures", tables("signatures", MAX_FEW, _SIGNATURE)),
     }
 )
 
@@ -145,12 +147,12 @@ def read_graph(content: bytes) -> Graph:
     model = read_table(content, int.from_bytes(content[:4], "little"), _MODEL)
     if model["version"] != SCHEMA_VERSION:
         raise ModelError(f"it is of version {model['version']}; expected {SCHEMA_VERSION}")
-    if len(model["subgraphs"]) != 1:
-        raise ModelError(f"it has {len(model['subgraphs'])} graphs; expected 1")
+    if not model["subgraphs"]:
+        raise ModelError("it has no graph")
     (fields,) = model["subgraphs"]
     buffers = [_buffer(content, buffer) for buffer in model["buffers"]]
-    for entry in model["metadata"]:
-        _pick(buffers, entry["buffer"], "buffer")
+    if sum(len(_pick(buffers, entry["buffer"], "buffer")) for entry in model["metadata"]) > MAX_NOTE_BYTES:
+        raise ModelError(f"its metadata have more than {MAX_NOTE_BYTES} bytes")
     tensors = tuple(_tensor(tensor, buffers) for tensor in fields["tensors"])
     graph = Graph(
         tensors=tensors,

@@ -15,7 +15,14 @@ from core.bundle import COUGH
 from core.errors import AudioError, SettingsError
 from core.monitoring.gate import GateSettings
 from core.monitoring.monitor import Monitor, MonitorSettings
-from core.monitoring.results import Monitoring, describe_event, describe_hour, describe_monitoring, describe_start
+from core.monitoring.results import (
+    Monitoring,
+    describe_dead_air,
+    describe_event,
+    describe_hour,
+    describe_monitoring,
+    describe_start,
+)
 from core.results import RecordingFacts
 from core.screener import Screener, model_facts
 from core.stopwatch import Stopwatch
@@ -116,6 +123,8 @@ def _monitor(
         for event in found.events:
             if event.label == COUGH:
                 say(describe_event(event))
+        for change in found.dead_air:
+            say(describe_dead_air(change))
         for hour in found.hours:
             say(describe_hour(hour))
         if options.keeps_events:

@@ -22,7 +22,8 @@ class HourTotals:
 
     ``event_counts`` is by label; an event counts in the hour in which it ends. It is None where the hour's quality is
     not acceptable: *unscored*, which is not "no cough". The model was not run on a gated clip, because its level was
-    measured and nothing stood out. It counts as heard without an event.
+    measured and nothing stood out. It counts as heard without an event. Dead air (``quality.dead_s``, and by minute in
+    ``dead_s_by_minute``) was not heard and is not scored.
     """
 
     start_s: float
@@ -31,18 +32,25 @@ class HourTotals:
     event_counts: Mapping[str, int] | None
     n_clips_run: int
     n_clips_gated: int
+    dead_s_by_minute: tuple[int, ...] = ()
+
+    @property
+    def scored_s(self) -> float:
+        """Time that the counts are of."""
+        return 0.0 if self.event_counts is None else self.duration_s - self.quality.dead_s
 
     def to_json(self) -> dict[str, Any]:
         """The hour's object in the contract."""
         counts = None if self.event_counts is None else dict(self.event_counts)
-        return {**asdict(self), "quality": asdict(self.quality), "event_counts": counts}
+        return {**asdict(self), "scored_s": self.scored_s, "event_counts": counts}
 
 
 @dataclass(frozen=True)
 class Totals:
     """Sums over the hours of a stream; ``event_counts`` is None where no hour could be scored.
 
-    ``scored_s`` is the time that the counts are of, ``unscored_s`` the time of the hours that could not be scored.
+    ``scored_s`` is the time that the counts are of, ``unscored_s`` that of dead air and of hours that could not be
+    scored.
     """
 
     scored_s: float = 0.0
@@ -57,8 +65,8 @@ class Totals:
         if is_scored:
             counts = {label: n + (counts or {}).get(label, 0) for label, n in hour.event_counts.items()}
         return Totals(
-            scored_s=self.scored_s + (hour.duration_s if is_scored else 0.0),
-            unscored_s=self.unscored_s + (0.0 if is_scored else hour.duration_s),
+            scored_s=self.scored_s + hour.scored_s,
+            unscored_s=self.unscored_s + hour.duration_s - hour.scored_s,
             event_counts=counts,
             n_clips_run=self.n_clips_run + hour.n_clips_run,
             n_clips_gated=self.n_clips_gated + hour.n_clips_gated,
@@ -78,7 +86,7 @@ class Totals:
 @dataclass
 class _OpenHour:
     counts: dict[str, int]
-    meter: QualityMeter = field(default_factory=QualityMeter)
+    meter: QualityMeter
     unmeasured: list[np.ndarray] = field(default_factory=list)
     n_unmeasured: int = 0
     n_samples: int = 0
@@ -114,17 +122,37 @@ class HourlyTotals:
         self._labels, self._settling_s, self._hour_s = labels, settling_s, hour_s
         self._hour_samples = round(hour_s * SAMPLE_RATE_HZ)
         self._first = 0  # number of the oldest open hour
+        self._n_passed = 0
         self._open: deque[_OpenHour] = deque()
 
-    def measure(self, samples: np.ndarray) -> None:
+    @property
+    def dead_since_s(self) -> float | None:
+        """Where the dead air began that lasts until now, or its part in this hour; None where there is sound."""
+        if not self._open or (since_s := self._open[-1].meter.dead_air.since_s) is None:
+            return None
+        return (self._first + len(self._open) - 1) * self._hour_s + since_s
+
+    def push(self, block: np.ndarray) -> None:
         """Take the next samples at 16 kHz, shape (n,), of which quality is judged; they must not be changed after."""
-        while len(samples):
+        while len(block):
             if not self._open or self._open[-1].n_samples == self._hour_samples:
-                self._open.append(_OpenHour(dict.fromkeys(self._labels, 0)))
+                if self._open:
+                    self._open[-1].measure()
+                was_dead = self.dead_since_s is not None
+                self._open.append(_OpenHour(dict.fromkeys(self._labels, 0), QualityMeter(was_dead)))
             hour = self._open[-1]
-            taken = samples[: self._hour_samples - hour.n_samples]
+            taken = block[: self._hour_samples - hour.n_samples]
             hour.take(taken)
-            samples = samples[len(taken) :]
+            block = block[len(taken) :]
+
+    def push_passed(self, block: np.ndarray) -> None:
+        """Take the next samples behind the high-pass, shape (n,); none comes before its own from `push`."""
+        while len(block):
+            number, place = divmod(self._n_passed, self._hour_samples)
+            taken = block[: self._hour_samples - place]
+            self._hour(number).meter.push_passed(taken)
+            self._n_passed += len(taken)
+            block = block[len(taken) :]
 
     def count_clip(self, start_s: float, is_gated: bool) -> None:
         """Count a clip in the hour in which it starts."""
@@ -155,11 +183,13 @@ class HourlyTotals:
         self._first += 1
         hour.measure()
         quality = hour.meter.verdict()
+        is_scored = quality.acceptable and quality.dead_s < hour.n_samples / SAMPLE_RATE_HZ
         return HourTotals(
             start_s=start_s,
             duration_s=hour.n_samples / SAMPLE_RATE_HZ,
             quality=quality,
-            event_counts=hour.counts if quality.acceptable else None,
+            event_counts=hour.counts if is_scored else None,
             n_clips_run=hour.n_run,
             n_clips_gated=hour.n_gated,
+            dead_s_by_minute=tuple(hour.meter.dead_air.by_minute_s()),
         )

@@ -39,10 +39,23 @@ class MonitorSettings:
 
 @dataclass(frozen=True)
 class Findings:
-    """The results that became final since the last call: events in the order in which they did, and whole hours."""
+    """The results that became final since the last call: events in the order in which they did, and whole hours.
+
+    ``dead_air`` tells where dead air began (``is_over`` False) and ended (True), seconds from the start.
+    """
 
     events: tuple[Event, ...]
     hours: tuple[HourTotals, ...]
+    dead_air: tuple["DeadAirChange", ...] = ()
+
+
+@dataclass(frozen=True)
+class DeadAirChange:
+    """Nothing reaches the microphone since ``start_s``; where ``is_over``, until ``end_s``, about now."""
+
+    start_s: float
+    end_s: float
+    is_over: bool
 
 
 class Monitor:
@@ -98,10 +111,11 @@ class Monitor:
         self._events = EventFinder(bundle.event_labels, bundle.screening)
         admits = None if self.settings.gate is None else Gate(self.settings.gate).admits
         self._listener = Listener(
-            interpreter, sample_rate_hz, self.settings.hop_s, step_s, self._stopwatch, self._hours.measure, admits
+            interpreter, sample_rate_hz, self.settings.hop_s, step_s, self._stopwatch, self._hours, admits
         )
         self._waiting: list[np.ndarray] = []  # less than a hop, so that small blocks cost no more than large ones
         self._n_waiting = self._n_heard = 0
+        self._dead_since_s: float | None = None
 
     def push(self, block: np.ndarray) -> Findings:
         """Take the next samples at the stream's rate, shape (n,), float32 in [-1, 1]; what is final with them.
@@ -128,13 +142,14 @@ class Monitor:
             last_events = self._events.finish(self.duration_s)
             for event in last_events:
                 self._hours.count_event(event)
-        return Findings(findings.events + last_events, findings.hours + self._handed_over(self._hours.finish()))
+        hours = findings.hours + self._handed_over(self._hours.finish())
+        return Findings(findings.events + last_events, hours, findings.dead_air)
 
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[Findings]:
         """Push blocks one by one, the time to get them counted as ``decode``, then finish; findings that hold any."""
         for block in self._stopwatch.iterate("decode", blocks):
             findings = self.push(block)
-            if findings.events or findings.hours:
+            if findings.events or findings.hours or findings.dead_air:
                 yield findings
         yield self.finish()
 
@@ -166,7 +181,16 @@ class Monitor:
             for event in events:
                 self._hours.count_event(event)
             hours = self._hours.close_before(heard[-1].start_s) if heard else []
-        return Findings(events, self._handed_over(hours))
+        return Findings(events, self._handed_over(hours), self._dead_air())
+
+    def _dead_air(self) -> tuple[DeadAirChange, ...]:
+        """What changed: dead air that was found, or its end."""
+        since_s = self._hours.dead_since_s
+        if (since_s is None) == (self._dead_since_s is None):
+            return ()
+        change = DeadAirChange(self._dead_since_s or since_s or 0.0, self.duration_s, is_over=since_s is None)
+        self._dead_since_s = since_s
+        return (change,)
 
     def _handed_over(self, hours: list[HourTotals]) -> tuple[HourTotals, ...]:
         for hour in hours:

@@ -8,7 +8,7 @@ from typing import Any
 from core.bundle import COUGH
 from core.events import Event
 from core.monitoring.hourly_totals import HOUR_S, HourTotals, Totals
-from core.monitoring.monitor import MonitorSettings
+from core.monitoring.monitor import DeadAirChange, MonitorSettings
 from core.probes import spoken_reasons
 from core.results import (
     FailedRecording,
@@ -18,6 +18,7 @@ from core.results import (
     minutes_and_seconds,
     plain,
     printable,
+    recording_words,
 )
 
 MONITORING_SCHEMA = "tussis.monitoring/1"
@@ -88,13 +89,23 @@ def describe_event(event: Event) -> str:
     return described_line(event.label.replace("_", " "), f"{span}, probability {event.probability:.2f}")
 
 
+def describe_dead_air(change: DeadAirChange) -> str:
+    """What is said when nothing reaches the microphone any more, and when sound comes again."""
+    if change.is_over:
+        length = minutes_and_seconds(change.end_s - change.start_s)
+        return described_line("sound again", f"after {length}, which were not scored")
+    since = minutes_and_seconds(change.start_s)
+    return described_line("dead air", f"nothing reaches the microphone since {since}; this is not scored")
+
+
 def describe_hour(hour: HourTotals) -> str:
     """An hour in words, printed when it is over."""
     number, length = int(hour.start_s // HOUR_S) + 1, minutes_and_seconds(hour.duration_s)
     counts = "not scored: " + spoken_reasons(hour.quality)
     if hour.event_counts is not None:
         counts = _count_words(hour.event_counts)
-    return described_line(f"hour {number}", f"{counts} (in {length})")
+    dead = f", {minutes_and_seconds(hour.quality.dead_s)} of it dead air" if hour.quality.dead_s else ""
+    return described_line(f"hour {number}", f"{counts} (in {length}{dead})")
 
 
 def describe_monitoring(result: Monitoring) -> str:
@@ -109,7 +120,7 @@ def describe_monitoring(result: Monitoring) -> str:
     stages = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in result.timing_ms.items())
     return "\n".join(
         [
-            described_line("recording", f"{recording.duration_s:.1f} s at {recording.sample_rate_hz} Hz"),
+            described_line("recording", recording_words(recording)),
             described_line("total", counts + unscored),
             described_line("clips", _clip_words(result)),
             described_line("time", f"{stages}; {result.busy_ms_per_audio_hour / 1000:.2f} s for an hour of sound"),

@@ -112,8 +112,9 @@ def _refuse_repeats(records: Iterable[Row]) -> None:
     """DataError where a recording stands twice: it would count twice."""
     places: dict[str, str] = {}
     for record in records:
-        if (first := places.setdefault(record["path"], record.place)) is not record.place:
-            raise DataError(f"{record.place}, column path names {shown(record['path'])} again, as {first} does")
+        path = record.relative_path("path")
+        if (first := places.setdefault(path, record.place)) is not record.place:
+            raise DataError(f"{record.place}, column path names {shown(path)} again, as {first} does")
 
 
 def _names_nobody_in_words(subject_id: str) -> bool:

@@ -75,12 +75,12 @@ class Row(dict[str, str]):
         return word in _TRUE
 
     def relative_path(self, column: str) -> str:
-        """A path below the table's folder: not absolute, on any system, and without ``..``."""
-        text = self.text(column)
-        paths = PurePosixPath(text), PureWindowsPath(text)
-        if not text or any(path.is_absolute() or path.drive or path.root or ".." in path.parts for path in paths):
+        """A path below the table's folder, in its own Unicode form: not absolute, on any system, and without ``..``."""
+        self.text(column)  # refuses control characters
+        paths = PurePosixPath(self[column]), PureWindowsPath(self[column])
+        if not paths[0].name or any(path.drive or path.root or ".." in path.parts for path in paths):
             raise self.refused(column, "a path below the table's folder, without '..'")
-        return text
+        return str(paths[0])
 
 
 def parsed_number(text: str) -> float:
@@ -210,8 +210,7 @@ def _columns(path: Path, header: Sequence[str], required: Sequence[str], optiona
     if missing := [name for name in required if name not in columns]:
         expected = f"expected {', '.join(required)}"
         raise OtherColumnsError(f"{path} lacks the column {', '.join(missing)}; {expected}", columns)
-    wanted = {_folded(name): name for name in (*required, *optional)}
-    names = [wanted.get(_folded(name), name) for name in columns if name]
+    names = [name.casefold() for name in columns if name]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path} names the column {shown(twice[0])} more than once")
     return columns

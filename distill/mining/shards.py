@@ -53,7 +53,8 @@ def write_pack_as_shards(pack: Path, folder: Path) -> ShardIndex:
 
 def _clip_list(pack: Path, rows: list[ManifestRow]) -> str:
     """The rows of the pack's manifest that are in the shards, each after its key."""
-    mined = {f"{pack.name}/{row['path']}": row for row in read_table(pack / MANIFEST_FILE, PACK_COLUMNS, others=True)}
+    table = read_table(pack / MANIFEST_FILE, PACK_COLUMNS, others=True)
+    mined = {f"{pack.name}/{row.relative_path('path')}": row for row in table}
     records = [{"key": clip_key(position), **mined[row.path]} for position, row in enumerate(rows)]
     return table_text(list(records[0]), records)
 

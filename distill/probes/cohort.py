@@ -120,12 +120,12 @@ def load_cohort(
     """
     rows = read_cohort_table(path, kind)
     embedded = _embed(rows, model, embeddings)
-    sounds = [sha256_of_sound(row.path) for row in rows]
-    _refuse_repeats(rows, sounds, path)
     pooled = [pool_clips(recording, selection, model.event_labels) for recording in embedded]
     kept = [i for i, embedding in enumerate(pooled) if embedding is not None]
     if not kept:
         raise DataError(f"none of the {len(rows)} recordings of {path} has an acceptable clip that the probe selects")
+    sounds = tuple(sha256_of_sound(rows[i].path) for i in kept)
+    _refuse_repeats([rows[i] for i in kept], sounds, path)
     return Cohort(
         table=path,
         table_sha256=sha256_of_file(path),
@@ -137,7 +137,7 @@ def load_cohort(
         n_clips=sum(len(embedded[i].start_s) for i in kept),
         n_unscored=len(rows) - len(kept),
         is_synthetic=any(row.is_synthetic for row in rows),
-        sounds=tuple(sounds[i] for i in kept),
+        sounds=sounds,
     )
 
 
@@ -221,10 +221,10 @@ def _embed(
     return [known[sha256] for sha256 in hashes]
 
 
-def _refuse_repeats(rows: Sequence[LabelledRecording], sounds: Sequence[str], table: Path) -> None:
+def _refuse_repeats(rows: Sequence[LabelledRecording], sha256s: Sequence[str], table: Path) -> None:
     seen: dict[str, LabelledRecording] = {}
-    for row, sound in zip(rows, sounds, strict=True):
-        first = seen.setdefault(sound, row)
+    for row, sha256 in zip(rows, sha256s, strict=True):
+        first = seen.setdefault(sha256, row)
         if (first.subject_id, first.label) != (row.subject_id, row.label):
             raise DataError(
                 f"{table} gives one and the same recording, {first.path.name} and {row.path.name}, "

@@ -6,6 +6,7 @@ import pytest
 from core.audio import SAMPLE_RATE_HZ
 from core.clips import Clip, ClipCutter
 from core.errors import AudioError
+from core.high_pass import high_passed
 from core.interpreter import Interpreter, ModelOutputs
 from core.listening import Listener, check_block, check_sample_rate, listen
 from core.probes import sigmoid
@@ -20,7 +21,7 @@ def test_every_clip_of_the_resampled_sound_is_run_in_order(
 ) -> None:
     blocks = [coughs_in_noise[:777], coughs_in_noise[777:50_000], coughs_in_noise[50_000:]]
     cutter = ClipCutter(hop_s, STEP_S)
-    expected = [*cutter.push(resample(coughs_in_noise, rate_hz)), *cutter.finish()]
+    expected = [*cutter.push(high_passed(resample(coughs_in_noise, rate_hz))), *cutter.finish()]
     heard = list(listen(blocks, rate_hz, energy_interpreter, hop_s, STEP_S))
     assert len(heard) == len(expected) >= 2
     for clip, cut in zip(heard, expected, strict=True):
@@ -33,9 +34,35 @@ def test_every_clip_of_the_resampled_sound_is_run_in_order(
 
 
 def test_all_samples_at_16_khz_are_measured(energy_interpreter: Interpreter, coughs_in_noise: np.ndarray) -> None:
-    measured: list[np.ndarray] = []
-    list(listen([coughs_in_noise], 8_000, energy_interpreter, 1.0, STEP_S, measured.append))
-    np.testing.assert_array_equal(np.concatenate(measured), resample(coughs_in_noise, 8_000))
+    class Collector:
+        def __init__(self) -> None:
+            self.raw: list[np.ndarray] = []
+            self.passed: list[np.ndarray] = []
+
+        def push(self, block: np.ndarray) -> None:
+            self.raw.append(block)
+
+        def push_passed(self, block: np.ndarray) -> None:
+            self.passed.append(block)
+
+    collector = Collector()
+    list(listen([coughs_in_noise], 8_000, energy_interpreter, 1.0, STEP_S, collector))
+    samples = resample(coughs_in_noise, 8_000)
+    np.testing.assert_array_equal(np.concatenate(collector.raw), samples)
+    np.testing.assert_array_equal(np.concatenate(collector.passed), high_passed(samples))
+
+
+@pytest.mark.parametrize("spoilt_by", ["an offset", "50 Hz", "150 Hz"])
+def test_the_model_hears_the_same_with_hum_or_an_offset(
+    energy_interpreter: Interpreter, coughs_in_noise: np.ndarray, spoilt_by: str
+) -> None:
+    time_s = np.arange(len(coughs_in_noise)) / SAMPLE_RATE_HZ
+    added = 0.3 if spoilt_by == "an offset" else 0.25 * np.sin(2 * np.pi * int(spoilt_by[:-3]) * time_s)
+    spoilt = (coughs_in_noise + added).astype(np.float32)
+    clean = list(listen([coughs_in_noise], SAMPLE_RATE_HZ, energy_interpreter, 1.0, STEP_S))
+    heard = list(listen([spoilt], SAMPLE_RATE_HZ, energy_interpreter, 1.0, STEP_S))
+    for one, other in zip(heard[1:-1], clean[1:-1], strict=True):
+        np.testing.assert_allclose(one.waveform, other.waveform, atol=0.006)
 
 
 def test_a_clip_that_is_not_admitted_is_not_run_but_the_last_one_always_is(
@@ -46,10 +73,10 @@ def test_a_clip_that_is_not_admitted_is_not_run_but_the_last_one_always_is(
 
     sound = coughs_in_noise[: 5 * SAMPLE_RATE_HZ + 800]
     listener = Listener(energy_interpreter, SAMPLE_RATE_HZ, 1.0, STEP_S, admits=starts_late)
-    heard = listener.hear(sound)
-    assert [(clip.start_s, clip.is_gated) for clip in heard] == [(0, True), (1, True), (2, True), (3, False)]
+    heard = listener.hear(sound) + listener.finish()
+    assert [(clip.start_s, clip.is_gated) for clip in heard[:4]] == [(0, True), (1, True), (2, True), (3, False)]
     assert heard[0].event_probabilities is None and heard[0].activity_probabilities is None
-    (last,) = listener.finish()
+    (last,) = heard[4:]
     assert last.start_s == pytest.approx(3.05) and not last.is_gated
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.audio import read_waveform
 from core.demonstration import synthesize_demonstration
-from core.quality import REASON_SENTENCES, Quality, QualityMeter
+from core.quality import REASON_SENTENCES, REMARKS, Quality, QualityMeter
 from core.resample import resample
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -106,7 +106,7 @@ def test_short_silence_has_both_reasons() -> None:
     ids=["0.2 s", "full-scale sine", "quiet", "5 % clipped", "one cough in two silent minutes", "demonstration"],
 )
 def test_what_can_be_scored_is_accepted(waveform: np.ndarray) -> None:
-    assert quality_of(waveform).reasons == ()
+    assert quality_of(waveform).acceptable
 
 
 def test_the_signal_to_noise_ratio_is_the_step_from_pauses_to_sound() -> None:
@@ -145,7 +145,7 @@ def test_any_sound_gives_numbers_that_json_can_hold_and_reasons_that_have_a_sent
     quality = quality_of(np.array(samples, np.float32))
     json.dumps(asdict(quality), allow_nan=False)
     assert set(quality.reasons) <= set(REASON_SENTENCES)
-    assert quality.acceptable == (not quality.reasons)
+    assert quality.acceptable == REMARKS.issuperset(quality.reasons)
     assert -120.0 <= quality.rms_dbfs <= quality.peak_dbfs + 1e-6 <= 60.0
     assert 0.0 <= quality.clipped_fraction <= 1.0
 
@@ -154,7 +154,8 @@ def test_memory_does_not_grow_with_the_recording() -> None:
     meter = QualityMeter()
     for _ in range(100):
         meter.push(np.zeros(16_001, np.float32))
-    assert sum(value.size for value in vars(meter).values() if isinstance(value, np.ndarray)) < 1_000
+        meter.push_passed(np.zeros(16_001, np.float32))
+    assert sum(value.size for value in vars(meter).values() if isinstance(value, np.ndarray)) < 4_000
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the corpora are not beside the project")

@@ -47,9 +47,11 @@ def test_the_json_has_exactly_the_keys_of_the_contract() -> None:
     assert list(result) == [
         "recording", "quality", "event_scores", "events", "cough_count", "probes", "model", "timing_ms",
     ]  # fmt: skip
-    assert list(result["recording"]) == ["path", "sha256", "duration_s", "sample_rate_hz"]
+    assert list(result["recording"]) == [
+        "path", "sha256", "duration_s", "sample_rate_hz", "n_channels", "channel", "truncated", "remarks",
+    ]  # fmt: skip
     assert list(result["quality"]) == [
-        "acceptable", "reasons", "peak_dbfs", "rms_dbfs", "clipped_fraction", "snr_db",
+        "acceptable", "reasons", "peak_dbfs", "rms_dbfs", "clipped_fraction", "snr_db", "dead_s",
     ]  # fmt: skip
     assert [list(event) for event in result["events"]] == [["label", "start_s", "end_s", "probability"]] * 3
     assert [list(probe) for probe in result["probes"]] == [

@@ -80,14 +80,12 @@ def wav(samples: np.ndarray, rate_hz: int = 16000, channels: int = 1, announced_
     [
         (b"", "empty"),
         (b"RIFF", ""),
-        (wav(NOISE)[:-1000], ""),
-        (wav(NOISE, announced_bytes=10**6), ""),
         (wav(NOISE[:0]), "no samples"),
         (wav(np.array([0.1, np.nan] * 8000)), "nan"),
         (wav(np.array([0.1, np.inf] * 8000)), "inf"),
         (wav(NOISE, rate_hz=100), "100 Hz"),
         (wav(NOISE, rate_hz=1_000_000), "1000000 Hz"),
-        (wav(NOISE[:7000], channels=7), "7 channels"),
+        (wav(NOISE[:9000], channels=9), "9 channels"),
     ],
 )
 def test_a_file_that_is_no_usable_recording_gets_one_sentence(

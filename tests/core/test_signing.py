@@ -255,3 +255,22 @@ def test_a_signature_file_of_more_than_a_kilobyte_is_not_parsed(folder: Path) ->
     signed(folder, comment="x" * 1000)
     with pytest.raises(BundleError, match=r"SIGNATURE has \d+ bytes; expected at most 1024"):
         load_bundle(folder)
+
+
+key_lines = st.sampled_from([public(KEY).line, public(OTHER_KEY).line, f"{public(KEY).line} lab", "ssh-rsa AAAA", ""])
+hiding = st.sampled_from(["", "# ", "# revoked:\r", "#\v", "#\u2028", " ", "\t", "\ufeff", "x"])
+
+
+@given(st.lists(st.tuples(hiding, key_lines, st.sampled_from(["\n", "\r\n", "\r", "\x85", "\0"])), max_size=5))
+def test_no_key_is_trusted_that_an_editor_shows_in_a_comment(tmp_path_factory, lines) -> None:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    content = "".join(map("".join, lines)).encode()
+    keys.write_bytes(content)
+    try:
+        trusted = read_trust(False, [keys]).trusted_keys
+    except SigningError as error:
+        assert "\n" not in str(error) and "\r" not in str(error)
+        return
+    plain = [line.removeprefix(b"\xef\xbb\xbf").lstrip() for line in content.split(b"\n")]
+    shown = [line.split()[1].decode() for line in plain if line.strip() and not line.startswith(b"#")]
+    assert {key.line.split()[1] for key in trusted} == set(shown)

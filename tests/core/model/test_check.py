@@ -83,6 +83,22 @@ def short_constant(model: schema.ModelT) -> None:
     model.buffers[tensor(model, "CONV_2D", "inputs", 1).buffer].data = np.zeros(7, np.uint8)
 
 
+def many_signatures(model: schema.ModelT) -> None:
+    model.signatureDefs = model.signatureDefs * 40
+
+
+def large_notes(model: schema.ModelT) -> None:
+    """Thirty entries of metadata that are the same large constant, each of which the runtime would copy."""
+    constant = tensor(model, "CONV_2D", "inputs", 1).buffer
+    for _ in range(30):
+        model.metadata.append(schema.MetadataT())
+        model.metadata[-1].name, model.metadata[-1].buffer = "x", constant
+
+
+def no_graph(model: schema.ModelT) -> None:
+    model.subgraphs = []
+
+
 def grows(model: schema.ModelT) -> None:
     """Keep the first PAD and what is before it, and have it make gigabytes of a small tensor."""
     set_integers("PAD", 1, [0, 0, 0, 2**19, 0, 0])(model)
@@ -102,7 +118,10 @@ def grows(model: schema.ModelT) -> None:
         (set_code("LOG", "CUSTOM"), "it needs operator 32"),
         (custom, "a field that no student needs"),
         (custom_options, "a field that no student needs"),
-        (another_graph, "it has 2 graphs; expected 1"),
+        (another_graph, "it has 2 graphs; expected at most 1"),
+        (no_graph, "it has no graph"),
+        (many_signatures, "it has 40 signatures; expected at most 32"),
+        (large_notes, "its metadata have more than 65536 bytes"),
         (signature_elsewhere, "a signature is of graph 77"),
         (signature_of_another_tensor, "the outputs of a signature are not those of the graph"),
         (reversed_operators, "an operator reads what was not computed before it"),
@@ -188,6 +207,19 @@ def test_the_check_costs_a_hundredth_of_a_second() -> None:
         check_model(SHIPPED, "m")
         times_s.append(time.process_time() - started_s)
     assert min(times_s) < 0.02
+
+
+def test_a_small_file_that_names_one_table_again_and_again_is_refused_at_once() -> None:
+    """Lists in lists of the same tables would be followed for hours: each list has a limit of its own."""
+
+    def repeated(model: schema.ModelT) -> None:
+        model.operatorCodes = model.operatorCodes[:1] * 100_000
+
+    content = edited(SHIPPED, repeated)
+    started_s = time.process_time()
+    with pytest.raises(InterpreterError, match="it has 100000 operator codes; expected at most 32"):
+        check_model(content, "m")
+    assert time.process_time() - started_s < 1
 
 
 @given(st.binary(max_size=200))

@@ -95,7 +95,8 @@ def test_standard_input_is_heard_like_the_file_with_the_same_samples(
     assert (process.returncode, process.stderr.read()) == (0, b"")
     (of_stream,) = monitored_in(output)
     assert of_stream["recording"] == {
-        "path": "standard input", "sha256": None, "duration_s": 30.0, "sample_rate_hz": 16000
+        "path": "standard input", "sha256": None, "duration_s": 30.0, "sample_rate_hz": 16000,
+        "n_channels": 1, "channel": "1", "truncated": False, "remarks": [],
     }  # fmt: skip
     for key in ("events", "hours", "totals"):
         assert of_stream[key] == of_file[key]

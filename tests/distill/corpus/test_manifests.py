@@ -101,7 +101,7 @@ def test_a_cell_that_cannot_be_meant_is_refused_by_line_and_column(tmp_path, cel
 
 
 def test_a_recording_that_stands_twice_is_refused(tmp_path):
-    manifest_with(tmp_path, path="audio/2.opus")
+    manifest_with(tmp_path, path="./audio//2.opus")
     with pytest.raises(DataError, match=r"line 3, column path names 'audio/2\.opus' again, as .*line 2 does"):
         build_manifest(tmp_path)
 

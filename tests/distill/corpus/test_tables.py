@@ -76,6 +76,16 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
             list(read_table(path, ("path",)))
 
 
+def test_a_column_that_differs_by_an_s_from_one_that_is_there_is_another(table):
+    assert rows_of(table, b"path,names,name\na.wav,x,y\n") == [{"path": "a.wav", "name": "y"}]
+
+
+def test_a_path_keeps_its_own_unicode_form_and_text_is_composed(table):
+    decomposed = "Zoe\u0308"
+    (row,) = rows_of(table, f"path,name\n{decomposed}.wav,{decomposed}\n".encode())
+    assert (row.relative_path("path"), row.text("name")) == (f"{decomposed}.wav", "Zo\u00eb")
+
+
 def test_what_is_written_is_read(table):
     rows = [{"path": 'a,"b".wav', "name": "Zo\u00eb; x"}]
     assert rows_of(table, table_text(("path", "name"), rows).encode()) == rows

@@ -144,6 +144,18 @@ def test_one_recording_under_two_subjects_is_refused(tmp_path, noises, stand_in)
         load_cohort(write_table(tmp_path / "t.csv", noises), "classification", EVERYTHING, stand_in)
 
 
+def test_one_sound_in_two_files_under_two_subjects_is_refused_but_silence_is_not(tmp_path, noises, stand_in):
+    for n in (4, 5, 8, 9):  # of s2 and s4
+        write_wav(tmp_path / f"{n}.wav", np.zeros(24_000, dtype=np.float32))
+    cohort = load_cohort(write_table(tmp_path / "t.csv", noises), "classification", EVERYTHING, stand_in)
+    assert (cohort.n_unscored, cohort.n_subjects) == (4, 10)
+    sound, rate_hz = soundfile.read(tmp_path / "0.wav", dtype="int16")
+    soundfile.write(tmp_path / "copy.flac", sound, rate_hz)
+    noises[8] |= {"path": "copy.flac"}
+    with pytest.raises(DataError, match=r"0\.wav and copy\.flac, to two subjects or labels"):
+        load_cohort(write_table(tmp_path / "t.csv", noises), "classification", EVERYTHING, stand_in)
+
+
 def test_a_cohort_holds_what_core_would_score_and_counts_the_rest(tmp_path, noises, stand_in):
     write_wav(tmp_path / "3.wav", np.zeros(24_000, dtype=np.float32))
     cohort = load_cohort(write_table(tmp_path / "t.csv", noises), "classification", EVERYTHING, stand_in)
