@@ -128,10 +128,14 @@ format: $(DEV_READY)
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
 #   make bundle-default  two hours: the settings that the bundle in core/bundles/default was made with
+#   make bundle-second   a night: the second student, taught by two event teachers on mixtures that they heard
 PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
 DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
 MANIFEST_OPTIONS ?= --no-unlabelled
 RECIPE ?= quantize/recipes/small_int8.json
+MN04 ?= ../shared/models/mn04_as.onnx
+N_MIXTURES ?=
+HOURS ?= 1
 STEP := $(DEV)/bin/
 PYSTEP := $(DEV)/bin/python -m
 MANIFEST := $(RUN)/manifest.csv
@@ -139,6 +143,9 @@ STORE := $(RUN)/store/manifest.csv
 TEACHER := $(RUN)/pretrain/final.pt
 EVENT_TARGETS := $(RUN)/targets/events.npz
 EMBEDDING_TARGETS := $(RUN)/targets/embeddings.npz
+MN04_TARGETS := $(RUN)/targets/events_mn04.npz
+MIXTURES_READY := $(RUN)/mixtures/ready
+LEARNT_FROM := $(if $(N_MIXTURES),$(MIXTURES_READY),$(EVENT_TARGETS) $(EMBEDDING_TARGETS))
 STUDENT := $(RUN)/distil/final.pt
 FLOAT_MODEL := $(RUN)/export/student_float.tflite
 INT8_MODEL := $(RUN)/quantize/student_int8.tflite
@@ -149,7 +156,7 @@ EVALUATION := $(RUN)/evaluation.json
 BUNDLE := $(RUN)/bundle
 BUNDLE_READY := $(BUNDLE)/bundle.json
 
-.PHONY: pipeline bundle-default evaluate benchmark
+.PHONY: pipeline bundle-default bundle-second evaluate benchmark
 pipeline: $(DEV_READY) $(RUN)/screening.json ## DATA=../shared/data: recordings to a checked bundle, small
 	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
 
@@ -158,6 +165,10 @@ bundle-default: ## the same with the settings of the shipped bundle (hours), int
 	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml \
 	    MANIFEST_OPTIONS=--unlabelled
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
+
+bundle-second: ## the second student, taught by YAMNet and mn04_as (a night), into runs/second
+	@$(MAKE) pipeline RUN=runs/second DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
+	    N_MIXTURES=98304 HOURS=3
 
 $(MANIFEST): | $(DEV_READY)
 	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
@@ -174,8 +185,16 @@ $(EVENT_TARGETS): $(STORE)
 $(EMBEDDING_TARGETS): $(TEACHER) $(STORE)
 	@$(STEP)tussis-targets embeddings --store $(RUN)/store --teacher "mae:$(TEACHER)+tflite-inner:$(YAMNET)" --out $(@D)
 
-$(STUDENT): $(EVENT_TARGETS) $(EMBEDDING_TARGETS) $(STORE)
-	@$(STEP)tussis-distill --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) --out $(@D)
+$(MN04_TARGETS): $(STORE)
+	@$(STEP)tussis-targets events --store $(<D) --mn04 "$(MN04)" --out $(@D)
+
+$(MIXTURES_READY): $(EVENT_TARGETS) $(MN04_TARGETS) $(STORE)
+	@$(STEP)tussis-targets mixtures --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) \
+	    --yamnet "$(YAMNET)" --mn04 "$(MN04)" --n-clips $(N_MIXTURES) --out $(@D)
+	@touch $@
+
+$(STUDENT): $(LEARNT_FROM) $(STORE)
+	@$(STEP)tussis-distill --store $(RUN)/store --targets $(<D) --config $(DISTIL_CONFIG) --out $(@D)
 
 $(FLOAT_MODEL): $(STUDENT)
 	@$(STEP)tussis-export $< --out $(@D)
@@ -187,7 +206,7 @@ $(PROBES): $(INT8_MODEL)
 	@$(STEP)tussis-probe demonstration --model $< --out $(@D)
 
 $(THRESHOLDS): $(INT8_MODEL)
-	@$(STEP)tussis-thresholds --model $< --store $(RUN)/store --out $@
+	@$(STEP)tussis-thresholds --model $< --store $(RUN)/store --hours $(HOURS) --out $@
 
 # Twice: the model card holds the evaluation, and only a bundle can be evaluated.
 BUILD_BUNDLE = $(STEP)tussis-bundle build --float $(FLOAT_MODEL) --int8 $(INT8_MODEL) --checkpoint $(STUDENT) \

@@ -253,12 +253,16 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
     on, off = (thresholds["screening"][f"cough_{end}_probability"] for end in ("on", "off"))
     false_alarms = reached["false_positives_per_hour"]
     f1, sensitivity = ("-" if reached[key] is None else f"{reached[key]:.3f}" for key in ("f1", "sensitivity"))
+    cough_free = ""
+    if "cough_free_hours" in reached:
+        hours, false_per_hour = reached["cough_free_hours"], reached["cough_free_false_per_hour"]
+        cough_free = f"\nIn {hours:g} h composed of sound without a cough, {false_per_hour:.1f} are counted an hour."
     return f"""## Counting coughs
 
 A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {reached["n_coughs"]} coughs in
 {reached["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
 and {false_alarms:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
-the same recordings, these numbers are optimistic; they have no interval.
+the same recordings, these numbers are optimistic; they have no interval.{cough_free}
 """
 
 

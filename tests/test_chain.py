@@ -121,7 +121,8 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     inputs = ("--checkpoint", checkpoint, "--data", data, "--store", store, "--calibration-ids", ids)
     run(quantize.quantize_command.app, float_model, *inputs, "--recipe", folder / "recipe.json", "--out", int8)
     thresholds = folder / "quantize" / "thresholds.json"
-    run(quantize.thresholds.app, "--model", int8, "--store", store, "--out", thresholds, "--n-composed", 6)
+    composed = ("--n-composed", 6, "--hours", 0.1)
+    run(quantize.thresholds.app, "--model", int8, "--store", store, "--out", thresholds, *composed)
     run(distill.probes.fit_probe.app, "demonstration", "--model", int8, "--out", folder / "probes")
     parts = ("--float", float_model, "--int8", int8, "--checkpoint", checkpoint, "--probes", folder / "probes")
     reports = ("--agreement", int8.with_name("agreement.json"), "--export", exported / "export.json")

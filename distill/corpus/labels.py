@@ -24,7 +24,9 @@ PACK_LABEL_TO_EVENT = {label: label for label in EVENT_LABELS} | {
 }
 
 # A recording with one of these is known not to hold a cough, whatever a model says of it.
-COUGH_FREE_LABELS = frozenset({"noise", "speech", "laugh", "breathing", "sneeze", "cry", "vocal_burst", "snore"})
+COUGH_FREE_LABELS = frozenset(
+    {"noise", "speech", "laugh", "breathing", "sneeze", "throat_clear", "cry", "vocal_burst", "snore"}
+)
 
 # Labels of sound that is neither an event of ours nor free of coughs. Others name the kind of a noise, beside "noise".
 OTHER_LABELS = frozenset({"vocal_burst", "gasp", "scream", "moan", "pain_grunt", "vomit", "acted", "rir"})

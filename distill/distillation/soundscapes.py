@@ -20,6 +20,7 @@ from distill.settings import Settings
 COUGH = EVENT_LABELS.index("cough")
 FADE_SAMPLES = 160  # 10 ms: a sound that is cut out of its recording clicks at both ends without a fade
 LOUD_SAMPLES = 4 * STEP_SAMPLES  # 160 ms, the loud part of one cough: the level of a sound is that of such a stretch
+_FIRST_GROUPS = ("cough", "breathing", "laugh", "speech", "sneeze", "cry", "vocal_burst")
 BURST_RMS = 0.1  # of the loudest bursts; the channel brings the finished clip to a level of its own
 
 
@@ -27,8 +28,9 @@ class GroupWeights(Settings):
     """How often a clip's main sound comes from each group, relative to the others that have recordings.
 
     A recording belongs to the first group that its labels name, to noise where they name none of these, and to
-    unlabelled where it has no labels. Coughs are a third; laughter and impacts, the usual false alarms, are about a
-    third of the rest.
+    unlabelled where it has no labels. Snores and throat clearings are groups of their own, before all others, where
+    their weight is above 0. Coughs are a third; laughter and impacts, the usual false alarms, are about a third of the
+    rest.
     """
 
     cough: NonNegativeFloat = 0.36
@@ -40,13 +42,16 @@ class GroupWeights(Settings):
     vocal_burst: NonNegativeFloat = 0.05
     noise: NonNegativeFloat = 0.14
     unlabelled: NonNegativeFloat = 0.06
+    snore: NonNegativeFloat = 0.0
+    throat_clear: NonNegativeFloat = 0.0
 
 
 class SoundscapeSettings(Settings):
     """How clips are composed: which sounds, how often, how loud and how fast.
 
     *Main sound.* An unlabelled crop in which the event teacher gives one of ``scarce_labels`` more than
-    ``scarce_score`` is drawn ``scarce_repeats`` times as often as another.
+    ``scarce_score`` is drawn ``scarce_repeats`` times as often as another. With an ``evenness`` of 0 all crops of a
+    group are drawn equally often, with 1 all recordings are, so that long noises do not push the short ones aside.
 
     *Bursts.* Instead of the crop itself, up to ``max_coughs`` single coughs of at most ``max_cough_frames`` (40 ms
     each), or up to ``max_short_sounds`` repeats of a recording shorter than a clip, at random times in silence; each is
@@ -66,6 +71,7 @@ class SoundscapeSettings(Settings):
     scarce_labels: tuple[Literal[EVENT_LABELS], ...] = ("snore", "throat_clear", "sneeze")
     scarce_score: float = Field(default=0.3, ge=0, le=1)
     scarce_repeats: PositiveInt = 5
+    evenness: float = Field(default=0.0, ge=0, le=1)
     burst_probability: float = Field(default=0.35, ge=0, le=1)
     short_burst_probability: float = Field(default=0.7, ge=0, le=1)
     max_coughs: PositiveInt = 4
@@ -142,15 +148,18 @@ class Soundscapes:
         if not weights.sum() > 0:
             raise DataError(f"no recording for {role} is in a group whose weight is above 0")
         self._group_shares = weights / weights.sum()
+        self._ends_of_group = {
+            group: _ends_of_shares(targets.row[crops], self.settings.evenness)
+            for group, crops in self._crops_of_group.items()
+            if len(crops)
+        }
         self._background_crops = _background_crops(targets, self._crops_of_group, self.settings)
         cough_rows = np.unique(targets.row[self._crops_of_group["cough"]])
         self._active_frames = {int(row): active_frames(store.sound(row)) for row in cough_rows}
 
     def batch_at(self, step: int) -> Batch:
         """Compose the batch of training step `step`."""
-        rng = np.random.default_rng((self.seed, step))
-        clips = [self._compose(rng) for _ in range(self.batch_size)]
-        waveforms = self.channel(np.stack([clip.waveform for clip in clips]), rng)
+        waveforms, clips = self.clips_at(step)
         arrays = (
             waveforms,
             np.stack([clip.events for clip in clips]),
@@ -162,13 +171,25 @@ class Soundscapes:
         )
         return Batch(*(from_numpy(array) for array in arrays))
 
+    def clips_at(self, step: int) -> tuple[np.ndarray, list[ComposedClip]]:
+        """Compose the clips of a step; the waveforms (batch, 32000), float32, are what the channel made of them."""
+        rng = np.random.default_rng((self.seed, step))
+        clips = [self._compose(rng) for _ in range(self.batch_size)]
+        return self.channel(np.stack([clip.waveform for clip in clips]), rng), clips
+
     def _compose(self, rng: Generator) -> ComposedClip:
         group = self._groups[rng.choice(len(self._groups), p=self._group_shares)]
-        crop = int(rng.choice(self._crops_of_group[group]))
+        crop = self._main_crop(group, rng)
         clip = self._from_bursts(crop, rng) if self._wants_bursts(crop, rng) else self._from_crop(crop)
         if rng.random() < self.settings.background_probability or not clip.waveform.any():
             clip = self._over_background(clip, rng)
         return self._at_random_speed(clip, rng)
+
+    def _main_crop(self, group: str, rng: Generator) -> int:
+        crops = self._crops_of_group[group]
+        if not self.settings.evenness:
+            return int(rng.choice(crops))
+        return int(crops[np.searchsorted(self._ends_of_group[group], rng.random())])
 
     def _wants_bursts(self, crop: int, rng: Generator) -> bool:
         row = int(self.targets.row[crop])
@@ -280,15 +301,25 @@ def _group_crops(
         if store.rows[row].role != role:
             continue
         is_scarce = not store.rows[row].labelled and (targets.scores[crop][scarce] > settings.scarce_score).any()
-        groups[_group_of(labels)].extend([crop] * (settings.scarce_repeats if is_scarce else 1))
+        groups[_group_of(labels, settings.group_weights)].extend([crop] * (settings.scarce_repeats if is_scarce else 1))
     return {group: np.array(crops, dtype=np.int64) for group, crops in groups.items()}
 
 
-def _group_of(labels: tuple[str, ...]) -> str:
+def _ends_of_shares(rows: np.ndarray, evenness: float) -> np.ndarray:
+    """Where each crop's share of [0, 1) ends; a recording with n crops counts n to the power of 1 - `evenness`."""
+    _, recording, n_crops = np.unique(rows, return_inverse=True, return_counts=True)
+    shares = n_crops[recording].astype(np.float64) ** -evenness
+    ends = np.cumsum(shares) / shares.sum()
+    ends[-1] = 1.0
+    return ends
+
+
+def _group_of(labels: tuple[str, ...], weights: GroupWeights) -> str:
     if not labels:
         return "unlabelled"
     named = event_labels_of(labels) | set(labels)
-    return next((group for group in GroupWeights.model_fields if group in named), "noise")
+    apart = [group for group in ("throat_clear", "snore") if getattr(weights, group) > 0]
+    return next((group for group in (*apart, *_FIRST_GROUPS) if group in named), "noise")
 
 
 def _background_crops(targets: Targets, groups: dict[str, np.ndarray], settings: SoundscapeSettings) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Cuts a corpus into crops, computes the teachers' targets for each and keeps them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.arrays import read_npz
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float
+from distill.distillation.efficientat import EfficientAtTeacher, event_logits
+from distill.distillation.event_teachers import EventTeacherSettings, blended
 from distill.distillation.teachers import Teacher, load_teacher
 from distill.distillation.yamnet import YamnetTeacher
 from distill.shown_text import progress_label
@@ -25,6 +27,7 @@ MAX_CROPS_PER_RECORDING = 12
 MAX_BLOCK_SIZE = 512
 EVENTS_FILE = "events.npz"
 EMBEDDINGS_FILE = "embeddings.npz"
+MN04_FILE = "events_mn04.npz"
 _BATCH = 64
 _SPARE_AXES = 32
 
@@ -46,14 +49,30 @@ class Targets:
     def load(cls, folder: Path) -> "Targets":
         """Read what `save_events` and `save_embeddings` wrote into `folder`; anything else raises `DataError`."""
         events, embeddings = (_load(folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE))
-        if any(not np.array_equal(events[name], embeddings[name]) for name in ("row", "offset")):
-            raise DataError(
-                f"{EVENTS_FILE} and {EMBEDDINGS_FILE} in {folder} are of different crops: compute both again"
-            )
-        scores, embedding = events["values"].astype(np.float32), embeddings["values"].astype(np.float32)
-        if scores.shape[1:] != (len(EVENT_LABELS),):
-            raise DataError(f"{folder / EVENTS_FILE} does not hold {len(EVENT_LABELS)} events: score the crops again")
-        return cls(events["row"], events["offset"], scores, embedding)
+        _check_same_crops(folder, events, embeddings, (EVENTS_FILE, EMBEDDINGS_FILE))
+        return cls(events["row"], events["offset"], _scores(folder, events), embeddings["values"].astype(np.float32))
+
+    @classmethod
+    def load_blended(cls, folder: Path, settings: EventTeacherSettings) -> "Targets":
+        """Read both event teachers' scores of the crops in `folder`, blended, without embeddings."""
+        yamnet, mn04 = (_load(folder / name) for name in (EVENTS_FILE, MN04_FILE))
+        _check_same_crops(folder, yamnet, mn04, (EVENTS_FILE, MN04_FILE))
+        scores = blended(_scores(folder, yamnet), mn04["values"].astype(np.float32), settings)
+        return cls(yamnet["row"], yamnet["offset"], scores, np.zeros((len(scores), 0), np.float32))
+
+
+def _check_same_crops(
+    folder: Path, one: dict[str, np.ndarray], other: dict[str, np.ndarray], names: tuple[str, str]
+) -> None:
+    if any(not np.array_equal(one[name], other[name]) for name in ("row", "offset")):
+        raise DataError(f"{names[0]} and {names[1]} in {folder} are of different crops: compute both again")
+
+
+def _scores(folder: Path, events: dict[str, np.ndarray]) -> np.ndarray:
+    scores = events["values"].astype(np.float32)
+    if scores.shape[1:] != (len(EVENT_LABELS),):
+        raise DataError(f"{folder / EVENTS_FILE} does not hold {len(EVENT_LABELS)} events: score the crops again")
+    return scores
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -106,6 +125,15 @@ def save_events(store: WaveformStore, teacher: YamnetTeacher, folder: Path) -> N
     """Run the event teacher over every crop and keep its scores in `folder`."""
     crops = all_crops(store)
     save_values(folder / EVENTS_FILE, crops, _event_scores(store, crops, teacher))
+
+
+def save_mn04_events(store: WaveformStore, teacher: EfficientAtTeacher, folder: Path) -> None:
+    """Run mn04_as over every crop and keep its logits of the event labels in `folder`."""
+    crops = all_crops(store)
+    logits = [
+        event_logits(teacher.run(clips)[0]) for clips in _batches_of_crops(store, crops, f"{teacher.name} logits")
+    ]
+    save_values(folder / MN04_FILE, crops, np.concatenate(logits), teacher.fingerprint)
 
 
 def save_embeddings(store: WaveformStore, teacher: Teacher, folder: Path) -> None:
@@ -208,10 +236,14 @@ def _scores_of_crop(frame_scores: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _embeddings(store: WaveformStore, crops: list[tuple[int, int]], teacher: Teacher) -> np.ndarray:
-    batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
     embeddings = []
-    for batch in track(batches, progress_label(f"{teacher.name} embeddings")):
-        waveforms = np.stack([cut_crop(store.waveform(row), offset) for row, offset in batch])
+    for clips in _batches_of_crops(store, crops, f"{teacher.name} embeddings"):
         with torch.inference_mode():
-            embeddings.append(teacher.embed(torch.from_numpy(waveforms)).float().numpy())
+            embeddings.append(teacher.embed(clips).float().numpy())
     return np.concatenate(embeddings)
+
+
+def _batches_of_crops(store: WaveformStore, crops: list[tuple[int, int]], what: str) -> Iterator[Tensor]:
+    batches = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
+    for batch in track(batches, progress_label(what)):
+        yield torch.from_numpy(np.stack([cut_crop(store.waveform(row), offset) for row, offset in batch]))

@@ -14,6 +14,7 @@ from core.errors import DataError, SettingsError
 from core.files import sha256_of_file
 from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
+from distill.distillation.efficientat import EfficientAtTeacher
 from distill.models.encoder import SIZES, Encoder
 from distill.models.hear_checkpoint import find_vit_folder, load_vit_folder, vit_folder_sha256
 from distill.models.hear_front_end import HearFrontEnd
@@ -23,8 +24,8 @@ MIN_INPUT_SAMPLES = 1_600  # 0.1 s; a shorter input is hardly a waveform
 
 EXPECTED = (
     "expected mae:PATH (a checkpoint of tussis-pretrain), hear:FOLDER or hear:HUB_ID (in google/hear-pytorch's "
-    "layout), tflite:PATH (a model that takes a waveform), tflite-inner:PATH (what its last layer takes), or several "
-    "joined by +"
+    "layout), tflite:PATH (a model that takes a waveform), tflite-inner:PATH (what its last layer takes), mn04:PATH "
+    "(EfficientAT's mn04_as as ONNX), or several joined by +"
 )
 
 
@@ -180,7 +181,8 @@ def load_teacher(spec: str) -> Teacher:
 
     Parameters
     ----------
-    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID", "tflite:PATH", "tflite-inner:PATH", or several joined by "+"
+    spec : "mae:PATH", "hear:FOLDER", "hear:HUB_ID", "tflite:PATH", "tflite-inner:PATH", "mn04:PATH"
+        Or several joined by "+".
 
     Raises
     ------
@@ -217,6 +219,7 @@ _LOADERS = {
     "hear": _load_hear,
     "tflite": lambda place: TfliteTeacher(Path(place)),
     "tflite-inner": lambda place: TfliteTeacher(Path(place), inner=True),
+    "mn04": lambda place: EfficientAtTeacher(Path(place)),
 }
 
 

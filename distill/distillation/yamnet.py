@@ -1,5 +1,6 @@
 """Scores the event labels with YAMNet, frame by frame: the event teacher."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,15 @@ class YamnetTeacher:
         padded = np.zeros(self.FRAME_SAMPLES + (n_frames - 1) * self.HOP_SAMPLES, np.float32)
         padded[: len(waveform)] = waveform
         starts = range(0, n_frames * self.HOP_SAMPLES, self.HOP_SAMPLES)
-        classes = np.stack([self._class_scores(padded[start : start + self.FRAME_SAMPLES]) for start in starts])
-        return np.stack([classes[:, ids].max(axis=1) for ids in self._class_ids], axis=1)
+        return self.event_scores(self.class_scores(padded, starts))
+
+    def class_scores(self, waveform: np.ndarray, starts: Iterable[int]) -> np.ndarray:
+        """Scores of all 521 classes in the frames of a float waveform that begin at `starts`, (n_frames, 521)."""
+        return np.stack([self._class_scores(waveform[start : start + self.FRAME_SAMPLES]) for start in starts])
+
+    def event_scores(self, class_scores: np.ndarray) -> np.ndarray:
+        """The event labels' scores (n, n_events) of the classes' (n, 521)."""
+        return np.stack([class_scores[:, ids].max(axis=1) for ids in self._class_ids], axis=1)
 
     def _class_scores(self, frame: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._input["index"], frame[None])

@@ -1,5 +1,6 @@
 """Composes validation recordings with coughs at known times."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ COUGH_FRAMES = (2, 15)  # of 40 ms: a single cough lasts 80 to 600 ms
 MIN_GAP_S = 0.4
 SNR_DB = (5.0, 30.0)  # of the coughs above the background
 PEAK = (0.03, 0.9)  # of the whole recording; 1 is full scale
+FREE_DURATION_S = 20
+FREE_PIECE_S = 6  # of each sound where no cough is: long recordings do not push the others aside
+FREE_PEAK = (0.03, 0.9)
+FREE_FLOOR = 3e-4
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,41 @@ def _compose(
             times.append(span)
     peak = generator.uniform(*PEAK)
     return ComposedRecording((sound * peak / np.abs(sound).max()).astype(np.float32), sorted(times))
+
+
+def compose_cough_free(store: WaveformStore, hours: float, seed: int = 0) -> Iterator[ComposedRecording]:
+    """Compose validation sound without a cough, `hours` in recordings of 20 s; a function of store and seed.
+
+    Sounds follow one another with pauses of up to a second, each at a level of its own, over a faint noise. Every pack
+    is heard equally often, and every second sound lies over a part of another one.
+
+    Raises
+    ------
+    DataError
+        If no validation recording is labelled as free of coughs.
+    """
+    rows_of_pack: dict[str, list[int]] = {}
+    for index in store.indices("validation"):
+        if is_cough_free(store.rows[index].labels) and store.waveform(index).any():
+            rows_of_pack.setdefault(store.rows[index].pack, []).append(index)
+    if not rows_of_pack:
+        raise DataError("no validation recording is labelled as free of coughs")
+    generator = np.random.default_rng((seed, 1))
+    packs = [rows_of_pack[pack] for pack in sorted(rows_of_pack)]
+    for _ in range(round(hours * 3600 / FREE_DURATION_S)):
+        yield ComposedRecording(_compose_cough_free(store, packs, generator), [])
+
+
+def _compose_cough_free(store: WaveformStore, packs: list[list[int]], generator: Generator) -> np.ndarray:
+    n_samples = FREE_DURATION_S * SAMPLE_RATE_HZ
+    sound = FREE_FLOOR * generator.standard_normal(n_samples).astype(np.float32)
+    place = 0
+    while place < n_samples:
+        rows = packs[generator.integers(len(packs))]
+        piece = store.sound(int(generator.choice(rows)))[: FREE_PIECE_S * SAMPLE_RATE_HZ]
+        piece = piece[: n_samples - place]
+        gain = generator.uniform(*np.log(FREE_PEAK))
+        sound[place : place + len(piece)] += np.float32(np.exp(gain) / np.abs(piece).max(initial=1e-3)) * piece
+        pause_s = generator.uniform(-0.5 * len(piece) / SAMPLE_RATE_HZ, 0) if generator.random() < 0.5 else None
+        place += len(piece) + round((generator.uniform(0, 1) if pause_s is None else pause_s) * SAMPLE_RATE_HZ)
+    return np.clip(sound, -1, 1)

@@ -175,11 +175,15 @@ def negative_class(row: ManifestRow) -> str:
     return labels[0] if labels else "noise"
 
 
-def _truth(recording: ScoredRecording, label: str) -> bool | None:
-    """Whether the recording holds the event, as its pack says; None where the pack leaves it open."""
-    if label in event_labels_of(recording.row.labels):
+def holds_event(row: ManifestRow, label: str) -> bool | None:
+    """Whether a recording holds the event, as its pack says; None where the pack leaves it open."""
+    if label in event_labels_of(row.labels):
         return True
-    return None if UNDECIDED.get(label, set()) & set(recording.row.labels) else False
+    return None if UNDECIDED.get(label, set()) & set(row.labels) else False
+
+
+def _truth(recording: ScoredRecording, label: str) -> bool | None:
+    return holds_event(recording.row, label)
 
 
 def _ranking(recordings: Sequence[ScoredRecording], label: str) -> tuple[np.ndarray, np.ndarray]:

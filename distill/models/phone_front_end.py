@@ -20,6 +20,7 @@ FINE_BINS_BELOW_HZ = 2_000.0
 N_FOLDS = 3
 RELATIVE_FLOOR = 1e-4
 SILENCE_POWER = 1e-9
+ROUNDING = 1e-9
 
 
 def hz_to_mel(frequency_hz: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def mel_weights(
     return np.maximum(0.0, np.minimum(rising, falling))
 
 
-def used_bins(n_mels: int = N_MELS) -> np.ndarray:
+def used_bins(n_mels: int = N_MELS, min_hz: float = MEL_MIN_HZ) -> np.ndarray:
     """Return the DFT bins that are computed: those inside a mel filter, every second one from `FINE_BINS_BELOW_HZ`.
 
     There the filters are more than 160 Hz wide and the Hann window's main lobe spans four bins. So bins 80 Hz apart
@@ -50,15 +51,15 @@ def used_bins(n_mels: int = N_MELS) -> np.ndarray:
     """
     bins = np.arange(WINDOW_SAMPLES // 2 + 1)
     frequency_hz = bins * SAMPLE_RATE_HZ / WINDOW_SAMPLES
-    inside = mel_weights(frequency_hz, n_mels).sum(axis=1) > 0
+    inside = mel_weights(frequency_hz, n_mels, min_hz).sum(axis=1) > ROUNDING
     return bins[inside & ((frequency_hz < FINE_BINS_BELOW_HZ) | (bins % 2 == 0))]
 
 
-def band_weights(bins: np.ndarray, n_mels: int = N_MELS) -> np.ndarray:
+def band_weights(bins: np.ndarray, n_mels: int = N_MELS, min_hz: float = MEL_MIN_HZ) -> np.ndarray:
     """Mel filters at `bins`, times the bins that each stands for (1 or 2), shape (n_bins, n_mels)."""
     frequency_hz = bins * SAMPLE_RATE_HZ / WINDOW_SAMPLES
     n_represented = np.where(frequency_hz < FINE_BINS_BELOW_HZ, 1.0, 2.0)
-    return mel_weights(frequency_hz, n_mels) * n_represented[:, None]
+    return mel_weights(frequency_hz, n_mels, min_hz) * n_represented[:, None]
 
 
 def hann_window() -> np.ndarray:
@@ -88,14 +89,14 @@ class PhoneFrontEnd(nn.Module):
     (w[n + 200] = 1 - w[n]): windowing and first fold are one step over half a frame.
     """
 
-    def __init__(self, n_mels: int = N_MELS) -> None:
+    def __init__(self, n_mels: int = N_MELS, min_hz: float = MEL_MIN_HZ) -> None:
         super().__init__()
-        classes = folded_bins(used_bins(n_mels))
+        classes = folded_bins(used_bins(n_mels, min_hz))
         matrices = {"window": hann_window()[: WINDOW_SAMPLES // 2]}
         for level, bins in enumerate(classes, 1):
             cosine, sine = dft_weights(bins, WINDOW_SAMPLES >> min(level, N_FOLDS))
             matrices |= {f"cosine_{level}": cosine, f"sine_{level}": sine}
-        matrices["mel"] = np.concatenate([band_weights(bins, n_mels) for bins in classes]).T
+        matrices["mel"] = np.concatenate([band_weights(bins, n_mels, min_hz) for bins in classes]).T
         for name, matrix in matrices.items():
             self.register_buffer(name, torch.tensor(matrix.copy(), dtype=torch.float32), persistent=False)
 

@@ -12,23 +12,30 @@ from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE
 from distill.checkpoints import Checkpoint, load_checkpoint
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
-from distill.models.phone_front_end import N_FRAMES, N_MELS, PhoneFrontEnd
+from distill.models.phone_front_end import MEL_MIN_HZ, N_FRAMES, N_MELS, PhoneFrontEnd
 from distill.settings import Settings
+
+_SQUARE_SCALE = 1 / 6  # activations are 0 to 6: squares then have the range of means
 
 
 class StudentSettings(Settings):
     """Mel bands, and widths and (time, mel) strides of the stages behind the stem, which halves both.
 
-    The defaults are those of the first student; `distill/configs` holds the sizes nano, small and base.
-    XNNPACK computes eight int8 channels at a time: widths that are no multiples of eight cost more than they give.
+    ``mel_min_hz`` is where the lowest band begins. Hum below it is not heard, but for what the window spreads to 80 Hz
+    above itself. ``pooling`` "mean_square" gives the embedding each channel's mean square beside its mean, so that a
+    short event counts for more than its share of the clip. The defaults are those of the first student;
+    `distill/configs` holds the sizes nano, small and base. XNNPACK computes eight int8 channels at a time: widths that
+    are no multiples of eight cost more than they give.
     """
 
     n_mels: int = Field(default=N_MELS, ge=16, le=N_MELS, multiple_of=8)
+    mel_min_hz: float = Field(default=MEL_MIN_HZ, ge=20, le=1_000)
     stem_channels: PositiveInt = 16
     channels: tuple[PositiveInt, ...] = Field(default=(24, 40, 40, 80, 80), min_length=1)
     expanded_channels: tuple[PositiveInt, ...] = (64, 96, 120, 160, 192)
     strides: tuple[tuple[Literal[1, 2], Literal[1, 2]], ...] = ((1, 2), (2, 2), (1, 1), (1, 2), (1, 1))
     pooled_channels: PositiveInt = 192
+    pooling: Literal["mean", "mean_square"] = "mean"
 
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
@@ -100,14 +107,18 @@ class Body(nn.Module):
         self.widen = _convolution(widths[-1], settings.pooled_channels, 1, (1, 1))
         n_steps, n_bands = settings.final_shape()
         self.activity = nn.Conv2d(settings.pooled_channels, N_ACTIVITY_FRAMES // n_steps, (1, n_bands))
-        self.embedding = nn.Linear(settings.pooled_channels, EMBEDDING_SIZE)
+        self.has_squares = settings.pooling == "mean_square"
+        self.embedding = nn.Linear(settings.pooled_channels * (1 + self.has_squares), EMBEDDING_SIZE)
         self.events = nn.Linear(EMBEDDING_SIZE, len(EVENT_LABELS))
 
     def forward(self, features: Tensor) -> StudentOutputs:
         """Map log-mel features to embedding, event logits and activity logits."""
         maps = self.widen(self.blocks(self.stem(features)))
         activity = self.activity(maps).permute(0, 2, 3, 1).reshape(-1, N_ACTIVITY_FRAMES)
-        embedding = self.embedding(F.adaptive_avg_pool2d(maps, 1).flatten(1))
+        pooled = F.adaptive_avg_pool2d(maps, 1)
+        if self.has_squares:
+            pooled = torch.cat([pooled, F.adaptive_avg_pool2d(maps * maps, 1) * _SQUARE_SCALE], dim=1)
+        embedding = self.embedding(pooled.flatten(1))
         return StudentOutputs(embedding, self.events(embedding), activity)
 
 
@@ -117,7 +128,7 @@ class Student(nn.Module):
     def __init__(self, settings: StudentSettings | None = None):
         super().__init__()
         self.settings = settings or StudentSettings()
-        self.front_end = PhoneFrontEnd(self.settings.n_mels)
+        self.front_end = PhoneFrontEnd(self.settings.n_mels, self.settings.mel_min_hz)
         self.body = Body(self.settings)
 
     def forward(self, waveform: Tensor) -> StudentOutputs:

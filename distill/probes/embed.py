@@ -83,7 +83,7 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     meter = QualityMeter()
     with open_recording(path) as reader:
         blocks, rate_hz = reader.blocks(), reader.sample_rate_hz
-        clips = list(listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter.push))
+        clips = list(listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter))
         sha256 = reader.sha256
     quality = meter.verdict()
     return EmbeddedRecording(

@@ -170,7 +170,7 @@ def made(world: World, float_model: Path, tmp_path_factory: pytest.TempPathFacto
         result = run_quantize(world, float_model, out / "int8.tflite", reference=world.checkpoint)
     assert result.exit_code == 0, result.stderr
     arguments = ("--model", out / "int8.tflite", "--store", world.store, "--out", out / "thresholds.json")
-    result = run_command(thresholds.app, *arguments, "--n-composed", 6)
+    result = run_command(thresholds.app, *arguments, "--n-composed", 6, "--hours", 0.1)
     assert result.exit_code == 0, result.stderr
     (out / "probes").mkdir()
     (out / "probes" / "tb.json").write_bytes(probe_file)

@@ -28,7 +28,8 @@ def made_again(world, made, tmp_path_factory):
     recipe = ("--recipe", world.recipe, "--calibration-ids", world.calibration_ids, "--data", world.data)
     options = ("--checkpoint", world.checkpoint, *recipe, *store, "--out", out / "int8.tflite")
     run("quantize.quantize_command", out / "student_float.tflite", *options)
-    run("quantize.thresholds", "--model", out / "int8.tflite", *store, "--out", out / "t.json", "--n-composed", 6)
+    of_thresholds = ("--out", out / "t.json", "--n-composed", 6, "--hours", 0.1)
+    run("quantize.thresholds", "--model", out / "int8.tflite", *store, *of_thresholds)
     return out
 
 

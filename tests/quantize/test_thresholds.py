@@ -6,7 +6,7 @@ import pytest
 from core.interpreter import ModelOutputs
 from distill.corpus.labels import EVENT_LABELS
 from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording
-from quantize.thresholds import choose_cough_gate, choose_event_thresholds, choose_hysteresis
+from quantize.thresholds import choose_counting, choose_event_thresholds
 from quantize.validation import ValidationClips, hear, score_coughs
 
 
@@ -63,6 +63,10 @@ def test_a_perfect_activity_track_finds_every_cough_once():
     assert score.duration_s == 3 * DURATION_S
 
 
+def quiet_minute() -> ComposedRecording:
+    return ComposedRecording(np.zeros(960_000, dtype=np.float32), [])
+
+
 def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
     class MurmurInterpreter(LevelInterpreter):
         def run(self, waveform: np.ndarray) -> ModelOutputs:
@@ -71,25 +75,53 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
             return ModelOutputs(outputs.embedding, np.full(8, 9.0), activity)
 
     heard = [hear(MurmurInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
-    chosen, reached = choose_hysteresis(heard, dict.fromkeys(EVENT_LABELS, 0.5))
+    free = [hear(LevelInterpreter(), quiet_minute())]
+    of_recordings, validation = probabilities([0.9] * 10, [0.1] * 20), recordings(10, 20)
+    point, chosen, reached = choose_counting(heard, free, dict.fromkeys(EVENT_LABELS, 0.5), of_recordings, validation)
     assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}
+    assert point["threshold"] == 0.95
     assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
+    assert reached["cough_free_hours"] == 0.017 and reached["cough_free_false_per_hour"] == 0
 
 
-def test_the_cough_gate_lets_faint_coughs_through_as_long_as_it_is_specific():
+def test_the_cough_threshold_lets_faint_coughs_through_as_long_as_it_is_specific():
     class FaintInterpreter(LevelInterpreter):
         def run(self, waveform: np.ndarray) -> ModelOutputs:
             outputs = super().run(waveform)
             return ModelOutputs(outputs.embedding, np.full(8, np.log(0.45 / 0.55)), outputs.activity_logits)
 
     heard = [hear(FaintInterpreter(), recording) for recording in (bursts(1, 2.5), bursts(4))]
-    thresholds, validation = dict.fromkeys(EVENT_LABELS, 0.8), recordings(10, 20)
-    specific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.3] * 20), validation)
+    free, thresholds = [hear(FaintInterpreter(), quiet_minute())], dict.fromkeys(EVENT_LABELS, 0.8)
+    validation = recordings(10, 20)
+    specific, _, _ = choose_counting(heard, free, thresholds, probabilities([0.9] * 10, [0.3] * 20), validation)
     assert (specific["threshold"], specific["specificity"]) == (0.4, 1.0)
-    unspecific = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.5] * 20), validation)
+    unspecific, _, _ = choose_counting(heard, free, thresholds, probabilities([0.9] * 10, [0.5] * 20), validation)
     assert unspecific["threshold"] > 0.5 and unspecific["specificity"] == 1.0
-    none = choose_cough_gate(heard, thresholds, probabilities([0.9] * 10, [0.95] * 20), validation)
+    none, _, _ = choose_counting(heard, free, thresholds, probabilities([0.9] * 10, [0.98] * 20), validation)
     assert none["threshold"] == 0.8 and none["specificity"] == 0.0
+
+
+def test_false_coughs_in_sound_without_a_cough_come_before_f1():
+    """Throats sound like coughs but for an activity of 0.75; one of the coughs is as faint."""
+
+    class ThroatInterpreter(LevelInterpreter):
+        def run(self, waveform: np.ndarray) -> ModelOutputs:
+            outputs = super().run(waveform)
+            is_faint = np.abs(waveform).max() < 0.4
+            return ModelOutputs(outputs.embedding, np.full(8, 9.0), outputs.activity_logits * (0.12 if is_faint else 1))
+
+    faint, throats = bursts(6), quiet_minute()
+    throats.waveform[16_000:20_800] = 0.2
+    faint.waveform[:] *= 0.4
+    heard = [hear(ThroatInterpreter(), recording) for recording in (bursts(1, 3), faint)]
+    of_recordings, validation = probabilities([0.9] * 10, [0.1] * 20), recordings(10, 20)
+    choices = [heard, [hear(ThroatInterpreter(), throats)], dict.fromkeys(EVENT_LABELS, 0.5), of_recordings, validation]
+    _, strict, reached = choose_counting(*choices)
+    assert reached["cough_free_false_per_hour"] == 0 and reached["sensitivity"] == pytest.approx(2 / 3)
+    assert strict["cough_on_probability"] >= 0.8
+    choices[1] = [hear(ThroatInterpreter(), quiet_minute())]
+    _, loose, reached = choose_counting(*choices)
+    assert reached["f1"] == 1.0 and loose["cough_on_probability"] == 0.7
 
 
 def test_the_file_names_its_model_and_counts_what_people_labelled(made):

@@ -11,10 +11,11 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation import command
-from distill.distillation.distill_student import DistilledStudent, LossWeights, validate
+from distill.distillation.distill_student import DistilledStudent, LossWeights
 from distill.distillation.losses import relational
 from distill.distillation.soundscapes import Batch
-from distill.distillation.targets import Targets, all_crops, save_values
+from distill.distillation.targets import all_crops, save_values
+from distill.distillation.validation import validate
 from distill.models.student import StudentSettings, load_student
 from distill.training.device import autocast
 
@@ -93,7 +94,7 @@ def test_the_command_learns_to_tell_bursts_from_tones_and_says_what_it_was_made_
     assert any(name.startswith("teacher_head") for name in load_checkpoint(tmp_path / "run" / "latest.pt").model_state)
     student = load_student(tmp_path / "run" / "final.pt")
     store = WaveformStore.open(corpus / "store")
-    assert validate(student, store, Targets.load(corpus / "targets"))["cough_auroc"] == 1.0
+    assert validate(student, store)["cough_auroc"] == 1.0
 
 
 def four_clips() -> Batch:
@@ -143,8 +144,7 @@ def test_on_a_gpu_the_command_learns_in_bfloat16_and_is_validated_there(corpus, 
     assert result.exit_code == 0, result.output
     assert torch.cuda.max_memory_allocated() > 0
     student = load_student(tmp_path / "run" / "final.pt")
-    store, targets = WaveformStore.open(corpus / "store"), Targets.load(corpus / "targets")
-    assert validate(student.cuda(), store, targets)["cough_auroc"] == 1.0
+    assert validate(student.cuda(), WaveformStore.open(corpus / "store"))["cough_auroc"] == 1.0
 
 
 def test_the_command_refuses_an_unknown_setting_and_targets_of_another_store(corpus, tmp_path):

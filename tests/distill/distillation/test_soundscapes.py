@@ -113,6 +113,21 @@ def test_at_other_speeds_coughs_keep_their_frames_and_one_that_is_cut_away_is_un
     assert gone and not any(gone)
 
 
+@pytest.mark.parametrize(("evenness", "share_of_long"), [(0.0, 5 / 6), (1.0, 0.5)])
+def test_evenness_says_whether_crops_or_recordings_are_drawn_equally_often(evenness, share_of_long):
+    rows = [row("noises", 0, ("noise",), 6.0), row("noises", 1, ("noise",), 2.0)]
+    samples = np.zeros(8 * 16_000, np.int16)
+    store = WaveformStore(rows, samples + 9, np.array([0, 6 * 16_000, 8 * 16_000]))
+    crops = np.array(all_crops(store))
+    assert (crops[:, 0] == 0).sum() == 5 and (crops[:, 0] == 1).sum() == 1
+    targets = Targets(crops[:, 0], crops[:, 1], np.zeros((6, len(EVENT_LABELS)), np.float32), np.zeros((6, 0)))
+    settings = SoundscapeSettings(evenness=evenness)
+    batches = Soundscapes(store, targets, role="train", batch_size=500, seed=1, settings=settings)
+    _, clips = batches.clips_at(0)
+    of_long = np.mean([targets.row[clip.crop] == 0 for clip in clips])
+    assert of_long == pytest.approx(share_of_long, abs=0.07)
+
+
 def test_a_loud_background_joins_the_targets_and_hides_the_teachers_embedding(soundscapes):
     rng = np.random.default_rng(0)
     seen_loud = False

@@ -1,5 +1,6 @@
 import librosa
 import numpy as np
+import pytest
 import torch
 
 from core.demonstration import synthesized_clips
@@ -83,6 +84,24 @@ def test_gain_changes_nothing():
     reference = front_end(waveform)
     for gain in (0.01, 0.1, 10.0):
         assert (front_end(gain * waveform) - reference).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("hum_hz", [50, 60, 100, 120, 150])
+def test_hum_below_a_higher_lowest_edge_changes_next_to_nothing(hum_hz):
+    waveform = noise()
+    hum = 0.25 * torch.sin(2 * torch.pi * hum_hz * torch.arange(32_000) / SAMPLE_RATE_HZ)
+    low_edge, high_edge = (
+        (PhoneFrontEnd(48, min_hz)(waveform + hum) - PhoneFrontEnd(48, min_hz)(waveform)).abs().median()
+        for min_hz in (60.0, 200.0)
+    )
+    assert low_edge > 0.4
+    assert high_edge < 0.002
+
+
+def test_every_band_above_a_higher_lowest_edge_has_bins():
+    bins = used_bins(48, 200.0)
+    assert (band_weights(bins, 48, 200.0).sum(axis=0) > 0.5).all()
+    assert bins.min() * SAMPLE_RATE_HZ / WINDOW_SAMPLES > 200
 
 
 def test_silence_gives_finite_features():

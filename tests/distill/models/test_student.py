@@ -51,6 +51,26 @@ def test_the_trained_checkpoints_are_the_students_of_their_settings_files(size):
     assert torch.isfinite(student(noise()).embedding).all()
 
 
+def test_mean_squares_let_a_short_event_count_for_more_than_its_share():
+    """An event in one of 25 steps moves the embedding by its square's share as well as by its own."""
+    torch.manual_seed(0)
+    plain, squared = (Student(StudentSettings(pooling=pooling)).eval() for pooling in ("mean", "mean_square"))
+    assert squared.body.embedding.in_features == 2 * plain.body.embedding.in_features
+    squared.body.load_state_dict({**plain.body.state_dict(), "embedding.weight": squared.body.embedding.weight})
+    maps = plain.body.widen(plain.body.blocks(plain.body.stem(plain.front_end(noise()))))
+    expected = torch.cat([maps.mean(dim=(2, 3)), maps.square().mean(dim=(2, 3)) / 6], dim=1)
+    assert torch.allclose(squared(noise()).embedding, squared.body.embedding(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", ["nano", "base"])
+def test_the_second_students_differ_from_the_first_in_edge_and_pooling_alone(size):
+    first, second = (
+        load_settings(DistillSettings, DISTILL / "configs" / f"{generation}_{size}.toml").student
+        for generation in ("distil", "second")
+    )
+    assert second == first.model_copy(update={"mel_min_hz": 200.0, "pooling": "mean_square"})
+
+
 @pytest.mark.parametrize("size", PARAMETERS)
 def test_each_size_has_its_parameters_and_an_activity_step_of_at_most_40_ms(size):
     settings = load_settings(DistillSettings, DISTILL / "configs" / f"distil_{size}.toml").student
@@ -73,6 +93,8 @@ def test_each_size_has_its_parameters_and_an_activity_step_of_at_most_40_ms(size
         ({"n_mels": 50}, "multiple of 8"),
         ({"n_mels": 72}, "less than or equal to 64"),
         ({"stem_channels": 0}, "greater than 0"),
+        ({"mel_min_hz": 5.0}, "greater than or equal to 20"),
+        ({"pooling": "max"}, "'mean' or 'mean_square'"),
     ],
 )
 def test_settings_that_describe_no_student_are_refused(settings, words):
