@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from core.audio import SAMPLE_RATE_HZ, write_wav
 from core.errors import exit_on_error
 from core.files import check_replaceable
+from core.sound.audio import SAMPLE_RATE_HZ, write_wav
 from core.sound.clips import CLIP_SAMPLES
 
 DEMONSTRATION_S = 6.0

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from core.errors import AudioError
 from core.events import WindowProbabilities
 from core.interpreter import Interpreter
 from core.probes import sigmoid
+from core.sound.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from core.sound.clips import Clip, ClipCutter
 from core.sound.dead_air import FRAME_SAMPLES, LIVE_DBFS, MIN_LIVE_FRAMES
 from core.sound.high_pass import HighPass

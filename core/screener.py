@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from core.audio import RecordingReader, open_recording
 from core.bundle import Bundle, load_bundle
 from core.errors import AudioError, IncompleteError, TussisError
 from core.events import EventFinder, count_coughs
@@ -16,6 +15,7 @@ from core.listening import HeardClip, Listener, Supply, check_sample_rate, is_li
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.results import ModelFacts, RecordingFacts, Screening
+from core.sound.audio import RecordingReader, open_recording
 from core.sound.quality import Quality, QualityMeter
 from core.stopwatch import Stopwatch
 

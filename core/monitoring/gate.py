@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE_HZ
 from core.errors import SettingsError
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_S, CLIP_SAMPLES, Clip
 from core.sound.quality import FRAME_SAMPLES, MIN_LOUDEST_FRAME_DBFS
 

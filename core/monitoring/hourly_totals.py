@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE_HZ
 from core.events import Event
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.quality import Quality, QualityMeter
 
 HOUR_S = 3600.0

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.audio import AVERAGE, MAX_AMPLITUDE, MAX_CHANNELS
 from core.errors import AudioError, SettingsError
 from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
+from core.sound.audio import AVERAGE, MAX_AMPLITUDE, MAX_CHANNELS
 from core.sound.wav import OPEN_LONG_SIZE_BYTES, OPEN_SIZE_BYTES, SampleFormat, decode_frames, is_wav, read_wav_layout
 
 STANDARD_INPUT = "-"
@@ -35,7 +35,7 @@ ADVICE = "decode it first: ffmpeg -i … -f s16le -ar 16000 -ac 1 -"
 class RawOptions:
     """What the command line says about raw PCM on standard input; None where it says nothing.
 
-    ``channel`` is the one to hear of any recording, as in `core.audio.open_recording`; None is a stream's average.
+    ``channel`` is the one to hear of any recording, as in `open_recording`; None is a stream's average.
     """
 
     sample_rate_hz: int | None = None

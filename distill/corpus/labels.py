@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE_HZ
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_SAMPLES
 
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")

@@ -12,9 +12,10 @@ from distill.corpus.manifests import PACK_COLUMNS, TEST_PACKS
 from distill.corpus.subjects import names_nobody
 from distill.corpus.tables import OtherColumnsError, Row, read_table
 
-RECORDING_ENDINGS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3")
-# Sound that core.audio refuses with advice: found here, so that it is listed as skipped and not passed over in silence.
-OTHER_SOUND_ENDINGS = (".m4a", ".mp4", ".aac", ".3gp", ".amr", ".webm", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64")
+RECORDING_ENDINGS = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".3gp", ".amr", ".webm"),
+    *(".wma", ".aif", ".aiff", ".au", ".caf", ".w64", ".mka", ".wv"),
+)
 MAX_PACK_DEPTH = 3  # folders between a recording and its pack's manifest.csv, and one for the pack
 
 
@@ -106,7 +107,7 @@ class _Walk:
     def visit(self, top: Path) -> None:
         """Add the recordings below `top`."""
         for path in self._files(top):
-            if path.suffix.lower() in RECORDING_ENDINGS + OTHER_SOUND_ENDINGS:
+            if path.suffix.lower() in RECORDING_ENDINGS:
                 self._add(path, top)
 
     def _files(self, top: Path) -> Iterator[Path]:

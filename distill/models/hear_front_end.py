@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.audio import SAMPLE_RATE_HZ
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_SAMPLES
 from distill.models.phone_front_end import hz_to_mel
 

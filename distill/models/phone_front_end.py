@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.audio import SAMPLE_RATE_HZ
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_SAMPLES
 
 WINDOW_SAMPLES = 400

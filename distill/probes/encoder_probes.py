@@ -10,8 +10,8 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow

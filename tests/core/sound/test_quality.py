@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.audio import read_waveform
 from core.demonstration import synthesize_demonstration
+from core.sound.audio import read_waveform
 from core.sound.quality import REASON_SENTENCES, REMARKS, Quality, QualityMeter
 from core.sound.resample import resample
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.audio import SAMPLE_RATE_HZ
+from core.sound.audio import SAMPLE_RATE_HZ
 from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.channel import N_CHANNEL_DRAWS, Channel, ChannelDraws, ChannelSettings, turned_at_speed
 

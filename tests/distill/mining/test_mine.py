@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.audio import read_waveform, write_wav
 from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError, OutputError
+from core.sound.audio import read_waveform, write_wav
 from distill.corpus.manifests import build_manifest
 from distill.mining.command import main
 from distill.mining.mine import mine, mining_settings
