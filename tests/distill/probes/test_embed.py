@@ -11,6 +11,7 @@ from core.errors import AudioError, DataError
 from core.probes import ClipSelection
 from core.screener import Screener
 from core.sound.audio import read_waveform, write_wav
+from core.sound.high_pass import high_passed
 from distill.probes.embed import (
     embed_readable,
     embed_recording,
@@ -61,7 +62,7 @@ def test_embedding_runs_the_clips_that_the_screener_runs(tmp_path, stand_in, wri
 
 def test_clip_starts_say_where_the_waveform_was_cut(tmp_path, stand_in):
     path = write_noise(tmp_path / "noise.wav", 5.3)
-    waveform = read_waveform(path)
+    waveform = high_passed(read_waveform(path))
     embedded = embed_recording(path, stand_in)
     assert embedded.start_s == pytest.approx([0, 1, 2, 3, 3.3])
     for start_s, embedding in zip(embedded.start_s, embedded.embeddings, strict=True):
