@@ -183,6 +183,9 @@ class RunSplitter:
     def push(self, frames: np.ndarray) -> list[tuple[int, int, float]]:
         """Take the next frames of the track, shape (n,), and return the coughs that are complete."""
         coughs: list[tuple[int, int, float]] = []
+        if not self._run and frames.max(initial=0.0) < self._off:  # nothing begins: most of a night
+            self._next_frame += len(frames)
+            return coughs
         for activity in frames.tolist():
             self._take(activity, coughs)
         return coughs

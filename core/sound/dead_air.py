@@ -29,6 +29,11 @@ class DeadAir:
     def push(self, levels_dbfs: np.ndarray) -> None:
         """Take the levels of the next 20 ms frames, shape (n,)."""
         live = levels_dbfs >= LIVE_DBFS
+        if self._n_frames == 0:
+            n_whole = len(live) // FRAMES_A_SECOND * FRAMES_A_SECOND
+            n_live = np.count_nonzero(live[:n_whole].reshape(-1, FRAMES_A_SECOND), axis=1)
+            self._dead_seconds += (n_live < MIN_LIVE_FRAMES).tobytes()
+            live = live[n_whole:]
         while len(live):
             taken = live[: FRAMES_A_SECOND - self._n_frames]
             self._n_frames += len(taken)

@@ -14,7 +14,7 @@ THIN_RATE_HZ = SAMPLE_RATE_HZ / THINNED
 SPAN = 5  # blocks of THINNED samples that make one thinned sample, and that one is spread over
 HALF_TAPS = 32  # of the filter at the low rate
 KAISER_BETA = 4.0
-CHUNK_BLOCKS = 512  # computed at once: half a second
+CHUNK_BLOCKS = 1024  # computed at once: a second
 TILE = 64
 REACH_BLOCKS = 2 * (SPAN // 2) + HALF_TAPS  # before and after a block, of the sound that its low band depends on
 N_TILES = -(-(CHUNK_BLOCKS + SPAN - 1) // TILE)
@@ -29,7 +29,7 @@ class HighPass:
     An offset is taken out whole, and hum up to 150 Hz by 39 dB; from 200 Hz on nothing changes by more than 0.1 dB. The
     low band is computed at a sixteenth of the rate and subtracted (Crochiere and Rabiner 1983, Multirate Digital Signal
     Processing, chapter 5). The stream counts as constant before its first sample and after its last, so that an offset
-    makes no click there. How blocks are cut does not matter. The output lags by less than 0.6 s.
+    makes no click there. How blocks are cut does not matter. The output lags by less than 1.1 s.
     """
 
     def __init__(self) -> None:
@@ -75,13 +75,14 @@ class _Filters(NamedTuple):
 
 def _low_band(sound: np.ndarray, filters: _Filters) -> np.ndarray:
     """What lies below `STOP_HZ` in the middle CHUNK_SAMPLES of `sound`, which has REACH_SAMPLES more at both ends."""
-    parts = filters.thin @ sound.reshape(-1, THINNED).T
-    n_thinned = parts.shape[1] - SPAN + 1
+    n_blocks = len(sound) // THINNED
+    n_thinned = n_blocks - SPAN + 1
+    sheared = np.empty(SPAN * (n_blocks + 1), np.float32)  # rows of n_blocks, read as rows that are one longer
+    np.matmul(filters.thin, sound.reshape(n_blocks, THINNED).T, out=sheared[:-SPAN].reshape(SPAN, n_blocks))
     thinned = np.zeros(N_TILES * TILE + 2 * HALF_TAPS, np.float32)  # the last tile reaches beyond what is there
-    for place in range(SPAN):
-        thinned[:n_thinned] += parts[place, place : place + n_thinned]
-    low = (thinned[TILES_FROM] @ filters.low).reshape(-1)
-    return (low[SPREAD_FROM] @ filters.spread).reshape(-1)
+    np.sum(sheared.reshape(SPAN, n_blocks + 1)[:, :n_thinned], axis=0, out=thinned[:n_thinned])
+    low = (thinned.take(TILES_FROM) @ filters.low).reshape(-1)
+    return (low.take(SPREAD_FROM) @ filters.spread).reshape(-1)
 
 
 @lru_cache(maxsize=1)
