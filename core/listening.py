@@ -17,9 +17,6 @@ from core.sound.high_pass import HighPass
 from core.sound.resample import Resampler
 from core.stopwatch import Stopwatch
 
-SPARSE, LOUD_SAMPLE = 20, 10 * 10.0 ** (LIVE_DBFS / 20.0)
-MIN_LOUD_SAMPLES = 4 * MIN_LIVE_FRAMES * FRAME_SAMPLES // SPARSE  # so many make enough frames live, wherever they lie
-
 
 @dataclass(frozen=True, eq=False)
 class HeardClip(Clip):
@@ -140,9 +137,6 @@ class Listener:
 
 def is_live(clip: Clip) -> bool:
     """Whether there is sound in a clip: in dead air the model hears what is not there, in the noise of the last bit."""
-    samples = np.abs(clip.waveform[::SPARSE])
-    if np.count_nonzero(samples >= LOUD_SAMPLE) >= MIN_LOUD_SAMPLES:  # for sure, and soon found
-        return True
     frames = clip.waveform.reshape(-1, FRAME_SAMPLES)
     powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
     return int(np.count_nonzero(powers >= 10.0 ** (LIVE_DBFS / 10.0))) >= MIN_LIVE_FRAMES

@@ -11,11 +11,12 @@ from core.bundle import Bundle, load_bundle
 from core.errors import AudioError, IncompleteError, TussisError
 from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.listening import HeardClip, Listener, Supply, check_sample_rate, is_live
+from core.listening import HeardClip, Listener, Supply, check_sample_rate
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.results import ModelFacts, RecordingFacts, Screening
 from core.sound.audio import RecordingReader, open_recording
+from core.sound.clips import CLIP_S, Clip
 from core.sound.quality import Quality, QualityMeter
 from core.stopwatch import Stopwatch
 
@@ -137,11 +138,17 @@ class _Hearing:
         self._bundle, self._stopwatch = bundle, stopwatch
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, is_live)
+        self._listener = Listener(
+            interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, self._is_live
+        )
         self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size
         self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
+
+    def _is_live(self, clip: Clip) -> bool:
+        """Whether there is sound in a clip: in dead air the model hears what is not there, in the noise of the last bit."""
+        return self._quality.dead_air.is_live(clip.start_s, clip.start_s + CLIP_S)
 
     def hear(self, block: np.ndarray) -> None:
         """Take the next samples at the recording's own rate."""
