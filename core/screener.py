@@ -147,7 +147,7 @@ class _Hearing:
         self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
 
     def _is_live(self, clip: Clip) -> bool:
-        """Whether there is sound in a clip: in dead air the model hears what is not there, in the noise of the last bit."""
+        """Whether there is sound in a clip: dead air's last bits sound like events to the model."""
         return self._quality.dead_air.is_live(clip.start_s, clip.start_s + CLIP_S)
 
     def hear(self, block: np.ndarray) -> None:
