@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ TINY_MODEL = Path(__file__).parent / "data" / "tiny_model.tflite"
 # A busy machine must not fail a property: only what a test asserts counts, not how long an example takes.
 hypothesis.settings.register_profile("tussis", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tussis")
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a run under nohup ignores it, and so would what the tests start
 
 
 def pytest_unconfigure() -> None:
