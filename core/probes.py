@@ -96,7 +96,8 @@ class Probe:
 
 def sigmoid(logits: np.ndarray | float) -> np.ndarray:
     """The probabilities of logits of any shape, in float64."""
-    return 1 / (1 + np.exp(-np.maximum(logits, -709.0, dtype=np.float64)))  # where exp ends; the probability is 0
+    with np.errstate(over="ignore"):  # of a logit below -709, whose probability is 0
+        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
 
 
 def parse_probe(content: bytes, source: str) -> Probe:

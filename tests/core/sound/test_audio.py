@@ -50,12 +50,12 @@ def test_a_recording_says_what_it_is_and_how_it_was_read(tmp_path: Path) -> None
 
 
 def test_blocks_can_be_read_twice(tmp_path: Path) -> None:
-    path = float_wav(tmp_path / "a.wav", noise(150_000), 8_000)
+    path = float_wav(tmp_path / "a.wav", noise(2 * PIECE_FRAMES + 18_928), 8_000)
     with open_recording(path) as recording:
         first, second = list(recording.blocks()), list(recording.blocks())
-    assert [len(block) for block in first] == [PIECE_FRAMES, PIECE_FRAMES, 150_000 - 2 * PIECE_FRAMES]
-    np.testing.assert_array_equal(np.concatenate(first), noise(150_000))
-    np.testing.assert_array_equal(np.concatenate(second), noise(150_000))
+    assert [len(block) for block in first] == [PIECE_FRAMES, PIECE_FRAMES, 18_928]
+    np.testing.assert_array_equal(np.concatenate(first), noise(2 * PIECE_FRAMES + 18_928))
+    np.testing.assert_array_equal(np.concatenate(second), noise(2 * PIECE_FRAMES + 18_928))
 
 
 @pytest.mark.parametrize("n_channels", [2, 3, 8])
@@ -142,14 +142,14 @@ def test_a_recording_without_a_sample_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = float_wav(tmp_path / "a.wav", np.zeros(100_000))
+    path = float_wav(tmp_path / "a.wav", np.zeros(2 * PIECE_FRAMES))
     with open_recording(path) as recording:
         blocks = recording.blocks()
         n_read = len(next(blocks))
-        path.write_bytes(path.read_bytes()[:300_044])
+        path.write_bytes(path.read_bytes()[: 44 + 6 * PIECE_FRAMES])
         n_read += sum(len(block) for block in blocks)
-        assert (n_read, recording.truncated) == (75_000, True)
-        assert recording.remarks[0].startswith("The recording is cut short: 1.6 s")
+        assert (n_read, recording.truncated) == (PIECE_FRAMES * 3 // 2, True)
+        assert recording.remarks[0].startswith("The recording is cut short: 4.1 s")
 
 
 def test_a_file_that_cannot_be_read_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
