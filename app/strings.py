@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.sound.quality import REASON_SENTENCES
+from core.quality import REASON_SENTENCES
 
 APP_NAME = "Tussis"
 CONSENT = (

@@ -17,12 +17,12 @@ from app.controller import Controller, Job
 from app.desktop_microphone import DesktopMicrophone
 from app.screens import theme
 from app.session import Session, State, recordings_folder
+from core.audio import write_wav
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import TussisError
 from core.files import check_writable
 from core.screener import Screener
-from core.sound.audio import write_wav
 
 WINDOW_SIZE = (400, 780)
 PICTURE_SIZE_DP = (360, 900)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle_files import (
     BUNDLE_FILE,
     MAX_FILES,
@@ -15,13 +16,12 @@ from core.bundle_files import (
     clash,
     is_safe_path,
 )
+from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape
 from core.json_fields import Fields, parse_object, shorten
 from core.probes import MAX_PROBE_BYTES, UNVERIFIED, Probe, parse_probe
 from core.signing import ANYBODY, Signature, TrustPolicy, check_signature
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_S, CLIP_SAMPLES
 
 FORMAT_VERSION = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from core.audio import SAMPLE_RATE_HZ, write_wav
+from core.clips import CLIP_SAMPLES
 from core.errors import exit_on_error
 from core.files import check_replaceable
-from core.sound.audio import SAMPLE_RATE_HZ, write_wav
-from core.sound.clips import CLIP_SAMPLES
 
 DEMONSTRATION_S = 6.0
 COUGH_TIMES_S = (0.9, 2.6, 4.4)  # where each cough begins

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError, one_line
 from core.model.check import check_model
-from core.sound.clips import CLIP_S, CLIP_SAMPLES
 
 SIGNATURE = "screen"
 EMBEDDING_SIZE = 512

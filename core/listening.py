@@ -6,15 +6,15 @@ from typing import Protocol
 
 import numpy as np
 
+from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
+from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.events import WindowProbabilities
 from core.interpreter import Interpreter
 from core.probes import sigmoid
-from core.sound.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
-from core.sound.clips import Clip, ClipCutter
+from core.resample import Resampler
 from core.sound.dead_air import FRAME_SAMPLES, LIVE_DBFS, MIN_LIVE_FRAMES
 from core.sound.high_pass import HighPass
-from core.sound.resample import Resampler
 from core.stopwatch import Stopwatch
 
 

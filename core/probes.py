@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import ProbeError
 from core.interpreter import EMBEDDING_SIZE
 from core.json_fields import Fields, parse_object
-from core.sound.quality import Quality
+from core.quality import Quality
 
 PROBE_FORMAT_VERSION = 1
 STATUSES = ("validated", "research", "demonstration")

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+from core.audio import RecordingReader
 from core.bundle import COUGH
 from core.events import Event
 from core.files import encodable
 from core.probes import UNVERIFIED, Decision, ProbeResult, spoken_reasons
 from core.process.terminal import printable
-from core.sound.audio import RecordingReader
-from core.sound.quality import Quality
+from core.quality import Quality
 
 SCHEMA = "tussis.screening/1"
 TEXT_WIDTH = 100

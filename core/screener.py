@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from core.audio import RecordingReader, open_recording
 from core.bundle import Bundle, load_bundle
+from core.clips import CLIP_S, Clip
 from core.errors import AudioError, IncompleteError, TussisError
 from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import HeardClip, Listener, Supply, check_sample_rate
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
+from core.quality import Quality, QualityMeter
 from core.results import ModelFacts, RecordingFacts, Screening
-from core.sound.audio import RecordingReader, open_recording
-from core.sound.clips import CLIP_S, Clip
-from core.sound.quality import Quality, QualityMeter
 from core.stopwatch import Stopwatch
 
 

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import FORMAT_VERSION
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE
 from core.json_fields import Fields, parse_object
 from core.probes import Probe, parse_probe
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint, source_commit
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
 from quantize.agreement import SCHEMA as AGREEMENT_SCHEMA

@@ -10,10 +10,10 @@ import numpy as np
 import typer
 from rich.progress import track
 
+from core.audio import SAMPLE_RATE_HZ, read_waveform
+from core.clips import CLIP_SAMPLES
 from core.errors import AudioError, DataError, exit_on_error
 from core.files import check_writable, is_standard_output, kind_of, sha256_of_file, write_atomically
-from core.sound.audio import SAMPLE_RATE_HZ, read_waveform
-from core.sound.clips import CLIP_SAMPLES
 from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, read_manifest
 from distill.corpus.tables import read_table, table_text

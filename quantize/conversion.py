@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.clips import CLIP_SAMPLES
 from core.demonstration import synthesized_clips
 from core.errors import OutputError
 from core.files import ONNX_KIND, check_replaceable, make_folder, sha256_of_file, write_atomically
 from core.interpreter import SIGNATURE
 from core.model.operators import STUDENT_OPERATORS
-from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import checkpoint_sha256
 from distill.models.student import Student, load_student
 from quantize.outputs import OUTPUTS, check_parity, onnx_outputs, tflite_outputs, torch_outputs

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, ScreeningSettings
 from core.errors import DataError
 from core.events import EventFinder, WindowProbabilities
 from core.interpreter import Interpreter
 from core.listening import listen
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of, is_cough_free
 from distill.evaluation.event_scoring import EventScore, score_events
 

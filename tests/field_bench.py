@@ -75,8 +75,8 @@ class Bench:
     """A folder with the base recording ``B.wav`` (12 s, four synthetic coughs), in which recipes build and screen."""
 
     def __init__(self, folder: Path) -> None:
+        from core.audio import write_wav
         from core.demonstration import synthesize_demonstration
-        from core.sound.audio import write_wav
 
         self.folder = folder
         demonstration = synthesize_demonstration()

@@ -32,7 +32,7 @@ def _vbr_mp3_without_xing(bench: Bench) -> Screened:
 
 def _wrapped_wav(bench: Bench) -> Screened:
     """Six hours of 48 kHz stereo, sparse, of which only the layout is read: screening them takes a minute."""
-    from core.sound.wav import read_wav_layout
+    from core.wav import read_wav_layout
 
     n_bytes = 2**32 + 192_000 * 20
     sizes = struct.pack("<I", (36 + n_bytes) % 2**32), struct.pack("<I", n_bytes % 2**32)

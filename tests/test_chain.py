@@ -27,8 +27,8 @@ import quantize.export
 import quantize.quantize_command
 import quantize.thresholds
 from core import screen_command
+from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
-from core.sound.audio import write_wav
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EVENTS_FILE, all_crops, save_values

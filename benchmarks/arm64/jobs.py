@@ -12,10 +12,10 @@ from benchmarks.arm64.debian import Arm64Root
 from benchmarks.arm64.guest import JOB_FILE, PART, SCREEN, run_job, run_part
 from benchmarks.results.names import WHOLE, YAMNET_NAME
 from benchmarks.timing.peers import YAMNET_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_S
 from core.demonstration import synthesized_clips
 from core.errors import DataError
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_S
 from quantize.tflite_parts import BODY_AND_HEADS, FRONT_END, INTEGER_BODY, TO_CODES, student_parts
 
 N_CLIPS = 16

@@ -10,10 +10,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from benchmarks.phone.adb import Phone
 from benchmarks.results.names import BUILTIN, XNNPACK
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
+from core.clips import CLIP_S
 from core.errors import SettingsError
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_S
 from quantize.tflite_graph import list_operators, read_model
 
 GPU, NNAPI = "gpu", "nnapi"

@@ -8,12 +8,12 @@ import numpy as np
 from benchmarks.results.names import MODEL, OURS, PEER, XNNPACK
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.runtime import DelegateInterpreter, open_file, open_runtime
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
+from core.clips import CLIP_S
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError, SettingsError
 from core.interpreter import LiteRtInterpreter, ModelShape
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_S
 from quantize.tflite_graph import list_operators, read_model
 from quantize.tflite_parts import three_parts
 

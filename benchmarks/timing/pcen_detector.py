@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.sound.audio import SAMPLE_RATE_HZ
+from core.audio import SAMPLE_RATE_HZ
 from distill.models.hear_front_end import (
     FRAME_SAMPLES,
     MEL_MAX_HZ,

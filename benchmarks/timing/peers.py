@@ -14,10 +14,10 @@ from benchmarks.results.names import DETECTOR_NAME, PEER, XNNPACK, YAMNET_NAME
 from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.models import load_plain
 from benchmarks.timing.runtime import open_file
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError, one_line
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
 from quantize.tflite_graph import list_operators, read_model
 
 YAMNET_SAMPLES = 15_600

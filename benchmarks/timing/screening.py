@@ -11,10 +11,10 @@ from benchmarks.timing.interleaved import RUNS_PER_ROUND, Contender, Timing
 from benchmarks.timing.runtime import DelegateInterpreter, open_file
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
+from core.resample import Resampler
 from core.screener import Screener
-from core.sound.resample import Resampler
-from core.sound.wav import write_wav
 from core.stopwatch import STAGES
+from core.wav import write_wav
 
 RECORDING_S = 10.0
 RECORDING_RATE_HZ = 44_100

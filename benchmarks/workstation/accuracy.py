@@ -13,13 +13,13 @@ from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import Contender, Timing, check_runs, time_interleaved, timed_row
 from benchmarks.timing.models import load_student_model
 from benchmarks.timing.runtime import model_costs
+from core.audio import read_waveform
 from core.bundle import COUGH, Bundle, load_bundle
+from core.clips import CLIP_S
 from core.demonstration import synthesized_clips
 from core.errors import DataError
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
-from core.sound.audio import read_waveform
-from core.sound.clips import CLIP_S
 from distill.corpus.labels import EVENT_LABELS, event_labels_of
 from distill.corpus.manifests import ManifestRow
 from distill.distillation.yamnet import YamnetTeacher

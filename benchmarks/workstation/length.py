@@ -14,10 +14,10 @@ from benchmarks.results.result import Kind, Result, Row, describe_run, make_row,
 from benchmarks.results.runner import Run
 from benchmarks.workstation.fresh_process import Start, start_process
 from benchmarks.workstation.long_sound import SAMPLE_BYTES, write_long_wav
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
 from core.errors import OutputError, SettingsError
 from core.screener import Screener
-from core.sound.audio import SAMPLE_RATE_HZ
 from core.stopwatch import STAGES
 
 LENGTHS_S = (1, 10, 60, 600, 3600, 14_400)

@@ -12,12 +12,12 @@ from benchmarks.results.names import XNNPACK
 from benchmarks.timing.peers import YAMNET_SAMPLES
 from benchmarks.timing.runtime import open_runtime
 from benchmarks.workstation.started_process import process_memory
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, Bundle
 from core.errors import InterpreterError
 from core.interpreter import Interpreter
 from core.monitoring.gate import GateSettings
 from core.monitoring.monitor import Monitor, MonitorSettings
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.evaluation.event_scoring import Span
 
 YAMNET_HOP_S = 0.48

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from core.demonstration import (
     COUGH_LENGTH_S,
     COUGH_TIMES_S,
@@ -17,8 +19,6 @@ from core.demonstration import (
     synthesized_clips,
 )
 from core.errors import OutputError
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.manifests import build_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording

@@ -16,9 +16,9 @@ from benchmarks.results.runner import Run
 from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
 from benchmarks.workstation.operators import find_constants, read_tensors
+from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
 from core.errors import SettingsError
-from core.sound.audio import write_wav
 from quantize.tflite_graph import read_operators
 
 MIN_STARTS = 3

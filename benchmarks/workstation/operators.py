@@ -16,9 +16,9 @@ from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.timing.interleaved import Contender, check_runs, time_interleaved
 from benchmarks.timing.models import ChosenModel, load_plain
+from core.clips import CLIP_S, CLIP_SAMPLES
 from core.demonstration import synthesized_clips
 from core.errors import InterpreterError, one_line
-from core.sound.clips import CLIP_S, CLIP_SAMPLES
 from quantize.tflite_graph import FILE_IDENTIFIER, Operator, read_operators
 from quantize.tflite_parts import BODY, FRONT_END, HEADS, cut
 

@@ -14,7 +14,7 @@ from benchmarks.timing.interleaved import check_runs, time_interleaved
 from benchmarks.timing.models import ChosenModel
 from benchmarks.workstation.machine_peaks import Bandwidth, PeakModel, load_peak_models, measure_bandwidth
 from benchmarks.workstation.operators import ModelTimes, OperatorTime, time_operators
-from core.sound.clips import CLIP_S
+from core.clips import CLIP_S
 from quantize.tflite_parts import BODY
 
 PRODUCTS, BYTES = "macs", "bytes"

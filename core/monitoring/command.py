@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from core.audio import RecordingReader, open_recording
 from core.bundle import COUGH
 from core.errors import SettingsError, TussisError
 from core.events import Event
@@ -27,7 +28,6 @@ from core.results import RecordingFacts
 from core.screener import Screener, cut_remark, model_facts, sha256_if_readable
 from core.screening.journal import Journal
 from core.screening.standard_input import NAME, StandardInput
-from core.sound.audio import RecordingReader, open_recording
 from core.stopwatch import Stopwatch
 
 HEARD_EVERY_S = 60.0  # how often the journal notes how much was heard

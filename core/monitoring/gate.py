@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_S, CLIP_SAMPLES, Clip
 from core.errors import SettingsError
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_S, CLIP_SAMPLES, Clip
-from core.sound.quality import FRAME_SAMPLES, MIN_LOUDEST_FRAME_DBFS
+from core.quality import FRAME_SAMPLES, MIN_LOUDEST_FRAME_DBFS
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 CLIP_FRAMES = CLIP_SAMPLES // FRAME_SAMPLES
@@ -24,7 +24,7 @@ class GateSettings:
     open_db : float in [1, 40]
         A frame stands out that lies this far over the noise floor.
     min_level_dbfs : float in [-120, 0]
-        No frame below it stands out: `core.sound.quality` calls a recording silent that has nothing louder.
+        No frame below it stands out: `core.quality` calls a recording silent that has nothing louder.
     floor_percentile : float in (0, 50]
         The noise floor is this percentile of the frames' levels over the last `floor_s`, or over the newest clip
         alone where that is lower: so it falls at once when a fan stops, and rises late when one starts.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from core.audio import SAMPLE_RATE_HZ
 from core.events import Event
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.quality import Quality, QualityMeter
+from core.quality import Quality, QualityMeter
 
 HOUR_S = 3600.0
 MEASURED_SAMPLES = 2 * SAMPLE_RATE_HZ  # at once, because measuring half seconds costs twice as much

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.bundle import Bundle, ScreeningSettings
+from core.clips import CLIP_S
 from core.errors import AudioError, SettingsError
 from core.events import Event, EventFinder
 from core.interpreter import Interpreter
 from core.listening import HeardClip, Listener, check_block, check_sample_rate, is_live
 from core.monitoring.gate import Gate, GateSettings
 from core.monitoring.hourly_totals import HourlyTotals, HourTotals, Totals
-from core.sound.clips import CLIP_S
 from core.stopwatch import Stopwatch
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.sound.wav import SampleFormat, decode_frames
+from core.wav import SampleFormat, decode_frames
 
 SAMPLE_TYPES = {
     "s16le": "<i2", "s16be": "<i2", "s24le": "i24", "s24be": "i24", "s32le": "<i4", "s32be": "<i4", "u8": "u1",

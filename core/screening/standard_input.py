@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core.audio import AVERAGE, MAX_AMPLITUDE, MAX_CHANNELS
 from core.errors import AudioError, SettingsError
 from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
-from core.sound.audio import AVERAGE, MAX_AMPLITUDE, MAX_CHANNELS
-from core.sound.wav import OPEN_LONG_SIZE_BYTES, OPEN_SIZE_BYTES, SampleFormat, decode_frames, is_wav, read_wav_layout
+from core.wav import OPEN_LONG_SIZE_BYTES, OPEN_SIZE_BYTES, SampleFormat, decode_frames, is_wav, read_wav_layout
 
 STANDARD_INPUT = "-"
 NAME = "standard input"

@@ -50,7 +50,7 @@ def container_of(head: bytes) -> Container | None:
 
 
 class CompressedDecoder:
-    """The frames of a compressed recording, one after the other; the interface of `core.sound.wav.WavDecoder`.
+    """The frames of a compressed recording, one after the other; the interface of `core.wav.WavDecoder`.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.sound.audio import SAMPLE_RATE_HZ
+from core.sound import SAMPLE_RATE_HZ
 
 STOP_HZ, PASS_HZ = 152.0, 190.0  # hum of 50 or 60 Hz and its harmonics up to 150 Hz lie below
 THINNED = 16  # the low band is computed at a sixteenth of the rate

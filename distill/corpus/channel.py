@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 
 _BINS_PER_STEP = 8  # a response is drawn every 4 Hz, which no ear and no filter bank here resolves
 _RESPONSE_STEP_HZ = _BINS_PER_STEP * SAMPLE_RATE_HZ / CLIP_SAMPLES

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from distill.settings import Settings
 
 MAINS_HZ = (50.0, 60.0)

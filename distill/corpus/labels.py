@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 N_ACTIVITY_FRAMES = 50

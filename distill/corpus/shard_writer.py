@@ -13,9 +13,9 @@ from typing import BinaryIO, TextIO
 import numpy as np
 from webdataset.writer import TarWriter
 
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError
 from core.files import sha256_of_file, write_atomically
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.corpus.manifests import ROLES, ManifestRow
 from distill.corpus.shards import (
     CODECS,

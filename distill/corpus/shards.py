@@ -17,8 +17,8 @@ import soundfile
 from pydantic import Field, ValidationError
 from webdataset.tariterators import group_by_keys
 
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import read_int16
 from distill.settings import Settings

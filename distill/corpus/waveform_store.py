@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.progress import track
 
+from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError, OutputError, one_line
 from core.files import check_replaceable
-from core.sound.audio import SAMPLE_RATE_HZ, read_waveform
 from distill.corpus.arrays import read_npy
 from distill.corpus.manifests import ManifestRow, manifest_kind, read_manifest, write_manifest
 from distill.corpus.tables import remark

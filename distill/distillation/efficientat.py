@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from core.files import sha256_of_file
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.labels import EVENT_LABELS
 
 RATE_HZ = 32_000

@@ -11,9 +11,9 @@ import numpy as np
 from rich.progress import track
 from torch import from_numpy
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, OutputError, one_line
 from core.files import sha256_of_file, write_atomically
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.corpus.waveform_store import FULL_SCALE, WaveformStore, as_float
 from distill.distillation.efficientat import EfficientAtTeacher, event_logits

@@ -8,8 +8,8 @@ from numpy.random import Generator
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, from_numpy
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.channel import Channel, turned_at_speed
 from distill.corpus.cough_activity import STEP_SAMPLES, active_frames, place_activity, runs
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES, event_labels_of, is_cough_free, soft_event_targets

@@ -9,9 +9,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, OutputError
 from core.files import check_replaceable, make_folder
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.arrays import read_npz
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.waveform_store import WaveformStore, as_float

@@ -10,9 +10,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, SettingsError
 from core.files import sha256_of_file
-from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import checkpoint_sha256, load_checkpoint
 from distill.distillation.efficientat import EfficientAtTeacher
 from distill.models.encoder import SIZES, Encoder

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.corpus.cough_activity import STEP_SAMPLES, active_frames, runs
 from distill.corpus.labels import is_cough_free
 from distill.corpus.waveform_store import WaveformStore

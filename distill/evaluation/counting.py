@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from core.audio import SAMPLE_RATE_HZ
 from core.bundle import COUGH, load_bundle
 from core.errors import DataError, exit_on_error
 from core.files import check_writable, write_atomically
 from core.results import Screening
 from core.screener import Screener
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.command_line import run_app
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording, compose_cough_free, compose_recordings

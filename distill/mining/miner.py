@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from core.audio import SAMPLE_RATE_HZ, open_recording
+from core.clips import CLIP_S, Clip, ClipCutter
 from core.errors import InterpreterError, OutputError, TussisError
 from core.files import encodable, write_atomically
 from core.interpreter import Interpreter
 from core.listening import HeardClip, listen
-from core.sound.audio import SAMPLE_RATE_HZ, open_recording
-from core.sound.clips import CLIP_S, Clip, ClipCutter
-from core.sound.quality import QualityMeter
+from core.quality import QualityMeter
 from distill.corpus.waveform_store import to_int16
 from distill.mining.pack import MinedClip, MinedRecording
 from distill.mining.recordings import Skipped, Source

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from distill.models.phone_front_end import hz_to_mel
 
 # Constants of HeAR's public preprocessing code (Apache-2.0); its vectors are in tests/data/hear_front_end.npz.

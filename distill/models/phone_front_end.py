@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 
 WINDOW_SAMPLES = 400
 HOP_SAMPLES = 320

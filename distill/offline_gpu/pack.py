@@ -12,8 +12,8 @@ import numpy as np
 import typer
 from packaging.requirements import Requirement
 
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError, OutputError, SettingsError, exit_on_error
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.command_line import run_app
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.shard_writer import summarize, write_shards

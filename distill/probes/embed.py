@@ -13,6 +13,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
+from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, OutputError, TussisError, exit_on_error, one_line, report
 from core.files import check_writable, sha256_of_file, write_atomically
@@ -21,8 +22,7 @@ from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
 from core.process.signals import stop_signals
-from core.sound.audio import open_recording
-from core.sound.quality import QualityMeter
+from core.quality import QualityMeter
 from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
 from distill.corpus.waveform_store import to_int16

@@ -10,9 +10,9 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.labels import event_labels_of
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore, as_float

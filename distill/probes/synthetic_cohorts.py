@@ -8,9 +8,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from core.audio import SAMPLE_RATE_HZ, write_wav
 from core.errors import OutputError
 from core.files import write_atomically
-from core.sound.audio import SAMPLE_RATE_HZ, write_wav
 from distill.corpus.tables import table_text
 
 N_SUBJECTS = 40

@@ -12,9 +12,9 @@ from app.controller import Controller
 from app.microphone import MicrophoneError
 from app.recorder import RecordingProgress
 from app.session import State
+from core.audio import write_wav
 from core.errors import BundleError
 from core.results import describe
-from core.sound.audio import write_wav
 
 WAIT_S = 60
 

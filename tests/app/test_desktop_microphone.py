@@ -13,7 +13,7 @@ import pytest
 
 from app.desktop_microphone import DesktopMicrophone
 from app.microphone import MicrophoneError
-from core.sound.audio import open_recording, write_wav
+from core.audio import open_recording, write_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 ALSA_CONFIGURATION = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"

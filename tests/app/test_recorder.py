@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from app.microphone import MicrophoneError
 from app.recorder import Recorder, WavAppender, dbfs, to_pcm16
+from core.audio import open_recording
 from core.errors import OutputError
-from core.sound.audio import open_recording
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.sound.audio import write_wav
+from core.audio import write_wav
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 

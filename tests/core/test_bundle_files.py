@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core.audio import write_wav
 from core.bundle import Bundle, load_bundle
 from core.bundle_files import MAX_ARCHIVE_BYTES, archive_content
 from core.errors import BundleError
 from core.screen_command import main
-from core.sound.audio import write_wav
 
 WriteBundle = Callable[..., Path]
 WriteArchive = Callable[[bytes], Path]

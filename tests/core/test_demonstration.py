@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import read_waveform, write_wav
 from core.demonstration import (
     COUGH_LENGTH_S,
     COUGH_TIMES_S,
@@ -15,7 +16,6 @@ from core.demonstration import (
     synthesized_clips,
 )
 from core.screener import screen_recording
-from core.sound.audio import read_waveform, write_wav
 
 YAMNET = Path(__file__).resolve().parents[3] / "shared" / "models" / "yamnet.tflite"
 YAMNET_SAMPLES, YAMNET_COUGH = 15_600, 42

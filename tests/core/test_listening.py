@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import Clip, ClipCutter
 from core.errors import AudioError
 from core.interpreter import Interpreter, ModelOutputs
 from core.listening import Listener, check_block, check_sample_rate, listen
 from core.probes import sigmoid
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import Clip, ClipCutter
+from core.resample import resample
 from core.sound.high_pass import high_passed
-from core.sound.resample import resample
 
 STEP_S = 0.04
 

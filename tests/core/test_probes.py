@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import ProbeError
 from core.probes import DEMONSTRATION_REASON, Decision, ProbeResult, apply_probe, parse_probe, sigmoid
-from core.sound.quality import Quality
+from core.quality import Quality
 
 GOOD = Quality(True, (), -3.0, -20.0, 0.0, 30.0, 5.0)
 SILENT = Quality(False, ("silent",), -math.inf, -math.inf, 0.0, None, 5.0)

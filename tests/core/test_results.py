@@ -6,6 +6,7 @@ import pytest
 
 from core.events import Event
 from core.probes import DEMONSTRATION_REASON, Decision, ProbeResult
+from core.quality import Quality
 from core.results import (
     FailedRecording,
     ModelFacts,
@@ -16,7 +17,6 @@ from core.results import (
     printable,
     screening_file,
 )
-from core.sound.quality import Quality
 
 GOOD = Quality(True, (), -3.0, -20.0, 0.001, 30.0, 5.0)
 SILENT = Quality(False, ("silent", "too_short"), -math.inf, -math.inf, 0.0, None, 0.1)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.screen_command import main
 from core.screener import Screener
-from core.sound.audio import write_wav
-from core.sound.wav import WavDecoder
+from core.wav import WavDecoder
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 

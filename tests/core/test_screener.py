@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.bundle import Bundle, load_bundle
 from core.errors import AudioError, BundleError
 from core.interpreter import Interpreter, ModelOutputs
 from core.probes import Decision
 from core.results import Screening
 from core.screener import Screener, screen_recording
-from core.sound.audio import write_wav
 
 RATE_HZ = 16000
 

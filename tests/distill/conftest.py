@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.interpreter import ModelOutputs
-from core.sound.audio import write_wav
 from distill.corpus.labels import EVENT_LABELS
 from distill.probes.embed import EmbeddingModel
 

@@ -13,8 +13,8 @@ from click.testing import Result
 from torch import nn
 from typer.testing import CliRunner
 
+from core.audio import write_wav
 from core.demonstration import synthesize_demonstration, synthesized_clips
-from core.sound.audio import write_wav
 from distill.checkpoints import save_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore

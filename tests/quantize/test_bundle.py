@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from core.audio import write_wav
 from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError
 from core.files import sha256_of_file
 from core.screener import Screener
-from core.sound.audio import write_wav
 from distill.checkpoints import Checkpoint
 from quantize.bundle import app as bundle_app
 from quantize.bundle import write_bundle

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.errors import DataError
-from core.sound.audio import write_wav
 from distill.corpus.manifests import build_manifest, write_manifest
 from quantize import calibration_set
 from quantize.calibration_set import (

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.sound.audio import write_wav
+from core.audio import write_wav
 from distill.checkpoints import save_checkpoint
 from distill.corpus.waveform_store import WaveformStore
 from distill.models.student import StudentSettings

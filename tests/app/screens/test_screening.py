@@ -7,9 +7,9 @@ from app import strings
 from app.controller import Controller
 from app.microphone import MicrophoneError
 from app.session import Session, State
+from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
 from core.screener import Screener
-from core.sound.audio import write_wav
 
 MIN_TOUCH_DP = 48
 

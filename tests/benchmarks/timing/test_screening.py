@@ -7,8 +7,8 @@ from benchmarks.timing.interleaved import time_interleaved
 from benchmarks.timing.screening import load_screening, write_recording
 from core.bundle import Bundle
 from core.screener import screen_recording
-from core.sound.wav import read_wav_layout
 from core.stopwatch import STAGES
+from core.wav import read_wav_layout
 
 SCREENING_STAGES = ["screening", *(f"screening: {name}" for name in STAGES)]
 

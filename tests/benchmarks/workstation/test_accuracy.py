@@ -17,11 +17,11 @@ from benchmarks.timing.interleaved import Contender
 from benchmarks.timing.peers import load_yamnet
 from benchmarks.workstation import accuracy
 from benchmarks.workstation.accuracy import ACCURACY, Judged, front_of, load_judged, measure_accuracy
+from core.audio import read_waveform, write_wav
 from core.bundle import COUGH, load_bundle
 from core.demonstration import synthesize_demonstration, synthesized_clips
 from core.errors import DataError
 from core.screener import Screener
-from core.sound.audio import read_waveform, write_wav
 from distill.distillation.yamnet import YamnetTeacher
 from distill.evaluation.evaluate import ScoredRecording, pack_rows
 

@@ -20,8 +20,8 @@ from benchmarks.workstation.length import (
     words_of,
     write_recordings,
 )
+from core.audio import open_recording
 from core.errors import DataError, OutputError, SettingsError
-from core.sound.audio import open_recording
 
 RUN = describe_run(1, "xnnpack", b"a model")
 

@@ -20,8 +20,8 @@ from benchmarks.workstation.long_sound import (
     validation_sounds,
     write_long_wav,
 )
+from core.audio import read_waveform, write_wav
 from core.errors import OutputError
-from core.sound.audio import read_waveform, write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import ComposedRecording

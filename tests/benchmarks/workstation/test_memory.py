@@ -14,10 +14,10 @@ from benchmarks.workstation import fresh_process
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, parse_imports, start_process
 from benchmarks.workstation.memory import MEMORY, Footprint, memory_result, planned_bytes
 from benchmarks.workstation.started_process import process_memory
+from core.audio import write_wav
 from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError
-from core.sound.audio import write_wav
 
 MODEL = load_bundle(None).model_path
 STAGES = ["python", "numpy", "core", "runtime", "bundle", "model", "first result", "again"]

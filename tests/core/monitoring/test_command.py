@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.monitoring.monitor import Monitor
 from core.screen_command import main
-from core.sound.audio import write_wav
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clips import CLIP_S, Clip, ClipCutter
 from core.demonstration import COUGH_LENGTH_S, COUGH_TIMES_S, synthesize_demonstration
 from core.errors import SettingsError
 from core.monitoring.gate import Gate, GateSettings
-from core.sound.clips import CLIP_S, Clip, ClipCutter
 
 RATE_HZ = 16000
 START_UP_S = GateSettings.start_up_s

@@ -13,9 +13,9 @@ from core.interpreter import Interpreter, LiteRtInterpreter, ModelOutputs
 from core.monitoring.gate import GateSettings
 from core.monitoring.hourly_totals import HourlyTotals, HourTotals, Totals
 from core.monitoring.monitor import Monitor, MonitorSettings
+from core.quality import QualityMeter
 from core.screener import Screener
 from core.sound.high_pass import high_passed
-from core.sound.quality import QualityMeter
 
 RATE_HZ = 16000
 NO_GATE = MonitorSettings(gate=None)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.demonstration import synthesize_demonstration
 from core.errors import AudioError
 from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
 from core.screening.standard_input import RawOptions, StandardInput
-from core.sound.audio import write_wav
 
 COUGHS = synthesize_demonstration()
 UNDESCRIBED = RawOptions()

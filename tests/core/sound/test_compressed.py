@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import open_recording
 from core.errors import AudioError
-from core.sound.audio import open_recording
 
 av = pytest.importorskip("av", reason="a phone reads WAV only")
 

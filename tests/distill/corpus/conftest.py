@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.sound.audio import write_wav
+from core.audio import write_wav
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.shard_writer import write_shards
 from distill.corpus.shards import read_index

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.sound.audio import SAMPLE_RATE_HZ
-from core.sound.clips import CLIP_SAMPLES
+from core.audio import SAMPLE_RATE_HZ
+from core.clips import CLIP_SAMPLES
 from distill.corpus.channel import N_CHANNEL_DRAWS, Channel, ChannelDraws, ChannelSettings, turned_at_speed
 
 GENERATOR = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from typer.testing import CliRunner
 
-from core.sound.audio import write_wav
+from core.audio import write_wav
 from distill.corpus.command import app
 from distill.corpus.manifests import read_manifest
 from distill.corpus.shards import read_index

@@ -11,9 +11,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.audio import write_wav
 from core.errors import DataError
 from core.files import sha256_of_file
-from core.sound.audio import write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.shard_reader import ShardCorpus, check_corpus
 from distill.corpus.shard_writer import JOURNAL_FILE, write_shards

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.errors import DataError, OutputError
-from core.sound.audio import write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 

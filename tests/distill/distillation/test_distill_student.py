@@ -5,7 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from core.sound.audio import write_wav
+from core.audio import write_wav
 from distill.checkpoints import load_checkpoint
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, OutputError
-from core.sound.clips import CLIP_SAMPLES
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore

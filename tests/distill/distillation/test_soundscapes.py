@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError, SettingsError
-from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import load_checkpoint
 from distill.corpus.cough_activity import STEP_SAMPLES
 from distill.corpus.labels import EVENT_LABELS, N_ACTIVITY_FRAMES

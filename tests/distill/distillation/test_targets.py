@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from core.clips import CLIP_SAMPLES
 from core.errors import DataError
-from core.sound.clips import CLIP_SAMPLES
 from distill.checkpoints import save_checkpoint
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow, write_manifest

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from core.audio import write_wav
 from core.bundle import load_bundle
 from core.screener import Screener
-from core.sound.audio import write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation import counting

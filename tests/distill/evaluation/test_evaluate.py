@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.bundle import load_bundle
 from core.errors import AudioError, DataError
 from core.screener import Screener
-from core.sound.audio import write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.evaluation.evaluate import ScoredRecording, evaluate_bundle, main, measure, negative_class
 from distill.evaluation.metrics import auroc

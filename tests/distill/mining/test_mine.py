@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from core.audio import read_waveform, write_wav
 from core.bundle import load_bundle
 from core.demonstration import synthesize_demonstration
 from core.errors import DataError, OutputError
-from core.sound.audio import read_waveform, write_wav
 from core.sound.high_pass import high_passed
 from distill.corpus.manifests import build_manifest
 from distill.mining.command import main

@@ -8,11 +8,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.audio import write_wav
+from core.clips import Clip
 from core.errors import OutputError
 from core.interpreter import ModelOutputs
-from core.sound.audio import write_wav
-from core.sound.clips import Clip
-from core.sound.resample import resample
+from core.resample import resample
 from distill.corpus.labels import EVENT_LABELS
 from distill.mining.miner import MAX_RUN_WINDOWS, Candidate, LocalMaxima, Miner, MiningSettings
 from distill.mining.recordings import Skipped, Source

@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE
-from core.sound.audio import SAMPLE_RATE_HZ
 from distill.checkpoints import save_checkpoint
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
 from distill.distillation.distill_student import DistillSettings

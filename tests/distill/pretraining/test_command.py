@@ -17,8 +17,8 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from core.audio import write_wav
 from core.files import sha256_of_file
-from core.sound.audio import write_wav
 from distill.checkpoints import load_checkpoint
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.shard_writer import write_shards

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.audio import write_wav
 from core.errors import DataError
-from core.sound.audio import write_wav
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.shard_writer import write_shards
 from distill.corpus.shards import read_index

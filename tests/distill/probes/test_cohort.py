@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from core.audio import write_wav
 from core.errors import DataError
 from core.probes import ClipSelection
-from core.sound.audio import write_wav
 from distill.probes.cohort import check_disjoint, load_cohort, read_cohort_table
 from distill.probes.embed import embed_all, pool_clips, write_embeddings
 

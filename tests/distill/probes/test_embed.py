@@ -6,11 +6,11 @@ import signal
 import numpy as np
 import pytest
 
+from core.audio import read_waveform, write_wav
 from core.bundle import load_bundle
 from core.errors import AudioError, DataError
 from core.probes import ClipSelection
 from core.screener import Screener
-from core.sound.audio import read_waveform, write_wav
 from core.sound.high_pass import high_passed
 from distill.probes.embed import (
     embed_readable,

@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
+from core.audio import write_wav
 from core.bundle import load_bundle
 from core.errors import DataError, ProbeError
 from core.files import sha256_of_file
 from core.probes import DEMONSTRATION_REASON, ClipSelection, parse_probe
 from core.screener import Screener
-from core.sound.audio import write_wav
 from distill.probes.cohort import Cohort
 from distill.probes.fit_probe import KINDS, Kind, ProbeDescription, fit_probe, main, probe_json
 from distill.probes.linear_fit import FittedProbe, fit_with_best_regularizer, mean_absolute_error, ridge_path

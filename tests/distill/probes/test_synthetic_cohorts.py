@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from core.sound.audio import open_recording, read_waveform
+from core.audio import open_recording, read_waveform
 from distill.probes.synthetic_cohorts import spirometry_cohort, synthesize_blow, tb_cohort, write_cohort
 
 

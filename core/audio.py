@@ -11,17 +11,17 @@ import numpy as np
 
 from core.errors import AudioError
 from core.files import sha256_of_file
+from core.resample import resample_blocks
+from core.sound import SAMPLE_RATE_HZ
 from core.sound.channels import ChannelMeter, average, one_channel
 from core.sound.compressed import WAV, CompressedDecoder, container_of
-from core.sound.resample import resample_blocks
-from core.sound.wav import OtherCodecError, WavDecoder, is_wav, write_wav
+from core.wav import OtherCodecError, WavDecoder, is_wav, write_wav
 
 __all__ = [
     "AVERAGE", "MAX_AMPLITUDE", "MAX_CHANNELS", "MAX_SAMPLE_RATE_HZ", "MIN_SAMPLE_RATE_HZ", "SAMPLE_RATE_HZ",
     "RecordingReader", "open_recording", "read_waveform", "write_wav",
 ]  # fmt: skip
 
-SAMPLE_RATE_HZ = 16_000
 MIN_SAMPLE_RATE_HZ = 4_000
 MAX_SAMPLE_RATE_HZ = 384_000
 MAX_CHANNELS = 8

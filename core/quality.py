@@ -5,7 +5,7 @@ from math import log10
 
 import numpy as np
 
-from core.sound.audio import SAMPLE_RATE_HZ
+from core.audio import SAMPLE_RATE_HZ
 from core.sound.dead_air import FRAME_SAMPLES, DeadAir
 
 # The gate turns away only what nobody could score. Beside each limit: the most extreme ordinary clip of 2881 that were
@@ -21,7 +21,7 @@ MIN_SNR_FRAMES = 25  # half a second, below which percentiles mean nothing
 MIN_PAUSE_DBFS = -90.0  # one step of 16 bits: a pause below it is the work of a noise gate or codec, not of the room
 LOUD_PERCENTILE, QUIET_PERCENTILE = 95.0, 10.0
 HISTOGRAM_STEP_DB = 0.25
-HISTOGRAM_BINS = 640  # from FLOOR_DBFS to +40 dBFS, the loudest that core.sound.audio lets through
+HISTOGRAM_BINS = 640  # from FLOOR_DBFS to +40 dBFS, the loudest that core.audio lets through
 GROUP_FRAMES = 205  # measured at once, so that they stay in the processor's cache
 
 # What the high-pass (core.sound.high_pass) leaves of loud hum, its higher harmonics, covers coughs where even the quiet

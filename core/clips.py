@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.sound.audio import SAMPLE_RATE_HZ
+from core.audio import SAMPLE_RATE_HZ
 
 CLIP_S = 2.0
 CLIP_SAMPLES = int(CLIP_S * SAMPLE_RATE_HZ)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.sound.clips import CLIP_SAMPLES, Clip, ClipCutter
+from core.clips import CLIP_SAMPLES, Clip, ClipCutter
 
 
 def cut(waveform: np.ndarray, hop_s: float, block_samples: int = 10**9) -> list[Clip]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import AudioError
-from core.sound.resample import KAISER_BETA, Resampler, resample, resample_blocks
+from core.resample import KAISER_BETA, Resampler, resample, resample_blocks
 
 RATES_HZ = (4_000, 8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 384_000)
 ODD_RATES_HZ = (4_001, 7_999, 44_101, 383_999)

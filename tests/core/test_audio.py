@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.audio import AVERAGE, PIECE_FRAMES, open_recording, read_waveform, write_wav
 from core.errors import AudioError
 from core.files import sha256_of_file
-from core.sound.audio import AVERAGE, PIECE_FRAMES, open_recording, read_waveform, write_wav
-from core.sound.wav import WavDecoder
+from core.wav import WavDecoder
 
-SHARED_DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def float_wav(path: Path, frames: np.ndarray, rate_hz: int = 16_000) -> Path:

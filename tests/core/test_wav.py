@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import AudioError, OutputError
-from core.sound.wav import GUID_TAIL, WavDecoder, read_wav_layout, write_wav
+from core.wav import GUID_TAIL, WavDecoder, read_wav_layout, write_wav
 
 PCM, FLOAT = 1, 3
 

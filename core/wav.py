@@ -36,7 +36,7 @@ class SampleFormat:
     Attributes
     ----------
     sample_rate_hz, n_channels : int
-        As declared; whether Tussis takes them is for `core.sound.audio` to say.
+        As declared; whether Tussis takes them is for `core.audio` to say.
     sample_type : str
         ``"u1"``, ``"<i2"``, ``"i24"``, ``"<i4"``, ``"<f4"`` or ``"<f8"``.
     """

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.audio import read_waveform
 from core.demonstration import synthesize_demonstration
-from core.sound.audio import read_waveform
-from core.sound.quality import REASON_SENTENCES, REMARKS, Quality, QualityMeter
-from core.sound.resample import resample
+from core.quality import REASON_SENTENCES, REMARKS, Quality, QualityMeter
+from core.resample import resample
 
-SHARED_DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PACKS = ("covid19_cough", "coswara_20200413", "fsdd", "emogator", "sfx_cc", "esc10", "speech_commands")  # no test pack
 
 
