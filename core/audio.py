@@ -38,6 +38,7 @@ class _Decoder(Protocol):
 
     sample_rate_hz: int
     n_channels: int
+    n_frames: int
     truncated: bool
     remark: str | None
 
@@ -57,14 +58,15 @@ class RecordingReader:
     n_channels : int in [1, 8]
         In the file; `blocks` gives one.
     n_frames : int
-        Samples per channel that were read so far; of the whole recording once `blocks` has come to its end.
+        Samples per channel: of a WAV those that are there, of others those that it declares, 0 where it does not. Once
+        `blocks` has come to its end, those that were read.
     """
 
     def __init__(self, path: Path, file: BinaryIO, decoder: _Decoder, channel: int | None) -> None:
         self.path = path
         self.sample_rate_hz = decoder.sample_rate_hz
         self.n_channels = decoder.n_channels
-        self.n_frames = 0
+        self.n_frames = decoder.n_frames
         self._file = file
         self._decoder = decoder
         self._channel = channel
@@ -81,7 +83,7 @@ class RecordingReader:
 
     @property
     def duration_s(self) -> float:
-        """Length of what was read so far, in seconds."""
+        """Length in seconds, of `n_frames`."""
         return self.n_frames / self.sample_rate_hz
 
     @property
@@ -105,13 +107,19 @@ class RecordingReader:
         """SHA-256 of the file's bytes, hexadecimal; read through once, when first asked for."""
         return sha256_of_file(self.path)
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self, block_s: float | None = None) -> Iterator[np.ndarray]:
         """Yield the recording from its beginning as one channel at its native rate.
+
+        Parameters
+        ----------
+        block_s : float or None
+            Length of each block but the last, seconds; None for what is decoded at once. The samples do not depend on
+            it.
 
         Yields
         ------
         ndarray, shape (n,), float32
-            1 to 262,144 samples in [-1, 1], except where a float recording exceeds it.
+            In [-1, 1], except where a float recording exceeds it.
 
         Raises
         ------
@@ -119,8 +127,22 @@ class RecordingReader:
             If a sample is NaN, infinite or beyond `MAX_AMPLITUDE`, the file cannot be read on, or holds no sample.
         """
         weights = self._channel_weights
-        for piece in self._pieces():
-            yield _mix(piece, weights)
+        mixed = (_mix(piece, weights) for piece in self._pieces())
+        if block_s is None:
+            yield from mixed
+            return
+        block_frames = round(block_s * self.sample_rate_hz)
+        if block_frames < 1:
+            raise ValueError(f"block_s is {block_s}; expected at least one sample, {1 / self.sample_rate_hz} s")
+        held = np.zeros(0, np.float32)
+        for piece in mixed:
+            held = np.concatenate([held, piece])
+            n_whole = len(held) // block_frames * block_frames
+            for start in range(0, n_whole, block_frames):
+                yield held[start : start + block_frames].copy()
+            held = held[n_whole:]
+        if len(held):
+            yield held
 
     @cached_property
     def _channel_weights(self) -> np.ndarray:
@@ -136,16 +158,17 @@ class RecordingReader:
 
     def _pieces(self) -> Iterator[np.ndarray]:
         """Checked frames on a fixed grid of `PIECE_FRAMES`, float32, shape (n, n_channels)."""
-        self.n_frames = 0
+        n_read = 0
         with _read_errors(self.path):
             self._decoder.rewind()
             while len(frames := self._decoder.read(PIECE_FRAMES)):
                 lowest, highest = frames.min(), frames.max()
                 if not -MAX_AMPLITUDE <= lowest <= highest <= MAX_AMPLITUDE:  # "not" so that NaN is caught too
-                    raise AudioError(_unusable_sample(frames, self.n_frames, self))
-                self.n_frames += len(frames)
+                    raise AudioError(_unusable_sample(frames, n_read, self))
+                n_read += len(frames)
                 yield frames
-        if not self.n_frames:
+        self.n_frames = n_read
+        if not n_read:
             raise AudioError(f"{self.path} holds no samples.")
 
 

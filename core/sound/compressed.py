@@ -84,6 +84,7 @@ class CompressedDecoder:
         self._open_link(links[0], links[1] if len(links) > 1 else None)
         codec = self._stream.codec_context
         self.sample_rate_hz, self.n_channels = codec.sample_rate, codec.channels
+        self.n_frames = round((self._declared_s or 0.0) * self.sample_rate_hz)
         self._pieces = self._decoded(links)
         self._held: list[np.ndarray] = []
 

@@ -58,6 +58,25 @@ def test_blocks_can_be_read_twice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.concatenate(second), noise(2 * PIECE_FRAMES + 18_928))
 
 
+@pytest.mark.parametrize("block_s", [0.013, 1.0, 100.0])
+def test_the_samples_do_not_depend_on_the_length_of_the_blocks(tmp_path: Path, block_s: float) -> None:
+    frames = noise(2 * (PIECE_FRAMES + 777)).reshape(-1, 2)
+    path = float_wav(tmp_path / "a.wav", frames, 48_000)
+    with open_recording(path) as recording:
+        assert recording.n_frames == len(frames)
+        blocks = list(recording.blocks(block_s))
+    assert {len(block) for block in blocks[:-1]} <= {round(block_s * 48_000)}
+    np.testing.assert_array_equal(np.concatenate(blocks), read_native(path))
+
+
+def test_a_block_of_less_than_one_sample_is_refused(tmp_path: Path) -> None:
+    with (
+        open_recording(float_wav(tmp_path / "a.wav", np.zeros(10))) as recording,
+        pytest.raises(ValueError, match=r"block_s is 1e-09; expected at least one sample"),
+    ):
+        next(recording.blocks(1e-9))
+
+
 @pytest.mark.parametrize("n_channels", [2, 3, 8])
 def test_channels_are_averaged_or_one_is_taken(tmp_path: Path, n_channels: int) -> None:
     tracks = np.column_stack([noise(5_000, seed) for seed in range(n_channels)])
