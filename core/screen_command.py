@@ -42,9 +42,9 @@ from core.signing import TrustPolicy, read_trust
 COMMAND = "tussis-screen"
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 EPILOG = """\
-A recording is a WAV file (8, 16, 24 or 32 bits or float, 4000 to 384000 Hz, mono or stereo); FLAC, OGG and MP3 where
-the Python package soundfile is installed. - is standard input. A recording that fails the quality check is not scored,
-which is not "no cough".
+A recording is a WAV file (8, 16, 24 or 32 bits or float, 4000 to 384000 Hz, 1 to 8 channels); FLAC, MP3, Ogg, AAC,
+MPEG-4, AMR, WebM and others where the Python package av is installed. - is standard input. A recording that fails the
+quality check is not scored, which is not "no cough".
 
 --json OUT replaces an earlier result, and no other file. What is found is in OUT.partial at once, until OUT is written;
 after a kill or a power cut the same command goes on, and --recover OUT writes what is there.

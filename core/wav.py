@@ -148,15 +148,11 @@ class WavDecoder:
         As in `SampleFormat`.
     n_frames : int
         Samples per channel that are there.
-    slack_frames : int
-        By how much `n_frames` may be wrong: 0.
     truncated : bool
         Whether the file holds less than it says; known for sure once all frames were read.
     remark : str or None
         A sentence about what was not read.
     """
-
-    slack_frames = 0
 
     def __init__(self, file: BinaryIO, name: str | Path) -> None:
         self._file, self._layout = file, read_wav_layout(file, name)
