@@ -22,7 +22,7 @@ from distill.distillation.targets_command import TEACHER_HELP
 from distill.probes.cohort import Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
-from distill.probes.spirometry import evaluate_spirometry, fit_spirometry
+from distill.probes.spirometry.lung_function import evaluate_spirometry, fit_spirometry
 from distill.probes.synthetic_cohorts import write_cohort
 from distill.probes.triage import evaluate_triage, fit_triage
 from distill.shown_text import PlainConsole

@@ -7,7 +7,7 @@ from core.errors import DataError
 from core.probes import ClipSelection, parse_probe
 from distill.probes.cohort import Cohort, load_cohort
 from distill.probes.fit_probe import ProbeDescription, fit_probe, probe_json
-from distill.probes.spirometry import fit_spirometry, read_demographics
+from distill.probes.spirometry.lung_function import fit_spirometry, read_demographics
 from distill.probes.synthetic_cohorts import write_cohort
 
 EVERYTHING = ClipSelection(None, 0.0, 1, "mean")
