@@ -16,7 +16,7 @@ from distill.probes.spirometry.forced_expiration import (
 )
 
 HOP_S = 0.01
-LEAST_PAUSE_S = 0.1  # before a blow: what the room sounds like
+LEAST_PAUSE_S = 0.15  # before a blow: what the room sounds like
 MAX_FLOW_L_PER_S = 20.0
 HEARD_DB = 3.0  # of a frame above the pause
 TAIL_S = 0.4  # of the end that is heard: how the flow falls there is how it goes on
@@ -41,6 +41,16 @@ class HeardBlow:
     floor: float
     start: int
     end: int
+
+    @property
+    def heard_s(self) -> float:
+        """How long the blow stands out."""
+        return (self.end - self.start) * HOP_S
+
+    @property
+    def levels_db(self) -> Array:
+        """Each frame of the whole recording above the pause, 0 at least."""
+        return 10 * np.log10(np.maximum(self.power, self.floor) / self.floor)
 
     @property
     def signal(self) -> Array:
@@ -84,14 +94,23 @@ def hear_blow(waveform: ArrayLike) -> HeardBlow:
     peak, floor = int(np.argmax(power)), max(float(np.percentile(raw, 5)), 1e-12)
     threshold = 10 ** (HEARD_DB / 10) * floor
     is_quiet = power < threshold
-    before = np.flatnonzero(is_quiet[:peak])
-    start = int(before[-1]) + 1 if len(before) else 0
+    before = _ends_of_pauses(is_quiet[:peak])
+    start = int(before[-1]) if len(before) else 0
     pause = raw[: max(0, start - _ONSET_FRAMES)]
     if len(pause) * HOP_S < LEAST_PAUSE_S or power[peak] < threshold:
         raise DataError(f"no blow stands out after a pause of at least {LEAST_PAUSE_S:g} s")
     floor = max(float(np.median(pause)), 1e-12)
     after = np.flatnonzero(power[peak:] < 10 ** (HEARD_DB / 10) * floor)
     return HeardBlow(power, floor, start, peak + int(after[0]) if len(after) else n_frames)
+
+
+def _ends_of_pauses(is_quiet: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where a pause of at least `LEAST_PAUSE_S` ends; a closed throat within a blow is shorter or not silent."""
+    n_pause = round(LEAST_PAUSE_S / HOP_S)
+    if len(is_quiet) < n_pause:
+        return np.zeros(0, np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(is_quiet, n_pause)
+    return np.flatnonzero(windows.all(axis=1)) + n_pause
 
 
 def flow_of(blow: HeardBlow, place: Place) -> Array:
@@ -111,7 +130,7 @@ def flow_of(blow: HeardBlow, place: Place) -> Array:
 
 
 def recover(waveform: ArrayLike, place: Place) -> RecoveredLung:
-    """FEV1, FVC and PEF of the blow in a recording at 16 kHz.
+    """FEV1, FVC and PEF of the blow in a recording at 16 kHz, by `recovered_lung`.
 
     `place` fixes the scale: a phone 6 dB more sensitive than `place` says makes a lung some 40 % larger. FEV1/FVC
     hardly depends on it.
@@ -122,10 +141,13 @@ def recover(waveform: ArrayLike, place: Place) -> RecoveredLung:
         If no blow can be heard.
     """
     blow = hear_blow(waveform)
-    flow, heard_s = flow_of(blow, place), (blow.end - blow.start) * HOP_S
-    spirogram = measure_flow(flow)
-    unheard_share = float(flow[round(heard_s * FLOW_RATE_HZ) :].sum() / flow.sum())
-    lung = spirogram.lung
+    return recovered_lung(blow, flow_of(blow, place))
+
+
+def recovered_lung(blow: HeardBlow, flow_l_per_s: Array) -> RecoveredLung:
+    """FEV1, FVC and PEF of a blow's flow (see `flow_of`), without what would rest on sound that nobody can hear."""
+    heard_s, lung = blow.heard_s, measure_flow(flow_l_per_s).lung
+    unheard_share = float(flow_l_per_s[round(heard_s * FLOW_RATE_HZ) :].sum() / flow_l_per_s.sum())
     fev1_l = lung.fev1_l if heard_s >= LEAST_HEARD_S else None
     fvc_l = lung.fvc_l if unheard_share <= MOST_UNHEARD else None
     return RecoveredLung(fev1_l, fvc_l, lung.pef_l_per_s, heard_s, unheard_share)
