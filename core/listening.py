@@ -169,8 +169,11 @@ def listen(
     frame_step_s: float,
     meter: Meter | None = None,
 ) -> Iterator[HeardClip]:
-    """Run the model over a recording that comes in blocks, none of which is kept; the parameters are a `Listener`'s."""
-    listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, meter=meter)
+    """Run the model over the clips of a recording that a screening hears: all but dead air.
+
+    The recording comes in blocks, none of which is kept; the parameters are a `Listener`'s.
+    """
+    listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, meter=meter, admits=is_live)
     for block in blocks:
         yield from listener.hear(block)
     yield from listener.finish()

@@ -101,7 +101,9 @@ def hear(interpreter: Interpreter, recording: "ComposedRecording") -> HeardRecor
     """Run a model over a composed recording as a screening with `DEFAULT_SCREENING` does."""
     hop_s, waveform = DEFAULT_SCREENING["hop_s"], recording.waveform
     clips = listen([waveform], SAMPLE_RATE_HZ, interpreter, hop_s, ACTIVITY_FRAME_STEP_S)
-    return HeardRecording([clip.window for clip in clips], recording.coughs, len(waveform) / SAMPLE_RATE_HZ)
+    return HeardRecording(
+        [clip.window for clip in clips if not clip.is_gated], recording.coughs, len(waveform) / SAMPLE_RATE_HZ
+    )
 
 
 def score_coughs(heard: Iterable[HeardRecording], **chosen: Any) -> EventScore:

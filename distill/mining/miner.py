@@ -143,7 +143,9 @@ class Miner:
             return MinedRecording(reader.sha256, reader.duration_s, tuple(clips))
 
     def _candidate(self, clip: HeardClip) -> Candidate | None:
-        """The clip with its score; None where no label that counts is probable enough, or its quality unacceptable."""
+        """The clip with its score; None for dead air, where no label is probable enough, or quality is unacceptable."""
+        if clip.is_gated:
+            return None
         probabilities = tuple(clip.event_probabilities.tolist())
         score = max(probabilities[self.settings.event_labels.index(label)] for label in self.settings.labels)
         if score < self.settings.min_probability or not _is_acceptable(_valid(clip)):

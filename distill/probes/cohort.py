@@ -24,6 +24,7 @@ from distill.probes.embed import (
 MIN_SUBJECTS = 10
 MIN_SUBJECTS_PER_CLASS = 5
 COLUMNS = ("path", "subject_id", "label")
+WHOLE_RECORDING = ClipSelection(event=None, min_probability=0.0, min_clips=1, pooling="mean")
 SYNTHETIC, SITE = "synthetic", "site"
 
 

@@ -17,7 +17,7 @@ from core.audio import open_recording
 from core.bundle import Bundle, load_bundle
 from core.errors import DataError, OutputError, TussisError, exit_on_error, one_line, report
 from core.files import check_writable, sha256_of_file, write_atomically
-from core.interpreter import Interpreter, LiteRtInterpreter
+from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
 from core.listening import listen
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection
@@ -83,7 +83,8 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     meter = QualityMeter()
     with open_recording(path) as reader:
         blocks, rate_hz = reader.blocks(), reader.sample_rate_hz
-        clips = list(listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter))
+        heard = listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter)
+        clips = [clip for clip in heard if not clip.is_gated]  # dead air, which core pools neither
         sha256 = reader.sha256
     quality = meter.verdict()
     return EmbeddedRecording(
@@ -91,8 +92,8 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
         sha256=sha256,
         unacceptable=() if quality.acceptable else quality.reasons,
         start_s=np.array([clip.start_s for clip in clips]),
-        embeddings=np.array([clip.embedding for clip in clips], dtype=np.float32),
-        event_probabilities=np.array([clip.event_probabilities for clip in clips]),
+        embeddings=np.array([clip.embedding for clip in clips], np.float32).reshape(-1, EMBEDDING_SIZE),
+        event_probabilities=np.array([clip.event_probabilities for clip in clips]).reshape(-1, len(model.event_labels)),
     )
 
 

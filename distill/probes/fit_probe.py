@@ -19,9 +19,11 @@ from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
 from distill.command_line import run_app
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.distillation.targets_command import TEACHER_HELP
-from distill.probes.cohort import Cohort, check_disjoint, load_cohort
+from distill.probes.cohort import WHOLE_RECORDING, Cohort, check_disjoint, load_cohort
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
+from distill.probes.spirometry.agreement import MEASURES
+from distill.probes.spirometry.command import app as spirometry_app
 from distill.probes.spirometry.lung_function import evaluate_spirometry, fit_spirometry
 from distill.probes.synthetic_cohorts import write_cohort
 from distill.probes.triage import evaluate_triage, fit_triage
@@ -43,9 +45,17 @@ class Kind(NamedTuple):
     test: Callable[[FittedProbe, Cohort, Cohort, int], dict[str, Any]]
 
 
+def _kind_of(measure: str) -> Kind:
+    fit, test = partial(fit_spirometry, measure=measure), partial(evaluate_spirometry, measure=measure)
+    return Kind("regression", MEASURES[measure].unit, fit, test)
+
+
 KINDS = {
     "classification": Kind("classification", "probability", fit_triage, evaluate_triage),
-    "regression": Kind("regression", "L", fit_spirometry, evaluate_spirometry),
+    "regression": _kind_of("fev1_l"),
+    "fvc": _kind_of("fvc_l"),
+    "fev1_fvc": _kind_of("fev1_fvc"),
+    "pef": _kind_of("pef_l_per_s"),
 }
 
 
@@ -63,7 +73,6 @@ class ProbeDescription:
 
 
 DEMONSTRATION_HOP_S = 1.0
-WHOLE_RECORDING = ClipSelection(event=None, min_probability=0.0, min_clips=1, pooling="mean")
 
 # The shipped probes hold `data` as it is here: another text is for the next bundle.
 DEMONSTRATIONS = (
@@ -231,12 +240,13 @@ def fit_demonstration_probes(
 
 COMMAND = "tussis-probe"
 app = typer.Typer(add_completion=False, help="Fit probes (linear heads) on the shipped model's embeddings.")
+app.add_typer(spirometry_app, name="spirometry")
 
 _about = partial(typer.Option, rich_help_panel="What the probe file says")
 _hears = partial(typer.Option, rich_help_panel="What the probe listens to")
 _learns = partial(typer.Option, rich_help_panel="What it is fitted and tested on")
 _STATUS_HELP = "research, demonstration, or validated (with --external-test)."
-_KIND_HELP = "classification (labels 0 and 1) or regression (FEV1 in L)."
+_KIND_HELP = "classification (labels 0 and 1), regression (FEV1 in L), fvc (L), fev1_fvc (a ratio) or pef (L/s)."
 
 
 @app.command()

@@ -151,11 +151,20 @@ def fit_with_best_regularizer(
 
 
 def out_of_fold_scores(
-    features: Array, targets: Array, subjects: Sequence[str], fit_path: PathFit, loss: Loss, seed: int = 0
+    features: Array,
+    targets: Array,
+    subjects: Sequence[str],
+    fit_path: PathFit,
+    loss: Loss,
+    seed: int = 0,
+    folds: NDArray[np.int64] | None = None,
 ) -> Array:
-    """Score (n,) of every item by a model whose weights AND regularizer never saw the item's subject."""
+    """Score (n,) of every item by a model whose weights AND regularizer never saw the item's subject.
+
+    ``folds`` (n,) are `subject_folds` when left out; each subject's items are of one fold.
+    """
     scores = np.empty(len(targets))
-    folds = subject_folds(subjects, targets, seed=seed)
+    folds = subject_folds(subjects, targets, seed=seed) if folds is None else folds
     subjects = np.asarray(subjects, dtype=str)
     for fold in np.unique(folds):
         held_out = folds == fold

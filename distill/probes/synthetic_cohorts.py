@@ -73,7 +73,7 @@ COHORTS: dict[str, Callable[..., Cohort]] = {"tb": tb_cohort, "spirometry": spir
 
 
 def write_cohort(name: str, folder: Path, n_subjects: int = N_SUBJECTS, seed: int = 0) -> Path:
-    """Write a cohort's WAV files and ``recordings.csv`` to ``folder``.
+    """Write one of `COHORTS` as `write_recordings` does, and return its table.
 
     Nothing in it is or resembles a measurement of anybody. The "TB" label and the FEV1 are drawn at random and then
     steer the synthesis (wetness, band and decay of a cough; decay and band of a blow), so that a probe has something
@@ -81,18 +81,18 @@ def write_cohort(name: str, folder: Path, n_subjects: int = N_SUBJECTS, seed: in
 
     The CSV has the columns that ``tussis-probe fit --recordings`` reads: path (relative to the CSV), subject_id,
     label, synthetic (always 1), and for spirometry age_years, sex (F or M) and height_cm.
-
-    Returns
-    -------
-    Path
-        The CSV, written last.
     """
+    return write_recordings(COHORTS[name](n_subjects, seed=seed), folder)
+
+
+def write_recordings(recordings: Cohort, folder: Path) -> Path:
+    """Write WAV files, `N_RECORDINGS` a subject, and last their table ``recordings.csv``, which is returned."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
     rows = []
-    for number, recording in enumerate(COHORTS[name](n_subjects, seed=seed)):
+    for number, recording in enumerate(recordings):
         path = folder / f"{recording.subject_id}-{number % N_RECORDINGS}.wav"
         write_wav(path, recording.waveform)
         row = {"path": path.name, "subject_id": recording.subject_id, "label": recording.label, "synthetic": 1}

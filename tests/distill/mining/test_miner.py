@@ -83,6 +83,12 @@ def test_silence_is_never_kept_whatever_the_model_says(tmp_path):
     assert mined(tmp_path / "silent.wav", Saying(cough=8.0), tmp_path).clips == ()
 
 
+def test_a_recording_with_dead_air_in_it_is_mined_as_without_it(tmp_path, energy_interpreter):
+    waveform = noise_with_bursts([3.1], 8.0)
+    write_wav(tmp_path / "dead.wav", np.concatenate([waveform, np.zeros(10 * 16_000, np.float32)]))
+    assert [clip.start_s for clip in mined(tmp_path / "dead.wav", energy_interpreter, tmp_path).clips] == [2.0]
+
+
 def test_a_recording_that_breaks_off_is_skipped_as_a_whole_with_the_reason(tmp_path, energy_interpreter):
     path = tmp_path / "broken.wav"
     sound = noise_with_bursts([1.1, 5.1, 30.1], 60.0)

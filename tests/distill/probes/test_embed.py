@@ -88,6 +88,19 @@ def test_a_recording_that_core_would_not_score_is_not_pooled(tmp_path, stand_in)
     assert pool_clips(embedded, ClipSelection(None, 0.0, 1, "mean"), stand_in.event_labels) is None
 
 
+def test_dead_air_within_a_recording_is_left_out_of_its_embedding(tmp_path, stand_in):
+    sound = 0.01 * np.random.default_rng(0).standard_normal(6 * 16_000)
+    dead = np.concatenate([sound, np.zeros(10 * 16_000)]).astype(np.float32)
+    write_wav(tmp_path / "sound.wav", sound.astype(np.float32))
+    write_wav(tmp_path / "dead.wav", dead)
+    embedded = embed_recording(tmp_path / "dead.wav", stand_in)
+    alone = embed_recording(tmp_path / "sound.wav", stand_in)
+    assert embedded.start_s.tolist() == [0, 1, 2, 3, 4, 5] and embedded.embeddings.shape == (6, 512)
+    assert np.array_equal(embedded.embeddings[:4], alone.embeddings[:4])
+    write_embeddings(tmp_path / "dead.npz", [embedded], "0" * 64, stand_in.event_labels)
+    assert embedded.sha256 in read_embeddings(tmp_path / "dead.npz", "0" * 64)
+
+
 def test_written_embeddings_are_read_back_unchanged_without_pickle(tmp_path, stand_in):
     recordings = [embed_recording(write_noise(tmp_path / f"{i}.wav", 2.5 + i, seed=i), stand_in) for i in range(2)]
     write_embeddings(tmp_path / "out.npz", recordings, stand_in.sha256, stand_in.event_labels)
