@@ -79,7 +79,7 @@ def reference(
             if value is not None:
                 line += f", measured {value:.3f}, z-score {healthy.z_score(value):.2f}"
                 line += f", {healthy.percent_predicted(value):.0f} % of predicted"
-            PlainConsole().print(line)
+            PlainConsole(soft_wrap=True).print(line)
 
 
 @app.command()

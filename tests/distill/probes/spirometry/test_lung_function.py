@@ -109,3 +109,31 @@ def test_spirometry_without_demographics_is_refused(tmp_path):
         fit_spirometry(Cohort(**{**vars(cohort), "labels": np.append(cohort.labels[1:], 3200.0)}))
     with pytest.raises(DataError, match="FEV1 of 0 L; expected values above 0 L"):
         fit_spirometry(Cohort(**{**vars(cohort), "labels": np.append(cohort.labels[1:], 0.0)}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "scale", "key"),
+    [
+        ("fvc", "L", 1.2, "mean_absolute_error_l"),
+        ("fev1_fvc", "ratio", 0.2, "mean_absolute_error"),
+        ("pef", "L/s", 2.2, "mean_absolute_error_l_per_s"),
+    ],
+)
+def test_other_measures_are_probes_with_units_of_their_own(tmp_path, kind, unit, scale, key):
+    cohort = made_up_cohort(tmp_path, audio_tells=1.0)
+    other = made_up_cohort(tmp_path, audio_tells=1.0, n_subjects=12, seed=1, prefix="q")
+    cohort, other = (Cohort(**{**vars(one), "labels": np.minimum(scale * one.labels, 20)}) for one in (cohort, other))
+    if kind == "fev1_fvc":
+        cohort, other = (Cohort(**{**vars(one), "labels": np.minimum(one.labels, 0.95)}) for one in (cohort, other))
+    description = ProbeDescription(kind, kind, "research", kind, "Tests only.", EVERYTHING, "made up")
+    probe = parse_probe(probe_json(fit_probe(description, cohort, "0" * 64, external=other)), f"{kind}.json")
+    assert (probe.kind, probe.unit) == ("regression", unit)
+    for measured in (probe.metrics, probe.metrics["external_test"]):
+        for name in ("mean", "demographics", "audio", "audio_and_demographics"):
+            assert measured[name][key]["value"] > 0
+        assert measured["verdict"].endswith(".")
+
+
+def test_a_ratio_above_1_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"has an FEV1/FVC of .*; expected values above 0, at most 1"):
+        fit_spirometry(made_up_cohort(tmp_path), measure="fev1_fvc")
