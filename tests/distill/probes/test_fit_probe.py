@@ -129,7 +129,7 @@ def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle, monkeyp
     ("changes", "sentence"),
     [
         ({"--status": "certain"}, "status"),
-        ({"--kind": "guess"}, "kind classification or regression, not 'guess'"),
+        ({"--kind": "guess"}, "kind classification or regression or fvc or fev1_fvc or pef, not 'guess'"),
         ({"--name": "T B"}, "name"),
         ({"--event": "hiccup"}, "the model knows cough"),
         ({"--min-probability": "3"}, "min_probability"),
