@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from core.errors import exit_on_error
+from core.errors import DataError, exit_on_error
 from core.files import make_folder, refuse_same
 from core.process.terminal import printable, say
 from distill.command_line import run_app
@@ -57,6 +57,36 @@ def store(manifest: Manifest, data: Data, out: StoreFolder) -> None:
         refuse_same(out / MANIFEST_FILE, [manifest], "the manifest that is read")
         built = WaveformStore.build(read_manifest(manifest), data, out)
         say(printable(f"{len(built.rows)} recordings, {built.hours:.2f} h in {out}"))
+
+
+@app.command()
+def cohort(
+    kind: Annotated[str, typer.Argument(help="coda, cidrz, coughvid, coswara, flusense, fsd50k, icbhi, ...")],
+    folder: Annotated[Path, typer.Argument(help="The data set as it is published.")],
+    label: Annotated[str, typer.Option(help="What is asked: tb, covid, sex_male, cough, fev1_l and so on.")],
+    out: Annotated[Path, typer.Option(help="Table for tussis-probe, in the data set's folder or above it.")],
+    drop: Annotated[bool, typer.Option(help="Leave out what is wrong, instead of refusing.")] = False,
+) -> None:
+    """Read a published data set, report what is wrong with it, and write the table that a probe is fitted on.
+
+    Example: tussis-corpus cohort coda coda_tb --label tb --out coda_tb/tb.csv
+    """
+    with exit_on_error(COMMAND):
+        from distill.corpus.cohorts import problems as faults
+        from distill.corpus.cohorts.read_cohort import read_cohort, with_label, write_probe_table
+
+        rows = with_label(read_cohort(kind, folder), label)
+        problems = faults.find_problems(rows)
+        for problem in problems:
+            say(printable(f"{problem.kind}: {problem.sentence}"), is_error=True)
+        kept = faults.drop(rows, problems)
+        if len(kept) < len(rows) and not drop:
+            raise DataError(f"{len(rows) - len(kept)} of {len(rows)} recordings are wrong; --drop leaves them out")
+        if not kept:
+            raise DataError(f"none of the {len(rows)} recordings of {folder} is left")
+        write_probe_table(kept, label, out)
+        n_people = len({row.subject_id for row in kept})
+        say(printable(f"{out}: {len(kept)} recordings of {n_people} people, {len(rows) - len(kept)} left out"))
 
 
 @shards_app.command()

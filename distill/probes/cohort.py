@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.files import sha256_of_file
 from core.probes import ClipSelection
+from distill.corpus.cohorts.problems import sha256_of_sound
 from distill.corpus.subjects import names_nobody, one_spelling, subject_key
 from distill.corpus.tables import Row, listed, parsed_number, read_table, remark, shown
 from distill.probes.embed import (
@@ -18,7 +19,6 @@ from distill.probes.embed import (
     embed_all,
     pool_clips,
     read_embeddings,
-    sha256_of_sound,
 )
 
 MIN_SUBJECTS = 10

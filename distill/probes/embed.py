@@ -1,6 +1,5 @@
 """Embeds recordings with a bundle's model, clip by clip (tussis-embed)."""
 
-import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +24,6 @@ from core.process.signals import stop_signals
 from core.quality import QualityMeter
 from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
-from distill.corpus.waveform_store import to_int16
 from distill.shown_text import PlainConsole
 
 COMMAND = "tussis-embed"
@@ -95,16 +93,6 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
         embeddings=np.array([clip.embedding for clip in clips], np.float32).reshape(-1, EMBEDDING_SIZE),
         event_probabilities=np.array([clip.event_probabilities for clip in clips]).reshape(-1, len(model.event_labels)),
     )
-
-
-def sha256_of_sound(path: Path) -> str:
-    """SHA-256 of a recording's samples at its own rate, in 16 bits: the same for WAV and FLAC of one sound."""
-    digest = hashlib.sha256()
-    with open_recording(path) as reader:
-        digest.update(str(reader.sample_rate_hz).encode())
-        for block in reader.blocks():
-            digest.update(to_int16(block).tobytes())
-    return digest.hexdigest()
 
 
 def pool_clips(
