@@ -267,9 +267,10 @@ def _in_words(estimate: dict[str, Any] | None) -> str:
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of packs, each with a manifest.csv.")],
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="Folder of packs, each with a manifest.csv.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
     pack: Annotated[str, typer.Option(help="Which pack.")] = "esc50_part",
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file to write, whole or not at all.")] = None,
@@ -282,6 +283,10 @@ def evaluate(
 
     Example: tussis-evaluate --data ../shared/data --pack esc50_part --json evaluation.json
     """
+    if context.invoked_subcommand is not None:
+        return
+    if data is None:
+        raise typer.BadParameter("a folder of packs is needed.", context, param_hint="--data")
     with exit_on_error("tussis-evaluate"):
         if json_path is not None:
             check_writable(json_path, SCHEMA.partition("/")[0])

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich.progress import track
+
 from core.audio import open_recording
 from core.errors import AudioError
 from distill.corpus.cohorts.rows import CohortRow
 from distill.corpus.subjects import names_nobody, one_spelling, subject_key
 from distill.corpus.tables import listed
 from distill.corpus.waveform_store import to_int16
+from distill.shown_text import PlainConsole
 
 # Labels of a person, of whom there is one truth; others are of a sound, or a measured value.
 PERSON_LABELS = frozenset({"tb", "covid", "smoker", "sex_male", "copd", "healthy"})
@@ -31,9 +34,10 @@ def find_problems(rows: Sequence[CohortRow]) -> list[Problem]:
     problems = _lost(rows) + _of_nobody(rows) + _spellings(rows) + _contradictions(rows)
     lost = {i for problem in problems if problem.kind == "missing" for i in problem.dropped}
     sounds: dict[str, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        if i in lost:
-            continue
+    console = PlainConsole(stderr=True)
+    present = [i for i in range(len(rows)) if i not in lost]
+    for i in track(present, "checking", console=console, disable=not console.is_terminal):
+        row = rows[i]
         try:
             sounds[sha256_of_sound(row.path)].append(i)
         except (AudioError, OSError) as error:
