@@ -1,7 +1,7 @@
 """Reads the cohorts of coughs with a tuberculosis diagnosis: CODA TB DREAM and CIDRZ."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core.errors import DataError
@@ -68,11 +68,12 @@ def read_cidrz(folder: Path) -> Iterator[CohortRow]:
     if id_column is None:
         raise DataError(f"{table} has no column that names a person; expected one of {', '.join(CIDRZ_IDS)}")
     people = by_person(rows, id_column)
+    spelled = {person.casefold(): person for person in people}
     binary = _binary_columns(rows, {id_column, "tb_decision"})
     for paths in sounds_by_stem(folder).values():
         for path in paths:
             match = _CIDRZ_FOLDER.fullmatch(path.parent.name)
-            if match is None or (person := _person_of(path.stem, people)) is None:
+            if match is None or (person := _person_of(path.stem, spelled)) is None:
                 continue
             facts = people[person]
             labels = {name: value for name in binary if (value := yes_or_no(facts, name)) is not None}
@@ -110,11 +111,9 @@ def _binary_columns(rows: list[Row], left_out: set[str]) -> list[str]:
     return found
 
 
-def _person_of(stem: str, people: dict[str, Row]) -> str | None:
-    """The longest id that a file's name begins with, up to a sign that is neither letter nor digit."""
-    fitting = [
-        person
-        for person in people
-        if stem.casefold().startswith(person.casefold()) and not stem[len(person) : len(person) + 1].isalnum()
-    ]
-    return max(fitting, key=len, default=None)
+def _person_of(stem: str, people: Mapping[str, str]) -> str | None:
+    """The longest id (known in small letters) that a name begins with, up to a sign neither letter nor digit."""
+    for end in range(len(stem), 0, -1):
+        if (end == len(stem) or not stem[end].isalnum()) and (person := people.get(stem[:end].casefold())):
+            return person
+    return None

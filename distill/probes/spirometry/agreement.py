@@ -17,7 +17,7 @@ from distill.probes.linear_fit import (
     subject_folds,
 )
 
-MAX_LEFT_OUT_SUBJECTS = 100  # one at a time; the fits of more would take minutes
+MAX_LEFT_OUT_SUBJECTS, MAX_LEFT_OUT_RECORDINGS = 100, 400  # one at a time; the fits of more would take minutes
 GAINS = (("audio", "mean"), ("audio", "demographics"), ("audio_and_demographics", "demographics"))
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ class LungTable:
 def left_out_estimates(table: LungTable, seed: int = 0) -> dict[str, Array]:
     """Estimate (n,) of each recording by fits that never saw its subject: ``mean``, ``demographics``, ``audio``, both.
 
-    One subject is left out at a time, or a fifth of more than `MAX_LEFT_OUT_SUBJECTS`.
+    One subject is left out at a time, or a fifth of them where `is_one_left_out` says no.
     """
     folds = left_out_folds(table, seed)
     fit = (table.targets, table.subjects, ridge_path, mean_absolute_error, seed, folds)
@@ -73,8 +73,14 @@ def left_out_estimates(table: LungTable, seed: int = 0) -> dict[str, Array]:
 
 def left_out_folds(table: LungTable, seed: int = 0) -> NDArray[np.int64]:
     """Which recordings are left out together, (n,)."""
-    names, index = np.unique(np.asarray(table.subjects, dtype=str), return_inverse=True)
-    return index if len(names) <= MAX_LEFT_OUT_SUBJECTS else subject_folds(table.subjects, table.targets, seed=seed)
+    if not is_one_left_out(table.subjects):
+        return subject_folds(table.subjects, table.targets, seed=seed)
+    return np.unique(np.asarray(table.subjects, dtype=str), return_inverse=True)[1]
+
+
+def is_one_left_out(subjects: Sequence[str]) -> bool:
+    """Whether recordings of these subjects are few enough for one subject to be left out at a time."""
+    return len(set(subjects)) <= MAX_LEFT_OUT_SUBJECTS and len(subjects) <= MAX_LEFT_OUT_RECORDINGS
 
 
 def estimates_elsewhere(training: LungTable, test: LungTable, seed: int = 0) -> dict[str, Array]:

@@ -10,11 +10,11 @@ from distill.corpus.tables import parsed_number
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import FittedProbe, fit_with_best_regularizer, mean_absolute_error, ridge_path
 from distill.probes.spirometry.agreement import (
-    MAX_LEFT_OUT_SUBJECTS,
     MEASURES,
     LungTable,
     compare_estimates,
     estimates_elsewhere,
+    is_one_left_out,
     left_out_estimates,
 )
 from distill.probes.spirometry.gli_2022 import SEXES
@@ -69,7 +69,7 @@ def evaluate_spirometry(
 
 def how_measured(cohort: Cohort) -> str:
     """The protocol of `fit_spirometry`'s metrics in words."""
-    return HOW_LEFT_OUT[cohort.n_subjects <= MAX_LEFT_OUT_SUBJECTS] + HOW_MEASURED
+    return HOW_LEFT_OUT[is_one_left_out(cohort.subjects)] + HOW_MEASURED
 
 
 def lung_table(cohort: Cohort, values: Array, measure: str) -> LungTable:

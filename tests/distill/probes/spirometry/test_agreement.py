@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 from distill.evaluation.metrics import Estimate
 from distill.probes.linear_fit import fit_with_best_regularizer, mean_absolute_error, ridge_path
 from distill.probes.spirometry.agreement import (
+    MAX_LEFT_OUT_RECORDINGS,
     MAX_LEFT_OUT_SUBJECTS,
     MEASURES,
     LungTable,
@@ -61,7 +62,9 @@ def test_a_left_out_estimate_is_that_of_scikit_learns_ridge_at_the_chosen_penalt
         assert estimate[i] == pytest.approx(theirs, abs=1e-9)
 
 
-def test_many_subjects_are_left_out_by_fifths():
+def test_many_subjects_or_recordings_are_left_out_by_fifths():
+    recordings = made_up(n_subjects=20, n_recordings=MAX_LEFT_OUT_RECORDINGS // 20 + 1)
+    assert len(set(left_out_folds(recordings).tolist())) == 5
     few, many = made_up(MAX_LEFT_OUT_SUBJECTS), made_up(MAX_LEFT_OUT_SUBJECTS + 1)
     assert len(set(left_out_folds(few).tolist())) == MAX_LEFT_OUT_SUBJECTS
     folds = left_out_folds(many)
