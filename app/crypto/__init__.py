@@ -1,1 +1,1 @@
-"""Seals bytes: the only part of the app beside the vault that knows a cipher."""
+"""What the vault and the records are sealed with."""
