@@ -61,9 +61,9 @@ class PasscodeAttempts:
             failures, last_s = values["failures"], values["last_s"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return FREE_ATTEMPTS + 1, None
-        if isinstance(failures, int) and 0 <= failures <= _MOST_COUNTED and isinstance(last_s, float):
-            if math.isfinite(last_s):
-                return failures, last_s
+        is_sound = isinstance(failures, int) and isinstance(last_s, float) and math.isfinite(last_s)
+        if is_sound and 0 <= failures <= _MOST_COUNTED:
+            return failures, last_s
         return FREE_ATTEMPTS + 1, None
 
     def _write(self, failures: int, last_s: float) -> None:
