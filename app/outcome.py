@@ -91,7 +91,9 @@ def outcome_of(attempts: Sequence[JudgedAttempt], cough_tasks: Iterable[str]) ->
         n_judged=len(judged),
         n_unjudged=n_unjudged,
         quality=quality,
-        reasons=tuple(dict.fromkeys(code for attempt in attempts for code in (attempt.verdict or {}).get("reasons", ()))),
+        reasons=tuple(
+            dict.fromkeys(code for attempt in attempts for code in (attempt.verdict or {}).get("reasons", ()))
+        ),
         probes=probes,
         next_step=_next_step(quality, probes),
     )
@@ -111,7 +113,9 @@ def _probes(attempts: Iterable[JudgedAttempt]) -> tuple[ProbeOutcome, ...]:
             name=name,
             status=status,
             decisions=Counter(probe["decision"] for probe in probes if probe["decision"] is not None),
-            values=tuple(probe["score"] for probe in probes if probe["decision"] is None and probe["score"] is not None),
+            values=tuple(
+                probe["score"] for probe in probes if probe["decision"] is None and probe["score"] is not None
+            ),
             unit=probes[0]["unit"],
             reasons=tuple(dict.fromkeys(probe["reason"] for probe in probes if probe["reason"])),
         )

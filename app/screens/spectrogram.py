@@ -1,9 +1,12 @@
 """Draws sound as a moving spectrogram, from a texture of which only the new columns are written."""
 
 import numpy as np
-from kivy.graphics import Color, Rectangle
+from kivy.graphics import Color, Line, Rectangle
 from kivy.graphics.texture import Texture
+from kivy.metrics import dp
 from kivy.uix.widget import Widget
+
+from app.screens import theme
 
 N_COLUMNS = 256  # a power of two, which a texture that repeats itself needs on a phone (OpenGL ES 2)
 N_BANDS = 64
@@ -27,6 +30,8 @@ class Spectrogram(Widget):
         with self.canvas:
             Color(1, 1, 1, 1)
             self._rectangle = Rectangle()
+            Color(*theme.GROUND)
+            self._corners = Line(width=dp(3))  # rounds the picture off by drawing the ground over its corners
         self.bind(pos=self._place, size=self._place)
         self.clear()
         self._place()
@@ -77,6 +82,9 @@ class Spectrogram(Widget):
 
     def _place(self, *_: object) -> None:
         self._rectangle.pos, self._rectangle.size = self.pos, self.size
+        edge = dp(3)
+        outer = (self.x - edge, self.y - edge, self.width + 2 * edge, self.height + 2 * edge)
+        self._corners.rounded_rectangle = (*outer, dp(14))
 
 
 def _palette() -> np.ndarray:

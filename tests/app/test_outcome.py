@@ -26,7 +26,14 @@ class Attempted:
 
 
 def probe(decision, status="validated", name="tb", score=0.7, reason=None) -> dict:
-    return {"name": name, "status": status, "decision": decision, "score": score, "unit": "probability", "reason": reason}
+    return {
+        "name": name,
+        "status": status,
+        "decision": decision,
+        "score": score,
+        "unit": "probability",
+        "reason": reason,
+    }
 
 
 def summed(*attempts):
@@ -64,7 +71,10 @@ def test_the_quality_is_that_of_the_worst_recording(codes, expected):
 
 
 def test_each_reason_is_told_once():
-    attempts = (Attempted(outcome="poor", reasons=("too_loud", "speech")), Attempted(outcome="poor", reasons=("speech",)))
+    attempts = (
+        Attempted(outcome="poor", reasons=("too_loud", "speech")),
+        Attempted(outcome="poor", reasons=("speech",)),
+    )
     assert summed(*attempts).reasons == ("too_loud", "speech")
 
 
