@@ -1,4 +1,4 @@
-"""Draws when coughs were heard: along one recording, and hour by hour; each picture is one mesh however much it shows."""
+"""Draws when coughs were heard: along one recording, and hour by hour, as one mesh however many they are."""
 
 from collections.abc import Iterable, Sequence
 

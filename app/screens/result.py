@@ -142,7 +142,7 @@ def probe_card(probe: ProbeOutcome, title: str) -> ProbeCard:
             is_filled=True, line=theme.TEXT, line_width=dp(4),
         )  # fmt: skip
     if probe.strongest == Decision.NOT_REFERRED.value:
-        return ProbeCard(mark="–", decision=_("Not referred"), title=title, status=status, text=_tally(probe))
+        return ProbeCard(mark="\N{EN DASH}", decision=_("Not referred"), title=title, status=status, text=_tally(probe))
     if probe.values:
         values = ", ".join(f"{value:.2f}" for value in probe.values)
         return ProbeCard(mark="#", decision=f"{values} {probe.unit}", title=title, status=status)

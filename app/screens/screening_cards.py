@@ -134,7 +134,7 @@ def _secondary(text: str) -> Words:
 
 
 def _span(event: Result) -> str:
-    return f"{minutes_and_seconds(event['start_s'])}–{minutes_and_seconds(event['end_s'])}"
+    return f"{minutes_and_seconds(event['start_s'])} - {minutes_and_seconds(event['end_s'])}"
 
 
 def _percent(probability: float) -> str:

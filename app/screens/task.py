@@ -18,7 +18,7 @@ from app.screens.page import Page
 from app.words import _, ngettext, shown_language
 
 FRAME_S = 1 / 20
-NO_NUMBER = "–"
+NO_NUMBER = "\N{EN DASH}"
 CUE_VIBRATION_S = 0.15
 """How long the phone shakes as sound has arrived."""
 
@@ -98,12 +98,10 @@ class TaskPage(Page):
     def leave(self) -> None:
         """Stop drawing; the recording goes on until it is ended."""
         self._frames.cancel()
-        self.work.facilities.screen.keep_on(False)
 
     def _follow(self, step: str, was_waiting: bool) -> None:
-        """Draw and keep the screen lit while sound comes; shake as it has arrived."""
+        """Draw while sound comes; shake as it has arrived."""
         self.is_live = VIEWS[step] == "live"
-        self.work.facilities.screen.keep_on(self.is_live)
         if self.is_live:
             self._frames()
         else:

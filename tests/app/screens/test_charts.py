@@ -5,7 +5,7 @@ import pytest
 
 
 def instructions(widget) -> int:
-    return len([each for each in widget.canvas.children])
+    return len(list(widget.canvas.children))
 
 
 def test_marks_lie_where_the_coughs_are_and_touching_ones_are_one(drawing_surface):
