@@ -7,7 +7,8 @@ from kivy.lang import Builder
 from kivy.properties import ListProperty
 from kivy.uix.floatlayout import FloatLayout
 
-from app.field_work import FieldWork, Message
+from app.errands import Message
+from app.field_work import FieldWork
 from app.navigation import Place, Question
 from app.screens.dialogs import MessageBar, Sheet, Working
 from app.screens.page import Page
