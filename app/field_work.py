@@ -189,6 +189,14 @@ class FieldWork(Errands):
         if self._is_lock_due():
             self.lock()
 
+    def choose_file(self, suffixes: tuple[str, ...], choose: Callable[[Path], None]) -> None:
+        """Have a person choose a file that ends so; without suffixes, a folder."""
+        files = self.facilities.files
+        if suffixes and files.can_ask():
+            files.ask_to_open(lambda path: self._schedule(lambda: choose(path)) if path is not None else None)
+        else:
+            self.navigation.go("files", suffixes=suffixes, choose=choose)
+
     # ---- tasks, monitoring and playback --------------------------------------------------------------------------
 
     @property
