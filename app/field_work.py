@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from app import words
-from app.casebook import Casebook
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
-from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
-from app.recording_session import RecordingSession
-from app.records import Records
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -69,7 +65,7 @@ class FieldWork(Errands):
         self,
         folder: Path,
         device_secret: DeviceSecret,
-        microphone: Microphone,
+        microphone: Any,
         facilities: Facilities,
         schedule: Schedule,
         load_screener: Callable[[], Screener],
@@ -82,9 +78,9 @@ class FieldWork(Errands):
         self.navigation.guard = self._question_before_leaving
         self.preferences = read_preferences(folder)
         self.study: Study | None = None
-        self.records: Records | None = None
-        self.casebook: Casebook | None = None
-        self.session: RecordingSession | None = None
+        self.records: Any = None
+        self.casebook: Any = None
+        self.session: Any = None
         self.monitoring: Any = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
@@ -193,6 +189,14 @@ class FieldWork(Errands):
         if self._is_lock_due():
             self.lock()
 
+    def choose_file(self, suffixes: tuple[str, ...], choose: Callable[[Path], None]) -> None:
+        """Have a person choose a file that ends so; without suffixes, a folder."""
+        files = self.facilities.files
+        if suffixes and files.can_ask():
+            files.ask_to_open(lambda path: self._schedule(lambda: choose(path)) if path is not None else None)
+        else:
+            self.navigation.go("files", suffixes=suffixes, choose=choose)
+
     # ---- tasks, monitoring and playback --------------------------------------------------------------------------
 
     @property
@@ -204,6 +208,8 @@ class FieldWork(Errands):
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
         self.stop_playing()
+        from app.recording_session import RecordingSession
+
         self.session = RecordingSession(
             self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
         )
@@ -274,11 +280,14 @@ class FieldWork(Errands):
     def _open_records(self, then: Callable[[], None]) -> None:
         study = self.study
 
-        def job() -> tuple[Records, Casebook]:
+        def job() -> Any:
+            from app.casebook import Casebook
+            from app.records import Records
+
             records = Records(self.folder, self.vault, study.handover_public_key)
             return records, Casebook(records, study)
 
-        def take(opened: tuple[Records, Casebook]) -> None:
+        def take(opened: Any) -> None:
             self.records, self.casebook = opened
             self.facilities.screen.keep_secret(not study.allow_screenshots)
             then()
