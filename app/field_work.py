@@ -19,6 +19,7 @@ from app.vault import Vault
 from core.errors import TussisError
 from core.files import write_atomically
 from core.screener import Screener
+from core.signing import ANYBODY
 
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
@@ -57,6 +58,8 @@ class FieldWork(Errands):
     monitoring : MonitoringSession or None
     screener : Screener or None
         None while it loads, and where that failed with `screener_error`.
+    trust : TrustPolicy
+        Whose models are taken.
     playing : str
         Id of the record that is played; "" where none is.
     """
@@ -72,6 +75,7 @@ class FieldWork(Errands):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(schedule)
+        self.trust = ANYBODY
         self.folder, self.microphone, self.facilities = folder, microphone, facilities
         self.vault = Vault(folder, device_secret)
         self.navigation = Navigation("unlock")

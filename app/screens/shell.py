@@ -17,6 +17,10 @@ BACK_KEY = 27  # Escape, and Back on a phone
 PAGES = {
     "unlock": "UnlockPage",
     "files": "FilesPage",
+    "task": "TaskPage",
+    "result": "ResultPage",
+    "monitor": "MonitorPage",
+    "engineer": "EngineerPage",
 }
 """The module of each page, by the name of its place, and its class."""
 
