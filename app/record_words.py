@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from app.study import Study
-from app.words import _, ngettext, shown_language
+from app.words import _, shown_language
 from core.errors import TussisError
 
 Say = Callable[[], str]
@@ -33,7 +33,7 @@ CONSENTS: Mapping[str, Say] = {
 def seconds_words(duration_s: float) -> str:
     """A length of sound: 7.2 s, from two minutes on 2 min 5 s."""
     if duration_s < 120:
-        return _("{seconds} s").format(seconds=f"{duration_s:.1f}")
+        return _("{seconds} s").format(seconds=f"{round(duration_s, 1):g}")
     return _("{minutes} min {seconds} s").format(minutes=int(duration_s // 60), seconds=int(duration_s % 60))
 
 

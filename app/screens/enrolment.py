@@ -73,9 +73,9 @@ class EnrolmentPage(Page):
         participant_id = self._checked_id(draft.get("id", ""))
         year, this_year = draft.get("year_of_birth", ""), date.today().year
         if not year.isdigit() or not this_year - OLDEST <= int(year) <= this_year:
-            raise FormError(_("Enter the year of birth, from {first} to {last}.").format(
-                first=this_year - OLDEST, last=this_year
-            ))
+            raise FormError(
+                _("Enter the year of birth, from {first} to {last}.").format(first=this_year - OLDEST, last=this_year)
+            )
         if not draft.get("sex"):
             raise FormError(_("Choose the sex, or that it was not told."))
         return participant_id, int(year), draft["sex"], self._checked_answers()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.screens.controls import Badge, IconButton, Notice, Row
-from app.screens.page import Page
 from app.casebook import Attempt
 from app.record_words import seconds_words, task_label
+from app.screens.controls import Badge, IconButton, Notice, Row
+from app.screens.page import Page
 from app.study import Study
 from app.words import _, ngettext, shown_language
 

@@ -97,7 +97,9 @@ class Page(BoxLayout):
     def refresh(self) -> None:
         """Show the application's state as it is now."""
 
-    def add_button(self, text: str, act: Callable[[], None], filled: bool = True, danger: bool = False) -> controls.PillButton:
+    def add_button(
+        self, text: str, act: Callable[[], None], filled: bool = True, danger: bool = False
+    ) -> controls.PillButton:
         """Put a button into the row at the page's foot."""
         if self._buttons is None:
             self._buttons = FootRow()
