@@ -1,0 +1,1 @@
+"""The platform behind protocols, each with its desktop form."""
