@@ -19,6 +19,7 @@ from app.vault import Vault
 from core.errors import TussisError
 from core.files import write_atomically
 from core.screener import Screener
+from core.signing import ANYBODY, TrustPolicy
 
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
@@ -43,6 +44,8 @@ class FieldWork(Errands):
         Takes a function of no arguments, from any thread, and has the main thread call it.
     load_screener : callable
         Returns the `Screener`; called on a thread. May raise `TussisError`.
+    trust : TrustPolicy
+        Whose signature a model that is imported needs.
     clock : callable
         Seconds that go on while the device sleeps, for the automatic lock.
 
@@ -69,6 +72,7 @@ class FieldWork(Errands):
         facilities: Facilities,
         schedule: Schedule,
         load_screener: Callable[[], Screener],
+        trust: TrustPolicy = ANYBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(schedule)
@@ -84,6 +88,7 @@ class FieldWork(Errands):
         self.monitoring: Any = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
+        self.trust = trust
         self._load_screener, self._clock = load_screener, clock
         self._touched_at_s = clock()
         self._screener_settled, self._closed = threading.Event(), threading.Event()
