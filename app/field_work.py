@@ -60,6 +60,8 @@ class FieldWork(Errands):
     monitoring : MonitoringSession or None
     screener : Screener or None
         None while it loads, and where that failed with `screener_error`.
+    trust : TrustPolicy
+        Whose models are taken.
     playing : str
         Id of the record that is played; "" where none is.
     """
@@ -76,6 +78,7 @@ class FieldWork(Errands):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(schedule)
+        self.trust = ANYBODY
         self.folder, self.microphone, self.facilities = folder, microphone, facilities
         self.vault = Vault(folder, device_secret)
         self.navigation = Navigation("unlock")

@@ -77,7 +77,7 @@ class EngineerPage(Page):
 
         def use(_: Any) -> None:
             draft.update(screening=None, error="", model_card=None)
-            self.work.load_screener()
+            self.work.load_model()
 
         def refuse(error: TussisError) -> None:
             draft.update(error=str(error))

@@ -26,6 +26,10 @@ PAGES = {
     "handover": "HandoverPage",
     "study": "StudyPage",
     "files": "FilesPage",
+    "task": "TaskPage",
+    "result": "ResultPage",
+    "monitor": "MonitorPage",
+    "engineer": "EngineerPage",
 }
 """The module of each page, by the name of its place, and its class."""
 
