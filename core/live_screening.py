@@ -40,15 +40,17 @@ class LiveScreening:
         """Coughs so far, about a second after each ends; the last one or two may still change."""
         return self._events.cough_count
 
-    def hear(self, block: np.ndarray) -> None:
-        """Take the next samples at their own rate, shape (n,), float32 in [-1, 1]; they are not kept.
+    def hear(self, block: np.ndarray) -> list[HeardClip]:
+        """Take the next samples at their own rate, shape (n,), float32 in [-1, 1]; the clips that they complete.
 
         AudioError if one is not a finite number.
         """
         check_block(block, self._name)
         self._stopwatch.resume()
         self._n_samples += len(block)
-        self._pool(self._listener.hear(block))
+        heard = self._listener.hear(block)
+        self._pool(heard)
+        return heard
 
     def finish(self, sha256: str | None = None) -> Screening:
         """Take what is left and give the screening; call once. AudioError where there was no sample.
