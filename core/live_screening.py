@@ -6,7 +6,7 @@ from core.bundle import Bundle
 from core.errors import AudioError
 from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter
-from core.listening import HeardClip, Listener, check_block, is_live
+from core.listening import CutClip, HeardClip, Listener, check_block, is_live
 from core.pooling import EventScores, PooledEmbedding
 from core.probes import apply_probe
 from core.quality import Quality, QualityMeter
@@ -22,14 +22,22 @@ class LiveScreening:
     """
 
     def __init__(
-        self, bundle: Bundle, interpreter: Interpreter, sample_rate_hz: int, name: str, stopwatch: Stopwatch
+        self,
+        bundle: Bundle,
+        interpreter: Interpreter,
+        sample_rate_hz: int,
+        name: str,
+        stopwatch: Stopwatch,
+        ahead: Stopwatch | None = None,
     ) -> None:
         labels = bundle.event_labels
         self._bundle, self._stopwatch = bundle, stopwatch
         self._name, self._rate_hz, self._n_samples = name, sample_rate_hz, 0
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        self._listener = Listener(interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, is_live)
+        self._listener = Listener(
+            interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, is_live, ahead
+        )
         self._events = EventFinder(labels, bundle.screening)
         self._scores = EventScores(len(labels))
         size = bundle.model_shape.embedding_size
@@ -47,8 +55,16 @@ class LiveScreening:
         """
         check_block(block, self._name)
         self._stopwatch.resume()
+        return self.take(self.cut(block))
+
+    def cut(self, block: np.ndarray) -> list[CutClip]:
+        """The first half of `hear`, for finite samples; a thread of its own may do it for later blocks."""
         self._n_samples += len(block)
-        heard = self._listener.hear(block)
+        return self._listener.cut(block)
+
+    def take(self, clips: list[CutClip]) -> list[HeardClip]:
+        """The second half of `hear`, in the order of the blocks."""
+        heard = self._listener.run(clips)
         self._pool(heard)
         return heard
 
