@@ -11,9 +11,12 @@ from typing import Any
 from app import words
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
+from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
+from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession
+from app.records import Records
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -24,7 +27,7 @@ from core.signing import ANYBODY, TrustPolicy
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
-ACTIVE_STEPS = ("waiting_for_sound", "recording", "judging")
+ACTIVE_STEPS = (WAITING, RECORDING, JUDGING)
 
 
 class FieldWork(Errands):
@@ -45,7 +48,7 @@ class FieldWork(Errands):
     load_screener : callable
         Returns the `Screener`; called on a thread. May raise `TussisError`.
     trust : TrustPolicy
-        Whose signature a model that is imported needs.
+        Whose signature a model needs that is imported.
     clock : callable
         Seconds that go on while the device sleeps, for the automatic lock.
 
@@ -60,8 +63,6 @@ class FieldWork(Errands):
     monitoring : MonitoringSession or None
     screener : Screener or None
         None while it loads, and where that failed with `screener_error`.
-    trust : TrustPolicy
-        Whose models are taken.
     playing : str
         Id of the record that is played; "" where none is.
     """
@@ -70,7 +71,7 @@ class FieldWork(Errands):
         self,
         folder: Path,
         device_secret: DeviceSecret,
-        microphone: Any,
+        microphone: Microphone,
         facilities: Facilities,
         schedule: Schedule,
         load_screener: Callable[[], Screener],
@@ -78,16 +79,15 @@ class FieldWork(Errands):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(schedule)
-        self.trust = ANYBODY
         self.folder, self.microphone, self.facilities = folder, microphone, facilities
         self.vault = Vault(folder, device_secret)
         self.navigation = Navigation("unlock")
         self.navigation.guard = self._question_before_leaving
         self.preferences = read_preferences(folder)
         self.study: Study | None = None
-        self.records: Any = None
+        self.records: Records | None = None
         self.casebook: Any = None
-        self.session: Any = None
+        self.session: RecordingSession | None = None
         self.monitoring: Any = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
@@ -216,8 +216,6 @@ class FieldWork(Errands):
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
         self.stop_playing()
-        from app.recording_session import RecordingSession
-
         self.session = RecordingSession(
             self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
         )
@@ -290,7 +288,6 @@ class FieldWork(Errands):
 
         def job() -> Any:
             from app.casebook import Casebook
-            from app.records import Records
 
             records = Records(self.folder, self.vault, study.handover_public_key)
             return records, Casebook(records, study)

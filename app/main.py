@@ -27,18 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trust = read_trust(options.require_signature, options.trusted)
         _check_display()
         folder = data_folder()
-        lock = FolderLock(folder)
-        try:
-            _prepare_kivy(folder)
-            # Kivy reads sys.argv and its settings, and opens the window, while it is imported.
-            from app.window import open_work, run
+        FolderLock(folder).release()  # another window that is unlocked holds it
+        _prepare_kivy(folder)
+        # Kivy reads sys.argv and its settings, and opens the window, while it is imported.
+        from app.window import open_work, run
 
-            work = open_work(folder, options.bundle, trust, options.threads)
-            if options.recording is not None:
-                work.navigation.go("engineer", recording=options.recording)
-            run(work)
-        finally:
-            lock.release()
+        work = open_work(folder, options.bundle, trust, options.threads)
+        if options.recording is not None:
+            work.navigation.go("engineer", recording=options.recording)
+        run(work)
 
 
 def _parser() -> argparse.ArgumentParser:
