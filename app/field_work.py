@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from app import words
+from app.coach import Coach
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
 from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
+from app.handover import HandOver, handover_note, write_handover
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
 from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession
 from app.records import Records
+from app.screened_sound import screen_kept
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -228,6 +231,32 @@ class FieldWork(Errands):
         if session is not None:
             session.abandon()
             self.facilities.screen.keep_on(False)
+
+    def finish_unfinished(self, attempt: Any) -> None:
+        """Screen and keep what is there of a recording that was left in its middle."""
+        casebook, study = self.casebook, self.study
+
+        def job() -> None:
+            coach = Coach(study.limits, study.task(attempt.task_id))
+            coach.has_gaps = bool(attempt.gaps)
+            screening = screen_kept(casebook.audio(attempt.record_id), self.loaded_screener, coach)
+            result = screening.to_json() if screening is not None else None
+            verdict = coach.verdict(screening).to_json()
+            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", "unfinished")
+
+        self.run(job)
+
+    def hand_over(self, folder: Path, ids: set[str] | None, then: Callable[[HandOver], None]) -> None:
+        """Write records, None for all, as one file for the study into `folder`, and mark them; works while locked."""
+        records, casebook, study = self.records, self.casebook, self.study
+
+        def job() -> HandOver:
+            written = write_handover(records, study, folder, ids)
+            if casebook is not None:
+                casebook.mark_handed_over(handover_note(records.folder, written.id).audio_bytes, written.id)
+            return written
+
+        self.run(job, then)
 
     def play(self, record_id: str) -> None:
         """Play a recording; a sentence tells where that cannot be."""

@@ -66,17 +66,13 @@ class RecordingPage(Page):
         text = _("This recording was left in its middle. Keep what is there, or go on with the tasks.")
         notice = Notice(kind="warning", heading=_("Unfinished"), text=text)
         for words, act, filled in (
-            (_("Keep what is there"), lambda: self._finish(attempt), False),
+            (_("Keep what is there"), lambda: self.work.finish_unfinished(attempt), False),
             (_("Go on with the tasks"), lambda: self._go_on(attempt), True),
         ):
             button = PillButton(text=words, filled=filled)
             button.bind(on_release=lambda _, act=act: act())
             notice.add_widget(button)
         self.add_widget(notice)
-
-    def _finish(self, attempt: Any) -> None:
-        casebook = self.work.casebook
-        self.work.run(lambda: casebook.finish_attempt(attempt.record_id, None, None, "kept_with_reason", "unfinished"))
 
     def _go_on(self, attempt: Any) -> None:
         self.work.navigation.up_to("home")

