@@ -1,1 +1,1 @@
-"""The platform behind protocols, each with its desktop form."""
+"""What the application asks of the device it runs on, as protocols, and how each platform gives it."""

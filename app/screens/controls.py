@@ -53,6 +53,14 @@ class Badge(Label):
     ground = ColorProperty(theme.NOTE_GROUND)
 
 
+class Heading(Words):
+    """The words over a group of rows."""
+
+
+class Secondary(Words):
+    """Words that explain."""
+
+
 class BigWords(Words):
     """One line in large print, such as a clock or a count, made smaller where it would not fit."""
 

@@ -1,5 +1,6 @@
 """Defines what every page of the application has: a title with Back, a body that scrolls, and buttons at its foot."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kivy.clock import Clock
@@ -68,6 +69,8 @@ class Page(BoxLayout):
     place = ObjectProperty()
 
     def __init__(self, work: object, place: object, **properties: object) -> None:
+        self._buttons: FootRow | None = None
+        self._facts: tuple[object, ...] | None = None
         super().__init__(work=work, place=place, **properties)
         self._settle = Clock.create_trigger(self._place_foot)
         self.ids.foot.bind(minimum_height=self._settle)
@@ -93,6 +96,31 @@ class Page(BoxLayout):
 
     def refresh(self) -> None:
         """Show the application's state as it is now."""
+
+    def add_button(
+        self, text: str, act: Callable[[], None], filled: bool = True, danger: bool = False
+    ) -> controls.PillButton:
+        """Put a button into the row at the page's foot."""
+        if self._buttons is None:
+            self._buttons = FootRow()
+            self.add_widget(self._buttons)
+        button = controls.PillButton(text=text, filled=filled, danger=danger)
+        button.bind(on_release=lambda _: act())
+        self._buttons.add_widget(button)
+        return button
+
+    def shows(self, *facts: object) -> bool:
+        """Whether the page was drawn for these facts already; if not, it is noted that it is from now on."""
+        if facts == self._facts:
+            return True
+        self._facts = facts
+        return False
+
+    def clear(self) -> None:
+        """Take everything out of the body and the foot."""
+        self.ids.body.clear_widgets()
+        self.ids.foot.clear_widgets()
+        self._buttons = None
 
     def leave(self) -> None:
         """Called as the page is taken away: stop what only this page does."""

@@ -16,6 +16,15 @@ from app.screens.page import Page
 BACK_KEY = 27  # Escape, and Back on a phone
 PAGES = {
     "unlock": "UnlockPage",
+    "home": "HomePage",
+    "participants": "ParticipantsPage",
+    "enrolment": "EnrolmentPage",
+    "participant": "ParticipantPage",
+    "consent": "ConsentPage",
+    "history": "HistoryPage",
+    "recording": "RecordingPage",
+    "handover": "HandoverPage",
+    "study": "StudyPage",
     "files": "FilesPage",
     "task": "TaskPage",
     "result": "ResultPage",

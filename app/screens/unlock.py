@@ -1,7 +1,6 @@
 """Sets the application up at first, and asks for the passcode from then on."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from kivy.uix.widget import Widget
 from app.screens import theme
 from app.screens.controls import LinkButton, Notice, PillButton, Row, Words
 from app.screens.inputs import Choice, PasscodeField
-from app.screens.page import FootRow, Page
+from app.screens.page import Page
 from app.study import STUDY_SUFFIX
 from app.vault import MIN_PASSCODE_LENGTH, BackOffError, LostDeviceSecretError, WrongPasscodeError
 from app.words import LANGUAGES, _, ngettext, shown_language
@@ -89,7 +88,7 @@ class UnlockPage(Page):
         forgotten = LinkButton(text=_("Forgot the passcode?"))
         forgotten.bind(on_release=lambda _: self._go("forgotten"))
         self.add_widget(forgotten)
-        self.unlock_button = self._foot_button(_("Unlock"), self._unlock)
+        self.unlock_button = self.add_button(_("Unlock"), self._unlock)
 
     def _unlock(self) -> None:
         passcode = self.field.value
@@ -122,7 +121,7 @@ class UnlockPage(Page):
         )
         if not lost:
             self.add_widget(Words(text=_("Go back if somebody in your team may know the passcode.")))
-        self._foot_button(_("Set a new passcode"), lambda: self._go("passcode", anew=True))
+        self.add_button(_("Set a new passcode"), lambda: self._go("passcode", anew=True))
 
     # ---- the set-up ----------------------------------------------------------------------------------------------
 
@@ -131,7 +130,7 @@ class UnlockPage(Page):
         choice = Choice(label=_("Language"), options=list(LANGUAGES.items()), value=shown_language())
         choice.bind(value=lambda _, code: self._choose_language(code))
         self.add_widget(choice)
-        self._foot_button(_("Continue"), lambda: self._go("study"))
+        self.add_button(_("Continue"), lambda: self._go("study"))
 
     def _choose_language(self, code: str) -> None:
         try:
@@ -164,7 +163,7 @@ class UnlockPage(Page):
         self.add_widget(Words(text=_("Whoever holds this device needs it to see the records.") + " " + least))
         self.field = PasscodeField(label=_("New passcode"))
         self.add_widget(self.field)
-        button = self._foot_button(_("Continue"), self._repeat)
+        button = self.add_button(_("Continue"), self._repeat)
         self._enable_from(MIN_PASSCODE_LENGTH, button)
 
     def _repeat(self) -> None:
@@ -176,7 +175,7 @@ class UnlockPage(Page):
         self.title = _("Set a passcode")
         self.field = PasscodeField(label=_("The same passcode again"))
         self.add_widget(self.field)
-        button = self._foot_button(_("Finish"), self._finish)
+        button = self.add_button(_("Finish"), self._finish)
         self._enable_from(MIN_PASSCODE_LENGTH, button)
 
     def _finish(self) -> None:
@@ -193,13 +192,6 @@ class UnlockPage(Page):
 
     def _go(self, step: str, **facts: object) -> None:
         self.work.navigation.go("unlock", **{"step": step, **facts})
-
-    def _foot_button(self, text: str, act: Callable[[], None]) -> PillButton:
-        button, row = PillButton(text=text), FootRow()
-        button.bind(on_release=lambda _: act())
-        row.add_widget(button)
-        self.add_widget(row)
-        return button
 
     def _enable_from(self, least: int, button: PillButton) -> None:
         def follow(*_: object) -> None:

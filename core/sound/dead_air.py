@@ -1,7 +1,5 @@
 """Finds the time in which nothing reached the microphone: digital silence, or less than any room."""
 
-from math import ceil
-
 import numpy as np
 
 FRAME_SAMPLES = 320  # 20 ms at 16 kHz
@@ -45,14 +43,10 @@ class DeadAir:
                 self._dead_seconds.append(self._n_live < MIN_LIVE_FRAMES)
                 self._n_frames = self._n_live = 0
 
-    def is_live(self, start_s: float, end_s: float) -> bool:
-        """Whether there is sound in a part of what came, or it has not come yet."""
-        first, last = int(start_s), ceil(end_s)
-        seconds = self._dead_seconds[first:last]
-        return len(seconds) < last - first or 0 in seconds
-
     def spans_s(self) -> list[tuple[int, int]]:
         """First second and the one after the last of each stretch of dead air so far."""
+        if 1 not in self._dead_seconds:
+            return []
         edges = np.flatnonzero(np.diff(np.frombuffer(self._dead_seconds, np.int8), prepend=0, append=0))
         spans = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
         return [span for span in spans if span[1] - span[0] >= MIN_DEAD_S or (self._was_dead and span[0] == 0)]
