@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from app import strings
 from app.devices.microphone import Microphone
-from app.recorder import Recorder, RecordingProgress
 from app.session import Session, State, new_recording_path
+from app.wav_recorder import Recorder, RecordingProgress
 from core.bundle import Bundle
 from core.errors import BundleError, TussisError
 from core.results import Screening, describe

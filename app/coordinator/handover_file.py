@@ -3,12 +3,11 @@
 import base64
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from app.crypto import hpke
 from app.crypto.sealing import SealError

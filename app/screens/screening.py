@@ -10,11 +10,11 @@ from kivy.uix.widget import Widget
 
 from app import strings
 from app.controller import Controller
-from app.recorder import RecordingProgress
 from app.screens.controls import LOUD_PEAK_DBFS, QUIET_PEAK_DBFS
 from app.screens.open_recording import OpenRecording
 from app.screens.result_cards import error_cards, result_cards
 from app.session import Session, State
+from app.wav_recorder import RecordingProgress
 from core.results import minutes_and_seconds
 
 REFRESH_S = 1 / 20

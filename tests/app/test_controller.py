@@ -10,8 +10,8 @@ import pytest
 
 from app.controller import Controller
 from app.devices.microphone import MicrophoneError
-from app.recorder import RecordingProgress
 from app.session import State
+from app.wav_recorder import RecordingProgress
 from core.audio import write_wav
 from core.errors import BundleError
 from core.results import describe
@@ -213,7 +213,7 @@ def test_a_disk_that_refuses_ends_the_recording(
     def refuse(self, samples):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.recorder.WavAppender.append", refuse)
+    monkeypatch.setattr("app.wav_recorder.WavAppender.append", refuse)
     controller = controller_with(lambda: stand_in_screener, fake_microphone(bursts(48_000)))
     controller.start_recording()
     deadline_s = time.monotonic() + WAIT_S
