@@ -19,7 +19,7 @@ from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
 from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession
 from app.records import Records
-from app.screened_sound import screen_kept
+from app.sound.hearing import screen_kept
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -219,6 +219,7 @@ class FieldWork(Errands):
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
         self.stop_playing()
+        self.end_session()
         self.session = RecordingSession(
             self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
         )
