@@ -31,7 +31,7 @@ class RecordFoot(BoxLayout):
 
     recording = BooleanProperty(False)
     text = StringProperty()
-    on_press = ObjectProperty(lambda: None)
+    press = ObjectProperty(lambda: None)
 
 
 class ReadyView(BoxLayout):
@@ -117,12 +117,12 @@ class TaskPage(Page):
             below=_("Attempt {n}").format(n=state.attempt) if state.attempt > 1 else "",
             fault=task_words.fault_words(state.message) if state.message else "",
         )
-        self._put(view, RecordFoot(text=_("Start"), recording=False, on_press=self.work.session.start))
+        self._put(view, RecordFoot(text=_("Start"), recording=False, press=self.work.session.start))
 
     def _build_live(self, state: SessionState) -> None:
         if not isinstance(self._view, LiveView):
             self._n_columns = 0
-            foot = RecordFoot(text=_("Stop"), recording=True, on_press=self.work.session.stop)
+            foot = RecordFoot(text=_("Stop"), recording=True, press=self.work.session.stop)
             self._put(LiveView(), foot)
         is_waiting = state.step == "waiting_for_sound"
         shape, say = ("wait", lambda: _("Get ready")) if is_waiting else task_words.CUES[state.task.kind]
