@@ -93,9 +93,7 @@ class HandoverPage(Page):
         self.refresh()
 
     def _write_chosen(self) -> None:
-        casebook = self.work.casebook
-        ids = {record_id for each in self.place.draft["chosen"] for record_id in casebook.record_ids(each)}
-        self._write(ids)
+        self._write(self.work.record_ids(self.place.draft["chosen"]))
 
     # ---- the receipt ---------------------------------------------------------------------------------------------
 
