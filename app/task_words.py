@@ -35,8 +35,28 @@ GATE_REASONS: Mapping[str, Say] = {
 REASONS: Mapping[str, Say] = {
     **GATE_REASONS,
     "too_noisy": lambda: _("It is too noisy here. Go to a quieter place and record again."),
+    "nothing_stood_out": lambda: _("Nothing stood out from the noise. Come closer and record again."),
     "too_few_coughs": lambda: _("Fewer coughs were heard than wanted."),
+    "too_quiet": lambda: _("The sound is too quiet. Hold the phone closer."),
+    "too_loud": lambda: _("The sound is too loud. Hold the phone further away."),
+    "speech": lambda: _("Somebody was speaking. Ask for silence and record again."),
+    "not_screened": lambda: _("The recording could not be screened."),
+    "gaps": lambda: _("Some sound was lost on the way."),
 }
+FAULTS: Mapping[str, Say] = {
+    "microphone_missing": lambda: _("No microphone was found. Connect one, then go on."),
+    "microphone_refused": lambda: _("The microphone is in use elsewhere or not allowed. Allow it, then go on."),
+    "microphone_unplugged": lambda: _("The microphone was unplugged. Connect it again, then go on."),
+    "microphone_no_sound": lambda: _("The microphone sends nothing any more. Go on to start it anew."),
+    "microphone_silent": lambda: _("The microphone sends only silence. Uncover or unmute it, then go on."),
+    "microphone_no_numbers": lambda: _("The microphone sends damaged sound. Go on to start it anew."),
+    "microphone_other_rate": lambda: _("The microphone has a sample rate that cannot be used. Connect another one."),
+    "microphone_hung": lambda: _("The microphone does not answer. Go on to start it anew."),
+    "microphone_no_library": lambda: _("This device lacks the software for recording."),
+    "disk_full": lambda: _("The device is full. What was recorded is kept; make room before the next recording."),
+    "not_stored": lambda: _("The recording cannot be stored. What was recorded before is kept."),
+}
+"""What happened to the microphone or the disk."""
 LABELS: Mapping[str, Say] = {
     "cough": lambda: _("Cough"),
     "snore": lambda: _("Snore"),
@@ -106,5 +126,5 @@ def keep_reason_words(reason: str) -> str:
 
 
 def fault_words(code: str) -> str:
-    """What happened to the microphone or the disk, as a sentence."""
-    return code
+    """What happened to the microphone or the disk, as a sentence with what to do."""
+    return FAULTS[code]()

@@ -5,7 +5,7 @@ from pathlib import Path
 from kivy.graphics import Color, Ellipse, Line, RoundedRectangle, Triangle
 from kivy.lang import Builder
 from kivy.metrics import dp
-from kivy.properties import ColorProperty, ListProperty, NumericProperty, StringProperty
+from kivy.properties import BooleanProperty, ColorProperty, NumericProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
@@ -118,7 +118,8 @@ class LiveView(BoxLayout):
     advice = StringProperty()
     advice_icon = StringProperty()
     advice_kind = StringProperty("note")
-    level_dbfs = ListProperty([-100.0, -100.0])
+    counts_coughs = BooleanProperty(True)
+    level_dbfs = NumericProperty(-100.0)
 
 
 # The rules of this view use those of the small widgets, which therefore have to be known first.

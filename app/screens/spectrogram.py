@@ -9,8 +9,7 @@ from kivy.uix.widget import Widget
 from app.screens import theme
 
 N_COLUMNS = 256  # a power of two, which a texture that repeats itself needs on a phone (OpenGL ES 2)
-N_BANDS = 64
-FLOOR_DBFS, CEILING_DBFS = -90.0, -20.0  # darkest and brightest level of a band
+N_ROWS = 64  # likewise; the columns may have fewer
 # From dark blue over teal to white: each step is brighter, so that it reads in grey too.
 COLOURS = ((0.05, 0.10, 0.16), (0.03, 0.33, 0.40), (0.10, 0.60, 0.55), (0.85, 0.86, 0.50), (1.0, 1.0, 0.94))
 
@@ -24,53 +23,47 @@ class Spectrogram(Widget):
 
     def __init__(self, **properties: object) -> None:
         super().__init__(**properties)
-        self.n_columns = 0
+        self._n_rows = N_ROWS
         self._colours = _palette()
-        self._pixels = np.empty((0, N_COLUMNS, 3), np.uint8)  # what the texture holds, as a phone may lose it
+        self._pixels = np.empty((N_ROWS, N_COLUMNS, 3), np.uint8)  # what the texture holds, as a phone may lose it
+        texture = Texture.create(size=(N_COLUMNS, N_ROWS), colorfmt="rgb")
+        texture.wrap = "repeat"
+        texture.add_reload_observer(self._restore)
         with self.canvas:
             Color(1, 1, 1, 1)
-            self._rectangle = Rectangle()
+            self._rectangle = Rectangle(texture=texture)
             Color(*theme.GROUND)
             self._corners = Line(width=dp(3))  # rounds the picture off by drawing the ground over its corners
         self.bind(pos=self._place, size=self._place)
         self.clear()
         self._place()
 
-    def push(self, levels_dbfs: np.ndarray) -> None:
-        """Draw the next columns, shape (n, n_bands), from the lowest band to the highest."""
-        if not len(levels_dbfs):
+    def push(self, levels: np.ndarray) -> None:
+        """Draw the next columns, uint8, shape (n, n_rows) with at most 64 rows, from the lowest frequency up."""
+        if not len(levels):
             return
-        if levels_dbfs.shape[1] != len(self._pixels):
-            self._begin(levels_dbfs.shape[1])
-        newest = levels_dbfs[-N_COLUMNS:]
-        first = (self.n_columns + len(levels_dbfs) - len(newest)) % N_COLUMNS
+        self._n_rows = levels.shape[1]
+        newest = levels[-N_COLUMNS:]
+        first = (self.n_columns + len(levels) - len(newest)) % N_COLUMNS
         columns = (first + np.arange(len(newest))) % N_COLUMNS
-        share = (np.nan_to_num(newest, nan=FLOOR_DBFS) - FLOOR_DBFS) / (CEILING_DBFS - FLOOR_DBFS)
-        self._pixels[:, columns] = self._colours[(255 * np.clip(share, 0.0, 1.0)).astype(np.uint8)].transpose(1, 0, 2)
+        self._pixels[: self._n_rows, columns] = self._colours[newest].transpose(1, 0, 2)
         n_before_wrap = min(len(newest), N_COLUMNS - first)
         self._write(first, first + n_before_wrap)
         self._write(0, len(newest) - n_before_wrap)
-        self.n_columns += len(levels_dbfs)
+        self.n_columns += len(levels)
         self._turn()
 
     def clear(self) -> None:
         """An empty picture, before a recording."""
-        self._begin(N_BANDS)
-
-    def _begin(self, n_bands: int) -> None:
         self.n_columns = 0
-        self._pixels = np.tile(self._colours[0], (n_bands, N_COLUMNS, 1))
-        texture = Texture.create(size=(N_COLUMNS, n_bands), colorfmt="rgb")
-        texture.wrap = "repeat"
-        texture.add_reload_observer(self._restore)
-        self._rectangle.texture = texture
+        self._pixels[:] = self._colours[0]
         self._write(0, N_COLUMNS)
         self._turn()
 
     def _write(self, first: int, last: int) -> None:
         """Bring the columns from `first` to before `last` into the texture."""
         if first < last:
-            pixels, size = self._pixels[:, first:last], (last - first, len(self._pixels))
+            pixels, size = self._pixels[:, first:last], (last - first, N_ROWS)
             self._rectangle.texture.blit_buffer(pixels.tobytes(), size=size, pos=(first, 0), colorfmt="rgb")
 
     def _restore(self, *_: object) -> None:
@@ -78,7 +71,8 @@ class Spectrogram(Widget):
 
     def _turn(self) -> None:
         left = (self.n_columns % N_COLUMNS) / N_COLUMNS
-        self._rectangle.tex_coords = (left, 0.0, left + 1.0, 0.0, left + 1.0, 1.0, left, 1.0)
+        right, top = left + 1.0, self._n_rows / N_ROWS
+        self._rectangle.tex_coords = (left, 0.0, right, 0.0, right, top, left, top)
 
     def _place(self, *_: object) -> None:
         self._rectangle.pos, self._rectangle.size = self.pos, self.size

@@ -1,23 +1,24 @@
 """Leads through the study's tasks, one recording after the other, and has each kept or done again."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from kivy.clock import Clock
 from kivy.lang import Builder
-from kivy.metrics import dp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from app import task_words
+from app.recording_session import SessionState
 from app.screens import live_view, theme
 from app.screens.controls import PillButton
 from app.screens.inputs import Choice
 from app.screens.live_view import LiveView
 from app.screens.page import Page
+from app.screens.result import QUALITY_KINDS
 from app.words import _, ngettext, shown_language
 
-FRAME_S = 1 / 20
 NO_NUMBER = "\N{EN DASH}"
 CUE_VIBRATION_S = 0.15
 """How long the phone shakes as sound has arrived."""
@@ -37,6 +38,7 @@ class ReadyView(BoxLayout):
     shape = StringProperty("wait")
     text = StringProperty()
     below = StringProperty()
+    fault = StringProperty()
 
 
 class JudgingView(BoxLayout):
@@ -45,7 +47,7 @@ class JudgingView(BoxLayout):
     text = StringProperty()
 
 
-class DecideView(BoxLayout):
+class OutcomeView(BoxLayout):
     """How good the recording is, and what it holds."""
 
     kind = OptionProperty("note", options=list(theme.KINDS))
@@ -68,58 +70,57 @@ class TaskPage(Page):
     def __init__(self, work: object, place: object, **properties: object) -> None:
         self._shown: tuple[object, ...] = ()
         self._n_columns = 0
-        self._frames = Clock.create_trigger(self._show_live, FRAME_S, interval=True)
         super().__init__(work, place, **properties)
         self.ids.scroll.bind(height=self._measure)
         self.ids.steps.bind(height=self._measure)
         self._measure()
+        self._session = work.session
+        self._session.subscribe(self.show)
 
     def refresh(self) -> None:
         """Show the step that the session is at."""
-        session = self.work.session
-        if session is None:
-            return
-        state = session.state
-        step = (state.step, state.task.id, state.round, state.attempt, state.message, "reason" in self.place.draft)
-        if step == self._shown:
-            self._show_live()
-            return
-        was_waiting = self._shown[:1] == ("waiting_for_sound",)
-        self._shown = step
-        if state.step == "done":
-            self._frames.cancel()
-            self.work.navigation.replace("result", participant_id=self.place.facts["participant_id"])
-            return
-        self.title = task_title(state, shown_language())
-        self.ids.steps.n_steps, self.ids.steps.n_done = session.n_steps, session.n_done
-        getattr(self, f"_build_{VIEWS[state.step]}")(state)
-        self._follow(state.step, was_waiting)
+        if self.work.session is not None:
+            self.show(self.work.session.state)
 
     def leave(self) -> None:
-        """Stop drawing; the recording goes on until it is ended."""
-        self._frames.cancel()
+        """Follow the session no more; a recording goes on until it is ended."""
+        self._session.unsubscribe(self.show)
 
-    def _follow(self, step: str, was_waiting: bool) -> None:
-        """Draw while sound comes; shake as it has arrived."""
-        self.is_live = VIEWS[step] == "live"
-        if self.is_live:
-            self._frames()
-        else:
-            self._frames.cancel()
-        if was_waiting and step == "recording":
-            self.work.facilities.vibration.vibrate(CUE_VIBRATION_S)
-        self._show_live()
+    def show(self, state: SessionState) -> None:
+        """Show one moment of the session."""
+        if state.step == "done":
+            self.work.navigation.replace("result", participant_id=self.place.facts["participant_id"])
+            return
+        if state.step not in VIEWS:
+            return
+        view = "fault" if VIEWS[state.step] == "live" and state.message else VIEWS[state.step]
+        step = (view, state.step, state.task.id, state.round, state.attempt, state.message, self._is_asking)
+        if step != self._shown:
+            has_begun = self._shown[1:2] == ("waiting_for_sound",) and state.step == "recording"
+            self._shown = step
+            self.title = task_title(state, shown_language())
+            self.ids.steps.n_steps, self.ids.steps.n_done = progress_of(self.work.study.tasks, state)
+            self.is_live = view == "live"
+            getattr(self, f"_build_{view}")(state)
+            if has_begun:
+                self.work.facilities.vibration.vibrate(CUE_VIBRATION_S)
+        self._show_live(state)
 
     # ---- what each step shows ------------------------------------------------------------------------------------
 
-    def _build_ready(self, state: object) -> None:
-        view = ReadyView(shape=task_words.CUES[state.task.kind][0], text=state.task.instruction(shown_language()))
-        self._put(view, record_foot(_("Start"), recording=False, press=self.work.session.start))
+    def _build_ready(self, state: SessionState) -> None:
+        view = ReadyView(
+            shape=task_words.CUES[state.task.kind][0],
+            text=state.task.instruction(shown_language()),
+            below=_("Attempt {n}").format(n=state.attempt) if state.attempt > 1 else "",
+            fault=task_words.fault_words(state.message) if state.message else "",
+        )
+        self._put(view, RecordFoot(text=_("Start"), recording=False, on_press=self.work.session.start))
 
-    def _build_live(self, state: object) -> None:
+    def _build_live(self, state: SessionState) -> None:
         if not isinstance(self._view, LiveView):
-            self._n_columns = 0
-            foot = record_foot(_("Stop"), recording=True, press=self.work.session.stop)
+            self._n_columns = max(0, state.n_columns - len(state.columns))
+            foot = RecordFoot(text=_("Stop"), recording=True, on_press=self.work.session.stop)
             self._put(LiveView(), foot)
         is_waiting = state.step == "waiting_for_sound"
         shape, say = ("wait", lambda: _("Get ready")) if is_waiting else task_words.CUES[state.task.kind]
@@ -127,31 +128,42 @@ class TaskPage(Page):
         self._view.cue_shape, self._view.cue_text = shape, say()
         self._view.cue_ink, self._view.cue_ground = theme.NOTE if is_waiting else theme.ON_COLOUR, ground
 
-    def _build_judging(self, _state: object) -> None:
+    def _build_fault(self, state: SessionState) -> None:
+        session = self.work.session
+        text = task_words.fault_words(state.message)
+        if state.elapsed_s:
+            text += "\n" + _("What was recorded before is kept: {time}.").format(time=clock_words(state.elapsed_s))
+        view = OutcomeView(kind="error", heading=_("The recording stands still"), text=text)
+        self._put(view, button(_("Go on"), session.start), button(_("End this recording"), session.stop, filled=False))
+        self._show_columns(view, state)
+
+    def _build_judging(self, _state: SessionState) -> None:
         self._put(JudgingView(text=_("Judging the recording")))
 
-    def _build_decide(self, state: object) -> None:
+    def _build_outcome(self, state: SessionState) -> None:
         session, verdict = self.work.session, state.verdict
-        view = DecideView(
-            clock="" if "reason" in self.place.draft else clock_words(state.elapsed_s),
-            kind={"good": "good", "poor": "warning"}.get(verdict.outcome, "grey"),
+        faults = [task_words.fault_words(state.message)] if state.message else []
+        view = OutcomeView(
+            kind=QUALITY_KINDS[verdict.outcome],
             heading=task_words.QUALITY_HEADINGS[verdict.outcome](),
-            text="\n".join(task_words.reason_words(code) for code in verdict.reasons),
+            text="\n".join([*faults, *map(task_words.reason_words, verdict.reasons)]),
+            clock="" if self._is_asking else clock_words(state.elapsed_s),
             clock_unit=_("length"),
             coughs="?" if verdict.coughs is None else str(verdict.coughs),
             coughs_unit=_("coughs"),
             counts_coughs=state.task.kind == "coughs",
         )
-        self._show_columns(view)
-        if "reason" in self.place.draft:
-            self._build_reasons(view)
+        if self._is_asking:
+            self._ask_in(view)
         elif verdict.outcome == "good":
             self._put(view, button(_("Keep"), session.keep), button(_("Record again"), session.redo, filled=False))
         else:
             keep = button(_("Keep it, with a reason"), self._ask_reason, filled=False)
             self._put(view, button(_("Record again"), session.redo), keep)
+        self._show_columns(view, state)
 
-    def _build_reasons(self, view: DecideView) -> None:
+    def _ask_in(self, view: OutcomeView) -> None:
+        """Ask why a recording that is not good is kept."""
         draft = self.place.draft
         choice = Choice([(code, say()) for code, say in task_words.KEEP_REASONS.items()], label=_("Why is it kept?"))
         keep = button(_("Keep"), lambda: self._keep_with_reason(choice.value))
@@ -160,15 +172,6 @@ class TaskPage(Page):
         keep.disabled = not choice.value
         view.add_widget(choice)
         self._put(view, keep, button(_("Cancel"), self._forget_reason, filled=False))
-
-    def _build_stopped(self, state: object) -> None:
-        session = self.work.session
-        kept = _("What was recorded before is kept: {time}.").format(time=clock_words(state.elapsed_s))
-        text = task_words.fault_words(state.message) + (f"\n{kept}" if state.elapsed_s else "")
-        view = DecideView(kind="error", heading=_("The recording stands still"), text=text)
-        self._show_columns(view)
-        finish = [button(_("End this recording"), session.stop, filled=False)] if state.elapsed_s else []
-        self._put(view, button(_("Go on"), session.start), *finish)
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
@@ -182,20 +185,24 @@ class TaskPage(Page):
             for widget in widgets:
                 holder.add_widget(widget)
 
-    def _show_live(self, *_arguments: object) -> None:
-        """Bring the moving values into the view; called for every picture while sound comes."""
-        view, state = self._view, self.work.session.state
+    def _show_live(self, state: SessionState) -> None:
+        """Bring the moving values into the view."""
+        view = self._view
         if not isinstance(view, LiveView):
             return
         show_sound(view, state)
-        columns = self.work.session.columns_from(self._n_columns)
-        self._n_columns += len(columns)
-        view.ids.spectrogram.push(columns)
+        n_new = min(len(state.columns), state.n_columns - self._n_columns)
+        self._n_columns = state.n_columns
+        if n_new > 0:
+            view.ids.spectrogram.push(state.columns[-n_new:])
 
-    def _show_columns(self, view: DecideView) -> None:
-        columns = self.work.session.columns_from(0)
-        view.has_picture = len(columns) > 0 and "reason" not in self.place.draft
-        view.ids.spectrogram.push(columns)
+    def _show_columns(self, view: OutcomeView, state: SessionState) -> None:
+        view.has_picture = len(state.columns) > 0 and not self._is_asking
+        view.ids.spectrogram.push(state.columns)
+
+    @property
+    def _is_asking(self) -> bool:
+        return "reason" in self.place.draft
 
     def _ask_reason(self) -> None:
         self.place.draft["reason"] = ""
@@ -214,26 +221,26 @@ class TaskPage(Page):
 
 
 VIEWS = {
-    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "judging": "judging", "decide": "decide",
-    "stopped": "stopped", "done": "done",
+    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "judging": "judging", "decide": "outcome",
 }  # fmt: skip
 """What each step of a session shows."""
 
 
-def show_sound(view: LiveView, state: object) -> None:
+def show_sound(view: LiveView, state: SessionState) -> None:
     """Show the seconds, coughs, level and advice of this moment; no number before sound has arrived."""
     is_waiting = state.step == "waiting_for_sound"
     view.clock = NO_NUMBER if is_waiting else clock_words(state.elapsed_s)
     view.clock_unit = _("of {time}").format(time=clock_words(state.task.duration_s))
-    view.coughs = NO_NUMBER if is_waiting else str(state.coughs)
+    view.counts_coughs = state.task.kind == "coughs"
+    view.coughs = NO_NUMBER if is_waiting or state.coughs is None else str(state.coughs)
     wanted = state.task.min_coughs
     view.coughs_unit = ngettext("of {n} cough", "of {n} coughs", wanted) if wanted else _("coughs")
     view.level_dbfs = state.level_dbfs
-    view.advice_icon, view.advice_kind, say = task_words.ADVICE[state.advice]
+    view.advice_icon, view.advice_kind, say = task_words.ADVICE[state.advice.value]
     view.advice = say()
 
 
-def task_title(state: object, language: str) -> str:
+def task_title(state: SessionState, language: str) -> str:
     """The task's name, with the round where it has several."""
     label = state.task.label(language)
     if state.task.rounds == 1:
@@ -246,12 +253,13 @@ def clock_words(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def record_foot(text: str, recording: bool, press: object) -> RecordFoot:
-    """The record button with its words."""
-    return RecordFoot(text=text, recording=recording, on_press=press)
+def progress_of(tasks: Iterable[Any], state: SessionState) -> tuple[int, int]:
+    """How many recordings the study wants, and how many come before this one."""
+    rounds = [(task.id, number) for task in tasks for number in range(1, task.rounds + 1)]
+    return len(rounds), rounds.index((state.task.id, state.round))
 
 
-def button(text: str, press: object, filled: bool = True) -> PillButton:
+def button(text: str, press: Callable[[], Any], filled: bool = True) -> PillButton:
     """A button that calls `press`."""
     pill = PillButton(text=text, filled=filled)
     pill.bind(on_release=lambda _: press())
