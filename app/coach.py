@@ -1,17 +1,16 @@
 """Judges a recording while it is made and once it is there, from levels and from what the model heard."""
 
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 
-from app.spectrogram import BANDS_HZ, FRAMES_A_SECOND, TINY, Spectrogram
+from app.sound.spectrogram import BANDS_HZ, FRAMES_A_SECOND, TINY, Spectrogram
 from core.bundle import COUGH
 from core.results import Screening
 
 ROOM_NOISE, COUGHS, FORCED_BREATHS = "room_noise", "coughs", "forced_breaths"  # kinds of tasks
-SPEECH_LABEL = "speech"
 
 # How the numbers were chosen: EXPERIMENTS.md, 2026-11-27, coughs under noise.
 NOISE_PERCENTILE = 90.0  # of the frames beside the counted coughs: also what comes and goes can hide a cough
@@ -31,7 +30,7 @@ SPEECH_BACK_FRAMES = 150
 CLIPPED_PEAK = 0.98
 
 
-class Advice(Enum):
+class Advice(StrEnum):
     """The one thing to say while something can still be put right."""
 
     GET_READY = "get_ready"
@@ -42,7 +41,7 @@ class Advice(Enum):
     GOOD = "good"
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What a recording is worth to the study."""
 
     GOOD = "good"

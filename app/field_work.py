@@ -19,7 +19,7 @@ from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
 from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
 from app.records import Records
-from app.screened_sound import screen_kept
+from app.sound.hearing import screen_kept
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError

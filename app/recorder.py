@@ -14,13 +14,12 @@ import numpy as np
 
 from app.devices.microphone import Fault, Microphone
 from app.devices.watched_microphone import Arrival, WatchedMicrophone
+from app.sealed_audio import DiskFullError
 from core.resample import Resampler
 
 FLOOR_DBFS = -100.0
 QUEUE_BLOCKS = 3000  # a minute of the desktop's blocks, should the disk stand still for so long
 TICK_S = 0.05
-FREE_CHECK_S = 0.5
-RESERVE_BYTES = 4 * 2**20  # what closing a recording and noting its result may still need
 
 
 class End(Enum):
@@ -36,7 +35,7 @@ class Sink(Protocol):
     """What keeps a recording, such as an `app.casebook.OpenAttempt`; all calls come from one thread."""
 
     def append(self, samples: np.ndarray) -> None:
-        """Keep int16 samples, shape (n,)."""
+        """Keep int16 samples, shape (n,); a `DiskFullError` took them all, and the recording can still be closed."""
         ...
 
     def mark_gap(self, lost_s: float) -> None:
@@ -88,7 +87,7 @@ class RecordingProgress:
     is_closed : bool
         Whether the sink was closed, or was never opened and never will be.
     failure : Exception or None
-        Why the store refused.
+        Why the store refused; then what it kept is less than what was heard.
     """
 
     duration_s: float = 0.0
@@ -130,8 +129,6 @@ class Recorder:
     listeners : sequence of Listener
     max_s : float or None
         Length at which the recording ends by itself.
-    free_bytes : callable
-        Free space where the sink writes; the recording ends by itself where it is less than `RESERVE_BYTES`.
     on_change : callable
         Called from the watching thread about 20 times a second, and once after the end.
     """
@@ -142,17 +139,15 @@ class Recorder:
         open_sink: OpenSink,
         listeners: Sequence[Listener] = (),
         max_s: float | None = None,
-        free_bytes: Callable[[], float] = lambda: math.inf,
         on_change: Callable[[], None] = lambda: None,
         queue_blocks: int = QUEUE_BLOCKS,
     ) -> None:
         self._microphone = WatchedMicrophone(microphone, self._take)
-        self._open_sink, self._max_s, self._free_bytes, self._on_change = open_sink, max_s, free_bytes, on_change
+        self._open_sink, self._max_s, self._on_change = open_sink, max_s, on_change
         self._arrivals: queue.Queue[Arrival] = queue.Queue(queue_blocks)
         self._dropped_s = 0.0
         self._feeds = [_Feed(listener) for listener in listeners]
         self._sink: _MeteredSink | None = None
-        self._next_free_check_s = 0.0
         self._is_stopping, self._is_closed = threading.Event(), threading.Event()
         self._end: End | None = None
         self._failure: Exception | None = None
@@ -213,6 +208,8 @@ class Recorder:
         while not self._is_closed.wait(TICK_S):
             self._on_change()
         self._on_change()
+        if not self._microphone.wait_for_stop():
+            self._on_change()
 
     def _write(self) -> None:
         try:
@@ -230,15 +227,11 @@ class Recorder:
         self._is_closed.set()
 
     def _note_refusal(self, error: Exception) -> None:
-        is_disk = isinstance(error if error.__cause__ is None else error.__cause__, OSError)
+        is_disk = isinstance(error, DiskFullError | OSError) or isinstance(error.__cause__, OSError)
         self._end = None  # what the disk says counts more than that somebody stopped
         self._finish(End.DISK_FULL if is_disk else End.NOT_STORED, error)
 
     def _write_next(self) -> None:
-        if time.monotonic() >= self._next_free_check_s:
-            self._next_free_check_s = time.monotonic() + FREE_CHECK_S
-            if self._free_bytes() < RESERVE_BYTES:
-                self._finish(End.DISK_FULL)
         try:
             arrival = self._arrivals.get(timeout=TICK_S)
         except queue.Empty:
@@ -252,7 +245,9 @@ class Recorder:
         samples = self._sink.append(arrival)
         for feed in self._feeds:
             feed.put(samples, self._sink.rate_hz)
-        if self._sink.is_full:
+        if self._sink.disk_is_full:
+            self._finish(End.DISK_FULL)
+        elif self._sink.is_full:
             self._finish(End.FULL_LENGTH)
 
 
@@ -260,7 +255,7 @@ class _MeteredSink:
     """A sink with what is told of it: its length, its newest level and its gaps."""
 
     def __init__(self, sink: Sink, rate_hz: int, max_s: float | None) -> None:
-        self.rate_hz, self._sink = rate_hz, sink
+        self.rate_hz, self._sink, self.disk_is_full = rate_hz, sink, False
         self._max_samples = math.inf if max_s is None else round(max_s * rate_hz)
         self._n_samples = self._n_gaps = 0
         self._lost_s = self._untold_s = 0.0
@@ -291,7 +286,10 @@ class _MeteredSink:
         if self._untold_s > 0:
             self._sink.mark_gap(self._untold_s)
             self._n_gaps, self._lost_s, self._untold_s = self._n_gaps + 1, self._lost_s + self._untold_s, 0.0
-        self._sink.append(samples)
+        try:
+            self._sink.append(samples)
+        except DiskFullError:
+            self.disk_is_full = True
         self._n_samples += len(samples)
         finite = np.clip(block, -1.0, 1.0)
         self._level = (dbfs(float(np.sqrt(np.mean(np.square(finite))))), dbfs(float(np.abs(finite).max())))

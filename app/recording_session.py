@@ -1,13 +1,11 @@
 """Leads one participant through a study's tasks: records, judges, and keeps what was decided."""
 
 import queue
-import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +13,17 @@ import numpy as np
 from app.coach import COUGHS, ROOM_NOISE, Advice, Coach, Verdict
 from app.devices.microphone import Microphone
 from app.recorder import FLOOR_DBFS, End, Recorder, RecordingProgress
-from app.screened_sound import ColumnRing, Hearing, screen_kept
+from app.sound.hearing import ColumnRing, Hearing, screen_kept
+from app.sound.spectrogram import N_ROWS
+from app.task_places import TaskPlaces, room_noise_dbfs
 from core.errors import TussisError
 from core.results import Screening
 from core.screener import Screener
 
 LISTENERS_PATIENCE_S = 120.0  # for a model that is still loading
-KEPT_STATES = ("kept", "kept_with_reason")
 READY, WAITING, RECORDING, JUDGING = "ready", "waiting_for_sound", "recording", "judging"
-DECIDE, DONE, ENDED = "decide", "done", "stopped"
+DECIDE, DONE, STOPPED, ABANDONED = "decide", "done", "stopped", "abandoned"
+LIVE = (WAITING, RECORDING, STOPPED)  # while a recording is made
 NOT_STORED = "not_stored"
 
 
@@ -34,19 +34,18 @@ class SessionState:
     Attributes
     ----------
     step : str
-        ``ready`` (to record), ``waiting_for_sound``, ``recording``, ``judging``, ``decide``, ``done`` (all tasks), or
-        ``stopped`` (abandoned).
-    task : Task or None
-        Of the study; None when done.
+        ``ready`` (to record), ``waiting_for_sound``, ``recording``, ``stopped`` (the recording stands still: `message`
+        tells why; `start` goes on with it, `stop` ends it), ``judging``, ``decide``, ``done`` (all tasks), or
+        ``abandoned``.
+    task : Task
+        Of the study; the last one when done.
     round, attempt : int
         From 1 on.
     elapsed_s : float
         Length of what was recorded: it stands while no sound arrives.
     level_dbfs : float
-    columns : ndarray, uint8, shape (n, 48)
-        The newest columns of the spectrogram, at most ten seconds, 25 a second, lowest frequency first.
     n_columns : int
-        How many there were in all, so that a view knows which are new.
+        Of the spectrogram, so far: see `RecordingSession.columns_from`.
     coughs : int or None
         So far while recording; the verdict's after. None where they are not counted.
     advice : Advice
@@ -69,7 +68,6 @@ class SessionState:
     attempt: int = 1
     elapsed_s: float = 0.0
     level_dbfs: float = FLOOR_DBFS
-    columns: np.ndarray = field(default_factory=lambda: np.zeros((0, 48), np.uint8))
     n_columns: int = 0
     coughs: int | None = None
     advice: Advice = Advice.GET_READY
@@ -127,17 +125,15 @@ class RecordingSession:
         participant_id: str,
         schedule: Schedule,
         clock: Callable[[], float] = time.monotonic,
-        free_bytes: Callable[[], float] | None = None,
     ) -> None:
         self._casebook, self._study, self._screener_loader = casebook, study, screener_loader
         self._microphone, self._participant_id, self._schedule = microphone, participant_id, schedule
-        self._free_bytes = free_bytes or (lambda: free_bytes_of(casebook.folder))
         self._lock = threading.RLock()
         self._listeners: list[OnState] = []
         self._is_scheduled = False
         attempts = list(casebook.attempts(participant_id))
-        self._places = _Places(study.tasks, attempts)
-        self._room_noise_dbfs = _room_noise(study.tasks, attempts)
+        self._places = TaskPlaces(study.tasks, attempts)
+        self._room_noise_dbfs = room_noise_dbfs(study.tasks, attempts)
         self._run: _Run | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.state = self._ready_state()
@@ -158,18 +154,16 @@ class RecordingSession:
     def start(self) -> None:
         """Begin a recording of the present task; after a fault, go on with the one that is made."""
         with self._lock:
-            if self.state.step in (WAITING, RECORDING) and self._run is not None:
+            if self.state.step in LIVE and self._run is not None:
                 self._run.recorder.go_on()
             elif self.state.step == READY:
                 self._run = run = _Run(self, self.state)
                 self._change(step=WAITING, message=None)
                 run.recorder.start()
 
-    go_on = start
-
     def stop(self) -> None:
         """End the recording that is made; it is judged next."""
-        if self._run is not None and self.state.step in (WAITING, RECORDING):
+        if self._run is not None and self.state.step in LIVE:
             self._run.recorder.stop()
 
     def keep(self) -> None:
@@ -195,10 +189,27 @@ class RecordingSession:
         """End the session. A recording that is made is closed and stays, unfinished."""
         with self._lock:
             if self._run is not None:
-                self._run.is_abandoned = True
                 self._run.recorder.stop()
-            self._change(step=ENDED)
+            self._change(step=ABANDONED)
             self._jobs.put(None)
+
+    @property
+    def n_steps(self) -> int:
+        """Rounds of all tasks."""
+        return self._places.n_rounds
+
+    @property
+    def n_done(self) -> int:
+        """Rounds that are kept or were left out."""
+        return self._places.n_rounds - self._places.n_left
+
+    def columns_from(self, number: int) -> np.ndarray:
+        """The spectrogram's columns from `number` on, uint8, shape (n, 48), lowest frequency first, 25 a second.
+
+        Of a recording that is made or decided on; those of more than ten seconds ago are gone.
+        """
+        run = self._run
+        return np.zeros((0, N_ROWS), np.uint8) if run is None else run.columns.since(number)
 
     # ---- from the recorder's threads -----------------------------------------------------------------------------
 
@@ -206,7 +217,11 @@ class RecordingSession:
         """Called about 20 times a second while a recording is made, and once after its end."""
         progress = run.recorder.progress
         with self._lock:
-            if run is not self._run or self.state.step not in (WAITING, RECORDING):
+            if run is not self._run:
+                return
+            if self.state.step not in LIVE:
+                if progress.fault is not None:  # a microphone that hangs as it is closed
+                    self._change(message=progress.fault.value)
                 return
             self._change(**run.figures(progress))
             if progress.is_closed:
@@ -266,15 +281,14 @@ class RecordingSession:
                 self._room_noise_dbfs = decided.verdict.noise_dbfs
             self._places.note(state)
             self._run = None
-            if self.state.step != ENDED:
-                self._show(self._ready_state())
+            self._show(self._ready_state())
 
     # ---- state ---------------------------------------------------------------------------------------------------
 
     def _ready_state(self) -> SessionState:
         place = self._places.present
         if place is None:
-            return SessionState(DONE, None)
+            return SessionState(DONE, self._study.tasks[-1])
         return SessionState(READY, place.task, place.round, place.attempt)
 
     def _change(self, **changes: Any) -> None:
@@ -283,6 +297,8 @@ class RecordingSession:
     def _show(self, state: SessionState) -> None:
         """Replace the state and have the subscribers told; states that nobody could be told in time are left out."""
         with self._lock:
+            if self.state.step == ABANDONED:
+                return
             self.state = state
             if self._is_scheduled:
                 return
@@ -301,17 +317,15 @@ class _Run:
 
     def __init__(self, session: RecordingSession, state: SessionState) -> None:
         self._session, self._state = session, state
-        self.is_abandoned = False
         self.attempt: OpenAttempt | None = None
         self._coach = Coach(session._study.limits, state.task, session._room_noise_dbfs)
-        self._columns = ColumnRing(self._coach)
+        self.columns = ColumnRing(self._coach)
         self._hearing = Hearing(session._screener_loader, self._coach)
         self.recorder = Recorder(
             session._microphone,
             self._open,
-            (self._columns, self._hearing),
+            (self.columns, self._hearing),
             max_s=state.task.duration_s,
-            free_bytes=session._free_bytes,
             on_change=lambda: session._follow(self),
         )
 
@@ -326,11 +340,10 @@ class _Run:
         """What the session's state tells of the recording."""
         self._coach.has_gaps = progress.n_gaps > 0
         return {
-            "step": RECORDING if progress.first_sound else WAITING,
+            "step": STOPPED if progress.fault else RECORDING if progress.first_sound else WAITING,
             "elapsed_s": progress.duration_s,
             "level_dbfs": progress.rms_dbfs,
-            "columns": self._columns.newest,
-            "n_columns": self._columns.n_columns,
+            "n_columns": self.columns.n_columns,
             "coughs": self._hearing.cough_count if self._state.task.kind == COUGHS else None,
             "advice": self._coach.advice if progress.first_sound else Advice.GET_READY,
             "record_id": self.attempt.record_id if self.attempt else None,
@@ -348,60 +361,6 @@ class _Run:
             audio = self._session._casebook.audio(self.attempt.record_id)
             screening = screen_kept(audio, self._session._screener_loader, coach)
         return screening, coach.verdict(screening)
-
-
-@dataclass(frozen=True)
-class _Place:
-    task: Any
-    round: int
-    attempt: int
-
-
-class _Places:
-    """Which rounds of which tasks are left, and how often each was tried."""
-
-    def __init__(self, tasks: Iterable[Any], attempts: Iterable[Any]) -> None:
-        self._rounds = [(task, number) for task in tasks for number in range(1, task.rounds + 1)]
-        self._n_attempts: dict[tuple[str, int], int] = {}
-        for attempt in attempts:
-            key = (attempt.task_id, attempt.round)
-            self._n_attempts[key] = self._n_attempts.get(key, 0) + 1
-        kept = {(attempt.task_id, attempt.round) for attempt in attempts if attempt.state in KEPT_STATES}
-        left = [place for place in self._rounds if (place[0].id, place[1]) not in kept]
-        self._left = left or list(self._rounds)  # all are there: another visit
-
-    @property
-    def present(self) -> _Place | None:
-        if not self._left:
-            return None
-        task, number = self._left[0]
-        return _Place(task, number, self._n_attempts.get((task.id, number), 0) + 1)
-
-    def note(self, state: str) -> None:
-        task, number = self._left[0]
-        self._n_attempts[task.id, number] = self._n_attempts.get((task.id, number), 0) + 1
-        if state in KEPT_STATES:
-            self._left.pop(0)
-
-    def skip_task(self) -> None:
-        task = self._left[0][0]
-        self._left = [place for place in self._left if place[0].id != task.id]
-
-
-def free_bytes_of(folder: Path) -> float:
-    """Free space of the disk that a folder is on."""
-    return shutil.disk_usage(folder).free
-
-
-def _room_noise(tasks: Iterable[Any], attempts: Iterable[Any]) -> float | None:
-    """What the newest kept room-noise recording measured."""
-    ids = {task.id for task in tasks if task.kind == ROOM_NOISE}
-    measured = [
-        attempt.verdict["noise_dbfs"]
-        for attempt in attempts
-        if attempt.task_id in ids and attempt.state in KEPT_STATES and attempt.verdict
-    ]
-    return measured[-1] if measured else None
 
 
 def _end_message(progress: RecordingProgress) -> str | None:

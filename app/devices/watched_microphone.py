@@ -1,5 +1,6 @@
 """Runs a microphone without ever waiting for it, and tells what is wrong with it."""
 
+import math
 import threading
 import time
 import traceback
@@ -19,6 +20,7 @@ NO_NUMBERS_S = 0.3
 SILENT_S = 2.5
 RATE_WATCH_S = 0.9  # over which the delivered rate is compared with the declared one
 WRONG_RATE = (0.45, 1.6)  # delivered over declared; a busy machine delivers late
+RATE_PAUSE_S = 0.3
 UNPACED = 8.0  # from here on the source is no device: it plays from memory
 
 
@@ -69,6 +71,15 @@ class WatchedMicrophone:
             self._is_stopped, self._started_at_s = True, time.monotonic()
         self._stop_call = TimedCall(self._microphone.stop, "the microphone")
 
+    def wait_for_stop(self) -> bool:
+        """Whether `stop` is done within the time after which it counts as hung; not for the main thread."""
+        try:
+            if self._stop_call is not None:
+                self._stop_call.wait(ANSWER_S)
+        except Exception:
+            return False
+        return True
+
     @property
     def facts(self) -> dict[str, Any]:
         """What a record keeps of it."""
@@ -97,8 +108,8 @@ class WatchedMicrophone:
         self._start_fault: Fault | None = None
         self._started_at_s = time.monotonic()
         self._early: list[tuple[float, np.ndarray]] = []  # blocks that came before the rate did
-        self._n_overflows = self._n_received = 0
-        self._first_at_s = 0.0
+        self._n_overflows = self._timed_samples = 0
+        self._timed_s, self._received_at_s = 0.0, -math.inf
         self._silent_s = self._no_numbers_s = 0.0
         self._is_new = True
 
@@ -145,10 +156,7 @@ class WatchedMicrophone:
 
     def _pass_on(self, now_s: float, block: np.ndarray) -> None:
         block_s = len(block) / self._rate_hz
-        if not self._n_received:
-            self._first_at_s = now_s
-        self._n_received += len(block)
-        if self._delivers_another_rate(now_s):
+        if self._delivers_another_rate(now_s, len(block)):
             self._start_fault = Fault.OTHER_RATE
             return
         n_overflows = self._microphone.n_overflows
@@ -165,11 +173,16 @@ class WatchedMicrophone:
         lost_s, self._lost_s = self._lost_s, 0.0
         self._deliver(Arrival(block, self._rate_hz, lost_s))
 
-    def _delivers_another_rate(self, now_s: float) -> bool:
-        spent_s = now_s - self._first_at_s
-        ratio = self._n_received / self._rate_hz / max(spent_s, 1e-9)
+    def _delivers_another_rate(self, now_s: float, n_samples: int) -> bool:
+        """Whether the samples of the first second or two are too many or too few; pauses between blocks are no time."""
+        since_s = now_s - self._received_at_s
+        self._received_at_s = now_s
+        if since_s < RATE_PAUSE_S:
+            self._timed_s += since_s
+            self._timed_samples += n_samples
+        ratio = self._timed_samples / self._rate_hz / max(self._timed_s, 1e-9)
         is_wrong = ratio < WRONG_RATE[0] or WRONG_RATE[1] < ratio < UNPACED
-        return RATE_WATCH_S <= spent_s <= 2 * RATE_WATCH_S and is_wrong
+        return RATE_WATCH_S <= self._timed_s <= 2 * RATE_WATCH_S and is_wrong
 
     def _fault_of_sound(self) -> Fault | None:
         if self._no_numbers_s > NO_NUMBERS_S:

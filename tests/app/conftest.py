@@ -34,6 +34,8 @@ class FakeMicrophone:
         self.sample_rate_hz = sample_rate_hz
         self.paced = paced
         self.n_overflows = 0
+        self.has_ended = False
+        self.facts = {"name": "from memory", "sample_rate_hz": sample_rate_hz}
         self.all_delivered = threading.Event()
         self.stopped = threading.Event()
 

@@ -1,20 +1,28 @@
 """Hears a recording while it is made: the screening, and the columns of its moving spectrogram."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from app.coach import SPEECH_LABEL, Coach
-from app.spectrogram import N_ROWS
+from app.sound.spectrogram import N_ROWS
 from core.bundle import COUGH
 from core.errors import TussisError
 from core.live_screening import LiveScreening
 from core.results import Screening
 from core.screener import Screener
 
+SPEECH_LABEL = "speech"
 MAX_COLUMNS = 250  # ten seconds
 NAME = "the recording"
+
+
+class Coach(Protocol):
+    """The part of an `app.coach.Coach` that is fed."""
+
+    def push(self, samples: np.ndarray, sample_rate_hz: int) -> np.ndarray: ...
+
+    def note_clip(self, cough_probability: float, speech_probability: float) -> None: ...
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
@@ -88,6 +96,11 @@ class ColumnRing:
     def newest(self) -> np.ndarray:
         """The newest, at most `MAX_COLUMNS`, uint8, shape (n, 48); never changed afterwards."""
         return self._columns[1]
+
+    def since(self, number: int) -> np.ndarray:
+        """The columns from number `number` on, of those that are left."""
+        n_columns, kept = self._columns
+        return kept[max(0, len(kept) - max(0, n_columns - number)) :]
 
     def hear(self, samples: np.ndarray, sample_rate_hz: int) -> None:
         """Take int16 samples."""
