@@ -43,7 +43,7 @@ class HandoverPage(Page):
             return
         self.clear()
         text = _("The file is sealed: only your study can open it, and this device cannot read it back.")
-        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting)
+        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting) if n_waiting else _("Nothing waits")
         self.add_widget(Notice(kind="note", heading=waiting, text=text))
         self._add_row("send", _("Hand over everything"), _("All records on this device"), lambda: self._write(None))
         if self.work.casebook is not None:
