@@ -27,9 +27,14 @@ from app.handover import (
 )
 from app.sealed_audio import SealedAudioReader
 from app.sealed_rows import ID_PATTERN, KIND_PATTERN, SealedRow, key_for_study, open_row
+from core.errors import TussisError
 from core.json_fields import Fields, parse_object
 
 MAX_INDEX_BYTES, MAX_ROW_BYTES, MAX_RECORDS = 2**26, 2**24, 500_000
+
+
+class AlteredRecordError(TussisError):
+    """A record of a whole hand-over that does not open: the others do."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,20 @@ class HandOverFile:
         return receipt(self._secret, self.id)
 
     def content(self, entry: Entry) -> dict[str, Any]:
-        """A record's content; HandOverError where it was altered or none of the keys opens it."""
+        """A record's content.
+
+        Raises
+        ------
+        HandOverError
+            If the file was altered since it was written.
+        AlteredRecordError
+            If the record was altered on the phone before, or none of the keys opens it.
+        """
         row = self._row(entry)
         try:
             return open_row(row, self._record_key(row))
         except (SealError, ValueError, RecursionError) as reason:
-            raise HandOverError(f"{self.path}: the record {entry.id} does not open.") from reason
+            raise AlteredRecordError(f"the record {entry.id} was altered on the phone.") from reason
 
     @contextmanager
     def audio(self, entry: Entry, folder: Path) -> Iterator[SealedAudioReader]:
@@ -145,6 +158,7 @@ class HandOverFile:
         self.study_id, self.study_sha256 = study.text("id", 40), study.sha256("sha256")
         self.study_version = study.integer("version", 1, 10**6)
         self.is_practice = fields.values.get("is_practice") is not False  # in doubt it is practice
+        self.last_sequence = fields.integer("last_sequence", 1, 2**62)
         self._secret = _secret(fields)
         if not (isinstance(entries, list) and 0 < len(entries) <= MAX_RECORDS):
             fields.refuse("records", f"a list of 1 to {MAX_RECORDS} records")
@@ -185,7 +199,7 @@ class HandOverFile:
                 return key_for_study(row, private)
             except SealError:
                 continue
-        raise HandOverError(f"{self.path}: none of the keys opens the record {row.id}; give earlier keys too.")
+        raise AlteredRecordError(f"none of the keys opens the record {row.id}; give earlier keys too.")
 
     def _copy(self, part: Part, target: Path) -> None:
         digest, left = hashlib.sha256(), part.n_bytes
