@@ -50,6 +50,7 @@ def path(tmp_path: Path) -> Path:
 def read_all(path: Path) -> list[tuple[dict[str, Any], np.ndarray | None]]:
     """Everything that a receiver reads."""
     with HandOverFile(path, [STUDY_PRIVATE]) as file:
+        file.check()
         read = []
         for entry in file.entries:
             sound = None
@@ -88,7 +89,7 @@ def index(**changes: Any) -> dict[str, Any]:
         "is_practice": False,
         "last_sequence": 1,
         "receipt_secret": base64.b64encode(bytes(16)).decode(),
-        "records": [{"id": "a", "kind": "attempt", "sequence": 1, "row": part, "audio": part}],
+        "records": [{"id": "a" * 32, "kind": "attempt", "sequence": 1, "row": part, "audio": part}],
     } | changes
 
 
@@ -151,8 +152,8 @@ def test_what_was_cut_or_altered_is_refused(path: Path, content: bytes, cut: Cal
         (record(row={"at": 17, "n_bytes": 10**12, "sha256": "0" * 64}), "expected a whole number from 0 to 1000"),
         (record(audio={"at": 1017, "n_bytes": 1, "sha256": "0" * 64}), r'"records\[0\].audio.n_bytes" is 1'),
         (record(audio=None), r'"records\[0\].audio" is null'),
-        (index(), "none of the keys opens the record a"),
-        (record(row={"at": 17, "n_bytes": 5, "sha256": "0" * 64}), "the record a was altered"),
+        (index(), "none of the keys opens the record a{32}"),
+        (record(row={"at": 17, "n_bytes": 5, "sha256": "0" * 64}), "the record a{32} was altered"),
     ],
 )
 def test_a_hostile_index_is_refused(path: Path, told: object, words: str) -> None:
