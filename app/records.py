@@ -1,7 +1,7 @@
 """Keeps all records sealed on the disk and, once unlocked, open in memory, in the order in which they were made."""
 
 import contextlib
-import hashlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +30,7 @@ class Record:
     kind: str
     sequence: int
     content: dict[str, Any]
+    sealed_sha256: str  # `SealedRow.sha256`
 
 
 class Records:
@@ -55,6 +56,7 @@ class Records:
         self, folder: Path, vault: Vault, study_public_key: bytes, clock: Callable[[], float] = time.time
     ) -> None:
         self.folder, self.study_public_key = folder, study_public_key
+        self.n_changes = 0  # another number: what was read from here before may be different now
         self._vault, self._clock = vault, clock
         self._mutex = threading.RLock()
         self._lock = FolderLock(folder)
@@ -69,8 +71,10 @@ class Records:
         with contextlib.suppress(RecordsError):  # a full disk: the next erasing or start tries again
             self._finish_erasing()
 
-    def add(self, kind: str, content: dict[str, Any], record_id: str | None = None) -> Record:
-        """Keep a new record; it is on the disk when this returns.
+    def add(
+        self, kind: str, content: dict[str, Any], record_id: str | None = None, event: str = "", **facts: Any
+    ) -> Record:
+        """Keep a new record; it is on the disk when this returns, and with it the log's entry for `event`.
 
         Raises
         ------
@@ -78,9 +82,13 @@ class Records:
         RecordsError
             If the disk takes nothing, or the id is taken; then nothing was changed.
         """
-        return self._add(kind, lambda: content, record_id)
+        with self._mutex:
+            with self._database.transaction() as connection:
+                made = self._insert(connection, kind, content, record_id)
+                entries = self._insert_event(connection, event, {"record_id": made.id, **facts})
+            return self._remember(*entries, made)
 
-    def amend(self, record_id: str, content: dict[str, Any]) -> Record:
+    def amend(self, record_id: str, content: dict[str, Any], event: str = "", **facts: Any) -> Record:
         """Give a record other content; its id, kind, key and place stay. Raises as `add` and `get` do."""
         with self._mutex:
             row = self._row(record_id)
@@ -88,13 +96,17 @@ class Records:
             new = reseal_row(row, self._key(row), content)
             with self._database.transaction() as connection:
                 connection.execute("UPDATE records SET sealed = ? WHERE id = ?", (new.sealed, record_id))
-            return self._remember(new, content)
+                entries = self._insert_event(connection, event, {"record_id": record_id, **facts})
+            return self._remember(*entries, _record(new, content))
 
-    def erase(self, *record_ids: str) -> None:
-        """Remove records for good: key, row and sound. Works while locked; ids that are not there are passed over.
+    def erase(self, *record_ids: str, event: str = "", **facts: Any) -> None:
+        """Remove records for good: key, row and sound. Ids that are not there are passed over.
+
+        Without an `event` for the log it works while locked. Call it from a thread: all rows are written anew.
 
         Raises
         ------
+        LockedError
         RecordsError
             If the disk takes nothing. What had begun is finished by the next erasing or start.
         """
@@ -103,8 +115,10 @@ class Records:
             with self._database.transaction() as connection:
                 connection.executemany("INSERT OR IGNORE INTO erasing SELECT id FROM records WHERE id = ?", ids)
                 connection.executemany("DELETE FROM records WHERE id = ?", ids)
+                entries = self._insert_event(connection, event, facts)
             for record_id in record_ids:
                 self._cache.pop(record_id, None)
+            self._remember(*entries)
             self._finish_erasing()
 
     def get(self, record_id: str) -> Record:
@@ -161,8 +175,10 @@ class Records:
 
     def log(self, event: str, **facts: Any) -> Record:
         """Note what was done, with the hash of the entry before; raises as `add` does."""
-        entry = {"event": event, "at_s": self._clock(), "facts": facts}
-        return self._add(LOG_KIND, lambda: {**entry, "previous": self._last_log_hash()}, None)
+        with self._mutex:
+            with self._database.transaction() as connection:
+                entries = self._insert_event(connection, event, facts)
+            return self._remember(*entries)
 
     def check_log(self) -> int:
         """The number of entries in the log.
@@ -178,7 +194,7 @@ class Records:
             entry = self._cache.get(row.id)
             if row.id in self._altered or (entry is not None and entry.content["previous"] != previous):
                 raise RecordsError("The log of what was done was altered.")
-            previous, n_entries = _hash_of(row), n_entries + 1
+            previous, n_entries = row.sha256, n_entries + 1
         return n_entries
 
     def forget(self) -> None:
@@ -187,6 +203,7 @@ class Records:
             self._cache: dict[str, Record] = {}
             self._n_unreadable, self._altered = 0, ()
             self._loaded_with: bytes | None = None
+            self.n_changes += 1
 
     def close(self) -> None:
         """Let another window use the folder; may be called twice."""
@@ -196,23 +213,33 @@ class Records:
         self._database.close()
         self._lock.release()
 
-    def _add(self, kind: str, content_of: Callable[[], dict[str, Any]], record_id: str | None) -> Record:
+    def _insert(
+        self, connection: sqlite3.Connection, kind: str, content: dict[str, Any], record_id: str | None = None
+    ) -> Record:
         record_id = record_id or random_bytes(16).hex()
-        with self._mutex:
-            key = self._vault.new_record_key(record_id, self.study_public_key)
-            with self._database.transaction() as connection:
-                content = content_of()
-                found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
-                row = seal_row(key, record_id, kind, (found[0] if found else 0) + 1, content)
-                values = (row.sequence, row.id, row.kind, row.sealed)
-                connection.execute("INSERT INTO records (sequence, id, kind, sealed) VALUES (?, ?, ?, ?)", values)
-            return self._remember(row, content)
+        key = self._vault.new_record_key(record_id, self.study_public_key)
+        found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
+        row = seal_row(key, record_id, kind, (found[0] if found else 0) + 1, content)
+        values = (row.sequence, row.id, row.kind, row.sealed)
+        connection.execute("INSERT INTO records (sequence, id, kind, sealed) VALUES (?, ?, ?, ?)", values)
+        return _record(row, content)
 
-    def _remember(self, row: SealedRow, content: dict[str, Any]) -> Record:
-        record = Record(row.id, row.kind, row.sequence, content)
+    def _insert_event(self, connection: sqlite3.Connection, event: str, facts: dict[str, Any]) -> list[Record]:
+        """The log's entry, with the hash of the one before, which it chains to; none without an event."""
+        if not event:
+            return []
+        query = f"{_ROWS} WHERE kind = ? ORDER BY sequence DESC LIMIT 1"
+        last = connection.execute(query, (LOG_KIND,)).fetchone()
+        previous = SealedRow(*last).sha256 if last else ""
+        entry = {"event": event, "at_s": self._clock(), "facts": facts, "previous": previous}
+        return [self._insert(connection, LOG_KIND, entry)]
+
+    def _remember(self, *records: Record) -> Record | None:
+        """Take over what is on the disk now; the last one is returned."""
         if self._loaded_with is not None:
-            self._cache[row.id] = record
-        return record
+            self._cache.update({record.id: record for record in records})
+        self.n_changes += 1
+        return records[-1] if records else None
 
     def _load(self) -> None:
         """Open all rows in memory, where that was not done since the vault was unlocked."""
@@ -229,6 +256,7 @@ class Records:
                 except RecordsError:
                     altered.append(row.id)
             self._altered, self._loaded_with = tuple(altered), master_id
+            self.n_changes += 1
 
     def _row(self, record_id: str) -> SealedRow:
         found = self._database.rows(f"{_ROWS} WHERE id = ?", record_id)
@@ -246,15 +274,11 @@ class Records:
 
     def _open(self, row: SealedRow) -> Record:
         try:
-            return Record(row.id, row.kind, row.sequence, open_row(row, self._key(row)))
+            return _record(row, open_row(row, self._key(row)))
         except EarlierMasterKeyError:
             raise
         except SealError as reason:
             raise RecordsError("The record was altered.") from reason
-
-    def _last_log_hash(self) -> str:
-        found = self._database.rows(f"{_ROWS} WHERE kind = ? ORDER BY sequence DESC LIMIT 1", LOG_KIND)
-        return _hash_of(SealedRow(*found[0])) if found else ""
 
     def _finish_erasing(self) -> None:
         ids = [record_id for (record_id,) in self._database.rows("SELECT id FROM erasing")]
@@ -272,5 +296,5 @@ class Records:
         self._database.empty_log()
 
 
-def _hash_of(row: SealedRow) -> str:
-    return hashlib.sha256(row.sealed).hexdigest()
+def _record(row: SealedRow, content: dict[str, Any]) -> Record:
+    return Record(row.id, row.kind, row.sequence, content, row.sha256)

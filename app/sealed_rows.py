@@ -1,5 +1,6 @@
 """Seals a record's content to a row that is bound to its id, kind and sequence, and opens it with the record's key."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class SealedRow:
     kind: str
     sequence: int
     sealed: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the sealed bytes: another one where the content was amended."""
+        return hashlib.sha256(self.sealed).hexdigest()
 
     @property
     def wrapped_for_phone(self) -> bytes:

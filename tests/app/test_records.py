@@ -299,3 +299,33 @@ def test_threads_add_and_read_at_once(records):
     assert reopened(records).all() == found
     for name in "abcd":
         assert [one.content["number"] for one in found if one.content["name"] == name] == list(range(100, 120))
+
+
+def test_a_change_and_its_entry_in_the_log_happen_together(records):
+    made = records.add("note", {"text": "a"}, event="note_added", length=1)
+    records.amend(made.id, {"text": "b"}, event="note_amended")
+    with pytest.raises(ValueError, match="JSON"):
+        records.amend(made.id, {"text": "c"}, event="note_amended", score=float("nan"))
+    assert records.get(made.id).content == reopened(records).get(made.id).content == {"text": "b"}
+
+
+def test_the_log_tells_what_was_done_to_which_record(records):
+    made = records.add("note", {"text": "a"}, event="note_added", length=1)
+    records.erase(made.id, event="note_erased", n=1)
+    assert [(one.content["event"], one.content["facts"]) for one in records.all("log")] == [
+        ("note_added", {"record_id": made.id, "length": 1}),
+        ("note_erased", {"n": 1}),
+    ]
+    assert records.check_log() == 2
+
+
+def test_a_number_tells_whether_anything_changed(records):
+    made = records.add("note", {})
+    records.all()
+    before = records.n_changes
+    records.all()
+    assert records.n_changes == before
+    for change in (lambda: records.amend(made.id, {"a": 1}), lambda: records.erase(made.id), records.forget):
+        change()
+        assert records.n_changes > before
+        before = records.n_changes
