@@ -220,6 +220,7 @@ class FieldWork(Errands):
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
         self.stop_playing()
+        self.end_session()
         self.session = RecordingSession(
             self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
         )

@@ -80,7 +80,8 @@ class ResultPage(Page):
         step = study.next_steps.get(outcome.next_step)
         self.next_step = step(shown_language()) if step else ""
         self._show_strips(attempt for attempt in attempts if attempt.task_id in cough_tasks)
-        titles = self.work.probe_titles
+        probes = self.work.screener.bundle.probes if self.work.screener is not None else ()
+        titles = {probe.name: probe.title for probe in probes}
         self._fill("probes", [probe_card(probe, titles.get(probe.name, probe.name)) for probe in outcome.probes])
 
     def press_done(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kivy.lang import Builder
+from kivy.metrics import dp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
@@ -13,6 +14,7 @@ from app import task_words
 from app.recording_session import SessionState
 from app.screens import live_view, theme
 from app.screens.controls import PillButton
+from app.screens.dialogs import WORDS, yes_no
 from app.screens.inputs import Choice
 from app.screens.live_view import LiveView
 from app.screens.page import Page
@@ -69,12 +71,11 @@ class TaskPage(Page):
 
     def __init__(self, work: object, place: object, **properties: object) -> None:
         self._shown: tuple[object, ...] = ()
-        self._n_columns = 0
+        self._n_columns, self._session = 0, work.session
         super().__init__(work, place, **properties)
         self.ids.scroll.bind(height=self._measure)
         self.ids.steps.bind(height=self._measure)
         self._measure()
-        self._session = work.session
         self._session.subscribe(self.show)
 
     def refresh(self) -> None:
@@ -89,6 +90,7 @@ class TaskPage(Page):
     def show(self, state: SessionState) -> None:
         """Show one moment of the session."""
         if state.step == "done":
+            self.work.end_session()
             self.work.navigation.replace("result", participant_id=self.place.facts["participant_id"])
             return
         if state.step not in VIEWS:
@@ -119,7 +121,7 @@ class TaskPage(Page):
 
     def _build_live(self, state: SessionState) -> None:
         if not isinstance(self._view, LiveView):
-            self._n_columns = max(0, state.n_columns - len(state.columns))
+            self._n_columns = 0
             foot = RecordFoot(text=_("Stop"), recording=True, on_press=self.work.session.stop)
             self._put(LiveView(), foot)
         is_waiting = state.step == "waiting_for_sound"
@@ -135,7 +137,7 @@ class TaskPage(Page):
             text += "\n" + _("What was recorded before is kept: {time}.").format(time=clock_words(state.elapsed_s))
         view = OutcomeView(kind="error", heading=_("The recording stands still"), text=text)
         self._put(view, button(_("Go on"), session.start), button(_("End this recording"), session.stop, filled=False))
-        self._show_columns(view, state)
+        self._show_columns(view)
 
     def _build_judging(self, _state: SessionState) -> None:
         self._put(JudgingView(text=_("Judging the recording")))
@@ -160,7 +162,7 @@ class TaskPage(Page):
         else:
             keep = button(_("Keep it, with a reason"), self._ask_reason, filled=False)
             self._put(view, button(_("Record again"), session.redo), keep)
-        self._show_columns(view, state)
+        self._show_columns(view)
 
     def _ask_in(self, view: OutcomeView) -> None:
         """Ask why a recording that is not good is kept."""
@@ -191,14 +193,14 @@ class TaskPage(Page):
         if not isinstance(view, LiveView):
             return
         show_sound(view, state)
-        n_new = min(len(state.columns), state.n_columns - self._n_columns)
-        self._n_columns = state.n_columns
-        if n_new > 0:
-            view.ids.spectrogram.push(state.columns[-n_new:])
+        if state.n_columns > self._n_columns:
+            view.ids.spectrogram.push(self._session.columns_from(self._n_columns)[: state.n_columns - self._n_columns])
+            self._n_columns = state.n_columns
 
-    def _show_columns(self, view: OutcomeView, state: SessionState) -> None:
-        view.has_picture = len(state.columns) > 0 and not self._is_asking
-        view.ids.spectrogram.push(state.columns)
+    def _show_columns(self, view: OutcomeView) -> None:
+        columns = self._session.columns_from(0)
+        view.has_picture = len(columns) > 0 and not self._is_asking
+        view.ids.spectrogram.push(columns)
 
     @property
     def _is_asking(self) -> bool:
@@ -265,6 +267,13 @@ def button(text: str, press: Callable[[], Any], filled: bool = True) -> PillButt
     pill.bind(on_release=lambda _: press())
     return pill
 
+
+WORDS["leave_recording"] = lambda facts: yes_no(
+    _("Leave this recording?"),
+    _("It ends here. What was recorded so far is kept as unfinished."),
+    _("Leave it"),
+    _("Stay"),
+)
 
 # The rules of this page use those of other widgets, which therefore have to be known first.
 RULES_NEEDED = (live_view,)
