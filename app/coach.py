@@ -13,7 +13,8 @@ from core.results import Screening
 ROOM_NOISE, COUGHS, FORCED_BREATHS = "room_noise", "coughs", "forced_breaths"  # kinds of tasks
 
 # How the numbers were chosen: EXPERIMENTS.md, 2026-11-27, coughs under noise.
-NOISE_PERCENTILE = 90.0  # of the frames beside the counted coughs: also what comes and goes can hide a cough
+HIDING_PERCENTILE = 90.0  # of the frames beside the counted coughs: also what comes and goes can hide a cough
+NOISE_PERCENTILE = 50.0  # of the same: what is told as the noise
 BESIDE_S = (0.1, 0.2)  # before and after a counted cough that is not beside it
 MIN_BESIDE_FRAMES = 25
 LOUD_FRAMES = 5  # a tenth of a second, the loudest of a cough
@@ -51,6 +52,7 @@ class Outcome(StrEnum):
 
 TOO_NOISY, NOTHING_STOOD_OUT, TOO_FEW_COUGHS = "too_noisy", "nothing_stood_out", "too_few_coughs"
 TOO_QUIET, TOO_LOUD, SPEECH, NOT_SCREENED, GAPS = "too_quiet", "too_loud", "speech", "not_screened", "gaps"
+STILL_ROOM = ("silent", "hum")  # of `core.quality`: no fault of a room
 REASONS = (TOO_NOISY, NOTHING_STOOD_OUT, TOO_FEW_COUGHS, TOO_QUIET, TOO_LOUD, SPEECH, NOT_SCREENED, GAPS)
 """The codes of `Verdict.reasons`, beside those of `core.quality.REASON_SENTENCES`."""
 
@@ -177,8 +179,7 @@ class Coach:
             return Verdict(Outcome.COULD_NOT_BE_JUDGED.value, screening.quality.reasons)
         is_counted = self._task.kind == COUGHS
         spans = [(event.start_s, event.end_s) for event in screening.events if event.label == COUGH and is_counted]
-        noise, rise_db = self._rise_db(spans)
-        noise_dbfs = _dbfs(float(noise.sum()))
+        noise_dbfs, rise_db = self._noise_and_rise(spans)
         snr_db = _snr_of(spans, rise_db) if is_counted else float(_loudest(rise_db))
         hidden = self._hidden_by(noise_dbfs, snr_db, float(_loudest(rise_db)))
         if hidden:
@@ -194,9 +195,7 @@ class Coach:
         noise_dbfs = _dbfs(float(noise.sum()))
         reasons = [TOO_NOISY] if noise_dbfs > self._limits.max_noise_dbfs else []
         reasons += [SPEECH] if self._speech_at_frame is not None else []
-        reasons += [
-            reason for reason in screening.quality.reasons if reason not in ("silent", "hum")
-        ]  # of a still room
+        reasons += [reason for reason in screening.quality.reasons if reason not in STILL_ROOM]
         return _with_reasons(reasons, None, None, noise_dbfs)
 
     def _faults(self, screening: Screening) -> list[str]:
@@ -218,22 +217,24 @@ class Coach:
             return None if best_rise_db >= self._limits.min_snr_db else NOTHING_STOOD_OUT
         return TOO_NOISY if snr_db < self._limits.min_snr_db else None
 
-    def _rise_db(self, spans: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-        """The noise in each band, shape (4,), and how far each frame rises over it on average, shape (n_frames,)."""
+    def _noise_and_rise(self, spans: list[tuple[float, float]]) -> tuple[float, np.ndarray]:
+        """The noise in dBFS, and how far each frame rises over what can hide it, dB, shape (n_frames,)."""
         powers = self._band_powers.all
-        is_beside = np.ones(len(powers), bool)
-        for start_s, end_s in spans:
-            is_beside[_frame(start_s - BESIDE_S[0]) : _frame(end_s + BESIDE_S[1]) + 1] = False
-        if is_beside.sum() < MIN_BESIDE_FRAMES:
-            is_beside[:] = True
-        percentile = NOISE_PERCENTILE if self._task.kind == COUGHS else QUIET_PERCENTILE
-        noise = np.percentile(powers[is_beside], percentile, axis=0)
-        if self._task.kind != COUGHS and self._room_noise_dbfs is not None:  # a breath may fill its recording
-            room = 10.0 ** (self._room_noise_dbfs / 10.0)
-            noise = noise * min(1.0, room / max(float(noise.sum()), TINY))
-        known = [n for n in range(powers.shape[1]) if powers[:, n].any()]  # a low sample rate lacks the highest
-        rise_db = 10.0 * np.log10((powers[:, known] + TINY) / (noise[known] + TINY))
-        return noise, np.clip(rise_db, 0.0, MAX_BAND_DB).mean(axis=1) if known else np.zeros(len(powers))
+        if self._task.kind != COUGHS:
+            noise = hiding = self._quiet(powers)
+        else:
+            beside = powers[_beside(len(powers), spans)]
+            noise, hiding = np.percentile(beside, [NOISE_PERCENTILE, HIDING_PERCENTILE], axis=0)
+        known = np.flatnonzero(powers.any(axis=0))  # a low sample rate lacks the highest band
+        rise_db = 10.0 * np.log10((powers[:, known] + TINY) / (hiding[known] + TINY))
+        return _dbfs(float(noise.sum())), np.clip(rise_db, 0.0, MAX_BAND_DB).sum(axis=1) / max(1, len(known))
+
+    def _quiet(self, powers: np.ndarray) -> np.ndarray:
+        """The noise under a breath, in each band; as it may fill its recording, no more than the room had."""
+        quiet = np.percentile(powers, QUIET_PERCENTILE, axis=0)
+        if self._room_noise_dbfs is None:
+            return quiet
+        return quiet * min(1.0, 10.0 ** (self._room_noise_dbfs / 10.0) / max(float(quiet.sum()), TINY))
 
     def _noise_so_far_dbfs(self) -> float | None:
         if len(self._powers) < NOISE_KNOWN_FRAMES:
@@ -272,6 +273,14 @@ class _Series:
 def _with_reasons(reasons: list[str], coughs: int | None, snr_db: float | None, noise_dbfs: float | None) -> Verdict:
     outcome = Outcome.POOR if reasons else Outcome.GOOD
     return Verdict(outcome.value, tuple(dict.fromkeys(reasons)), coughs, snr_db, noise_dbfs)
+
+
+def _beside(n_frames: int, spans: list[tuple[float, float]]) -> np.ndarray:
+    """Which frames lie beside the coughs, bool, shape (n_frames,); all, where hardly any does."""
+    is_beside = np.ones(n_frames, bool)
+    for start_s, end_s in spans:
+        is_beside[_frame(start_s - BESIDE_S[0]) : _frame(end_s + BESIDE_S[1]) + 1] = False
+    return is_beside if is_beside.sum() >= MIN_BESIDE_FRAMES else np.ones(n_frames, bool)
 
 
 def _snr_of(spans: list[tuple[float, float]], rise_db: np.ndarray) -> float | None:

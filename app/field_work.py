@@ -17,7 +17,7 @@ from app.errands import Errands, Schedule, outcome_of
 from app.handover import HandOver, handover_note, write_handover
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
-from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession
+from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
 from app.records import Records
 from app.sound.hearing import screen_kept
 from app.study import Study, check_update, practice_study, read_study
@@ -94,6 +94,7 @@ class FieldWork(Errands):
         self.monitoring: Any = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
+        self._session_shown: tuple[Any, ...] = ()
         self.trust = trust
         self._load_screener, self._clock = load_screener, clock
         self._touched_at_s = clock()
@@ -247,6 +248,11 @@ class FieldWork(Errands):
 
         self.run(job)
 
+    def record_ids(self, participant_ids: set[str]) -> set[str]:
+        """Ids of all records of these participants."""
+        records = self.records.all()
+        return {record.id for record in records if record.content.get("participant_id") in participant_ids}
+
     def hand_over(self, folder: Path, ids: set[str] | None, then: Callable[[HandOver], None]) -> None:
         """Write records, None for all, as one file for the study into `folder`, and mark them; works while locked."""
         records, casebook, study = self.records, self.casebook, self.study
@@ -254,7 +260,7 @@ class FieldWork(Errands):
         def job() -> HandOver:
             written = write_handover(records, study, folder, ids)
             if casebook is not None:
-                casebook.mark_handed_over(handover_note(records.folder, written.id).audio_bytes, written.id)
+                casebook.mark_handed_over(set(handover_note(records.folder, written.id).audio_bytes), written.id)
             return written
 
         self.run(job, then)
@@ -357,9 +363,13 @@ class FieldWork(Errands):
                 if not taken.wait(MAIN_THREAD_PATIENCE_S) and self._is_lock_due():
                     self.vault.lock()
 
-    def _follow_session(self, state: Any) -> None:
+    def _follow_session(self, state: SessionState) -> None:
         self.touched()
         self.facilities.screen.keep_on(state.step in ACTIVE_STEPS)
+        shown = (state.step, state.task, state.round, state.attempt, state.message)
+        if shown != self._session_shown:  # what moves while recording, the page draws by itself
+            self._session_shown = shown
+            self.changed()
 
     def _question_before_leaving(self) -> Question | None:
         if self.navigation.top.name == "task" and self.is_recording:

@@ -19,7 +19,7 @@ STATES: Mapping[str, Say] = {
     "unfinished": lambda: _("Unfinished"),
     "kept": lambda: _("Kept"),
     "kept_with_reason": lambda: _("Kept with a reason"),
-    "redone": lambda: _("Recorded again"),
+    "redone": lambda: _("Redone"),
     "altered": lambda: _("Altered"),
 }
 CONSENTS: Mapping[str, Say] = {

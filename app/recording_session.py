@@ -223,7 +223,7 @@ class RecordingSession:
                 if progress.fault is not None:  # a microphone that hangs as it is closed
                     self._change(message=progress.fault.value)
                 return
-            self._change(**run.figures(progress))
+            self._change(**run.figures(progress, self.state.message))
             if progress.is_closed:
                 self._change(step=JUDGING)
                 self._jobs.put(lambda: self._judge(run))
@@ -336,8 +336,8 @@ class _Run:
         )
         return self.attempt
 
-    def figures(self, progress: RecordingProgress) -> dict[str, Any]:
-        """What the session's state tells of the recording."""
+    def figures(self, progress: RecordingProgress, before: str | None) -> dict[str, Any]:
+        """What the session's state tells of the recording; the message `before` its end stays."""
         self._coach.has_gaps = progress.n_gaps > 0
         return {
             "step": STOPPED if progress.fault else RECORDING if progress.first_sound else WAITING,
@@ -347,7 +347,7 @@ class _Run:
             "coughs": self._hearing.cough_count if self._state.task.kind == COUGHS else None,
             "advice": self._coach.advice if progress.first_sound else Advice.GET_READY,
             "record_id": self.attempt.record_id if self.attempt else None,
-            "message": progress.fault.value if progress.fault else None,
+            "message": progress.fault.value if progress.fault else before if progress.end else None,
             "gaps": progress.n_gaps,
         }
 

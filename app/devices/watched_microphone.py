@@ -21,6 +21,7 @@ SILENT_S = 2.5
 RATE_WATCH_S = 0.9  # over which the delivered rate is compared with the declared one
 WRONG_RATE = (0.45, 1.6)  # delivered over declared; a busy machine delivers late
 RATE_PAUSE_S = 0.3
+SHORTEST_GAP_S = 0.001  # of one that was started anew
 UNPACED = 8.0  # from here on the source is no device: it plays from memory
 
 
@@ -167,7 +168,7 @@ class WatchedMicrophone:
             self._lost_s += block_s
             return
         if self._last_at_s is not None and (self._is_new or now_s - self._last_at_s > NO_SOUND_S):
-            self._lost_s = max(self._lost_s, now_s - self._last_at_s - block_s)
+            self._lost_s = max(self._lost_s, now_s - self._last_at_s - block_s, SHORTEST_GAP_S)
         self._silent_s = 0.0 if block.any() else self._silent_s + block_s
         self._no_numbers_s, self._is_new, self._last_at_s = 0.0, False, now_s
         lost_s, self._lost_s = self._lost_s, 0.0

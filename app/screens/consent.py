@@ -5,7 +5,7 @@ from pathlib import Path
 from kivy.lang import Builder
 
 from app.screens.controls import Card, Heading, LinkButton, Notice, Secondary, Words
-from app.screens.inputs import Choice, SignaturePad, TickRow
+from app.screens.inputs import Chips, SignaturePad, TickRow
 from app.screens.page import Page
 from app.words import LANGUAGES, _, shown_language
 
@@ -36,9 +36,10 @@ class ConsentPage(Page):
 
     def _add_languages(self) -> None:
         options = [(code, LANGUAGES.get(code, code)) for code in self.work.study.languages]
-        choice = Choice(label=_("Language of the participant"), options=options, value=self.place.draft["language"])
-        choice.bind(value=lambda _, code: self._set("language", code))
-        self.add_widget(choice)
+        self.add_widget(Heading(text=_("Language of the participant")))
+        chips = Chips(options=options, value=self.place.draft["language"])
+        chips.bind(value=lambda _, code: self._set("language", code))
+        self.add_widget(chips)
 
     def _add_signature(self) -> None:
         tick = TickRow(text=_("The participant read or heard this text and agrees."))

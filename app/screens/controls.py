@@ -118,6 +118,7 @@ class Row(ButtonBehavior, BoxLayout):
     aside = StringProperty()
     onward = BooleanProperty(True)
     ink = ColorProperty(theme.PRIMARY)
+    fixed_height = NumericProperty(0)
 
 
 class Pair(BoxLayout):

@@ -43,7 +43,7 @@ class HandoverPage(Page):
             return
         self.clear()
         text = _("The file is sealed: only your study can open it, and this device cannot read it back.")
-        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting)
+        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting) if n_waiting else _("Nothing waits")
         self.add_widget(Notice(kind="note", heading=waiting, text=text))
         self._add_row("send", _("Hand over everything"), _("All records on this device"), lambda: self._write(None))
         if self.work.casebook is not None:
@@ -93,9 +93,7 @@ class HandoverPage(Page):
         self.refresh()
 
     def _write_chosen(self) -> None:
-        casebook = self.work.casebook
-        ids = {record_id for each in self.place.draft["chosen"] for record_id in casebook.record_ids(each)}
-        self._write(ids)
+        self._write(self.work.record_ids(self.place.draft["chosen"]))
 
     # ---- the receipt ---------------------------------------------------------------------------------------------
 

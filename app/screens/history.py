@@ -54,8 +54,8 @@ class HistoryPage(Page):
         what = f"{task_label(self.work.study, attempt.task_id)} {attempt.round}"
         return {
             "icon": ICONS[attempt.state],
-            "text": f"{attempt.participant_id} · {what}",
-            "below": f"{time_words(attempt.started_s)} · {STATES[attempt.state]()}",
+            "text": attempt.participant_id,
+            "below": f"{what} · {STATES[attempt.state]()}\n{time_words(attempt.started_s)}",
             "aside": seconds_words(attempt.duration_s),
             "value": attempt.record_id,
         }

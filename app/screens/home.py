@@ -42,7 +42,7 @@ class HomePage(Page):
         for attempt in unfinished:
             self._add_row("alert", *_unfinished_words(study, attempt), "recording", record_id=attempt.record_id)
         people = ngettext("{n} participant", "{n} participants", n_participants)
-        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting)
+        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting) if n_waiting else _("Nothing waits")
         self._add_row("people", _("Participants"), people, "participants")
         self._add_row("wave", _("Watch for coughs"), _("Listen for hours, unattended"), "monitor")
         self._add_row("clock", _("History"), _("Every recording, with notes"), "history")

@@ -18,7 +18,7 @@ from kivy.uix.widget import Widget
 from app.screens import controls, theme
 
 ERASE = "erase"
-PAD_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", ERASE, "0", "")
+PAD_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "", "0", ERASE)
 SHORTEST_STROKE_STEP = 0.004  # of the pad's width
 
 

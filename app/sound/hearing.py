@@ -8,9 +8,9 @@ import numpy as np
 from app.sound.spectrogram import N_ROWS
 from core.bundle import COUGH
 from core.errors import TussisError
-from core.live_screening import LiveScreening
 from core.results import Screening
 from core.screener import Screener
+from core.screening.live_screening import LiveScreening
 
 SPEECH_LABEL = "speech"
 MAX_COLUMNS = 250  # ten seconds

@@ -21,7 +21,7 @@ from core.results import Screening
 from core.screener import Screener
 
 RATES_HZ = (8_000, 16_000, 44_100, 48_000)
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def numbers(result: dict[str, Any]) -> dict[str, Any]:
