@@ -52,7 +52,10 @@ class Kept:
 
 class Heard:
     def __init__(self) -> None:
-        self.pieces, self.rates_hz, self.is_finished = [], set(), False
+        self.pieces, self.rates_hz, self.is_finished, self.missed = [], set(), False, []
+
+    def miss(self, lost_s):
+        self.missed.append((sum(map(len, self.pieces)), lost_s))
 
     def hear(self, samples, sample_rate_hz):
         self.pieces.append(samples)
@@ -154,8 +157,8 @@ def test_a_recording_ends_by_itself_at_its_full_length_to_the_sample(fake_microp
 
 
 def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
-    microphone, sink = ScriptedMicrophone(script={20: "hang", 21: "sound"}), Kept()
-    recorder = Recorder(microphone, sink.open)
+    microphone, sink, heard = ScriptedMicrophone(script={20: "hang", 21: "sound"}), Kept(), Heard()
+    recorder = Recorder(microphone, sink.open, (heard,))
     recorder.start()
     wait_until(lambda: recorder.progress.fault is Fault.NO_SOUND)
     assert sink.n_idle > 1  # what waits was brought to the disk meanwhile
@@ -167,6 +170,7 @@ def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
     ((at_sample, lost_s),) = sink.gaps
     assert at_sample == 20 * 320
     assert end.lost_s == lost_s > 0.7
+    assert heard.missed == sink.gaps
 
 
 @pytest.mark.parametrize("second_hz", [8_000, 48_000])
@@ -275,6 +279,24 @@ def test_a_listener_that_fails_or_is_slow_delays_neither_disk_nor_the_others(fak
     goes_on.set()
     ended(recorder)
     assert "a mistake of ours" in capfd.readouterr().err
+
+
+def test_where_there_is_no_end_a_slow_listener_holds_up_the_rest_and_memory_stays_flat():
+    class Slow(Heard):
+        def hear(self, samples, sample_rate_hz):
+            assert goes_on.wait(WAIT_S)
+            super().hear(samples, sample_rate_hz)
+
+    goes_on, sink, slow, microphone = threading.Event(), Kept(), Slow(), ScriptedMicrophone()
+    recorder = Recorder(microphone, sink.open, (slow,), listener_blocks=5, queue_blocks=5)
+    recorder.start()
+    wait_until(lambda: microphone.n_played > 30)
+    assert len(sink.pieces) <= 7
+    goes_on.set()
+    wait_until(lambda: recorder.progress.n_gaps == 1)
+    recorder.stop()
+    ended(recorder)
+    assert slow.missed == sink.gaps
 
 
 @settings(max_examples=15)
