@@ -12,10 +12,10 @@ from app.casebook import Casebook
 from app.cases.kept_sound import OpenSound
 from app.devices.microphone import Microphone
 from app.recorder import End, Recorder, Sink
+from app.sessions.told_state import Schedule, ToldState
 from app.sound.around_events import AroundEvents
 from app.sound.watching import HourCount, Watching
 from app.study import Study
-from app.told_state import Schedule, ToldState
 from core.errors import TussisError
 from core.screener import Screener
 

@@ -15,11 +15,11 @@ from app.cases.kept_sound import OpenSound
 from app.coach import COUGHS, ROOM_NOISE, Advice, Coach, Verdict
 from app.devices.microphone import Microphone
 from app.recorder import FLOOR_DBFS, End, Recorder, RecordingProgress
+from app.sessions.task_places import TaskPlaces, left_open, room_noise_dbfs
+from app.sessions.told_state import Schedule, ToldState
 from app.sound.hearing import ColumnRing, Hearing, screen_kept
 from app.sound.spectrogram import N_ROWS
 from app.study import Study
-from app.task_places import TaskPlaces, left_open, room_noise_dbfs
-from app.told_state import Schedule, ToldState
 from core.errors import TussisError
 from core.results import Screening
 from core.screener import Screener

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.told_state import ToldState
+from app.sessions.told_state import ToldState
 
 
 @dataclass(frozen=True)
