@@ -74,11 +74,13 @@ class Database:
         with self._mutex, self._sentences("read"):
             return self._connection.execute(query, values).fetchall()
 
-    def purge(self) -> None:
-        """Leave no copy of what was deleted: not in the log of writes, not between the rows; raises `RecordsError`."""
+    def rewrite(self) -> None:
+        """Write all rows anew, so that nothing stays between them; raises `RecordsError`.
+
+        ``secure_delete`` overwrites what is deleted already; this does not depend on how SQLite moves rows about.
+        """
         with self._mutex, self._sentences("written"):
-            self.empty_log()
-            self._connection.execute("VACUUM")  # a page that was split keeps bytes of rows that moved
+            self._connection.execute("VACUUM")
             self.empty_log()
 
     def empty_log(self) -> None:

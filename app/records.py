@@ -1,6 +1,7 @@
 """Keeps all records sealed on the disk and, once unlocked, open in memory, in the order in which they were made."""
 
 import contextlib
+import json
 import sqlite3
 import threading
 import time
@@ -97,7 +98,7 @@ class Records:
             with self._database.transaction() as connection:
                 connection.execute("UPDATE records SET sealed = ? WHERE id = ?", (new.sealed, record_id))
                 entries = self._insert_event(connection, event, {"record_id": record_id, **facts})
-            return self._remember(*entries, _record(new, content))
+            return self._remember(*entries, _record(new, _as_read(content)))
 
     def erase(self, *record_ids: str, event: str = "", **facts: Any) -> None:
         """Remove records for good: key, row and sound. Ids that are not there are passed over.
@@ -222,7 +223,7 @@ class Records:
         row = seal_row(key, record_id, kind, (found[0] if found else 0) + 1, content)
         values = (row.sequence, row.id, row.kind, row.sealed)
         connection.execute("INSERT INTO records (sequence, id, kind, sealed) VALUES (?, ?, ?, ?)", values)
-        return _record(row, content)
+        return _record(row, _as_read(content))
 
     def _insert_event(self, connection: sqlite3.Connection, event: str, facts: dict[str, Any]) -> list[Record]:
         """The log's entry, with the hash of the one before, which it chains to; none without an event."""
@@ -290,10 +291,19 @@ class Records:
         except OSError as error:
             raise RecordsError(f"The sound cannot be erased: {error.strerror or error}.") from error
         sync_folder(self.folder / AUDIO_FOLDER)
-        self._database.purge()
+        self._database.empty_log()
+        try:
+            self._database.rewrite()
+        except RecordsError:  # no room for a second copy: the next erasing or start tries again
+            return
         with self._database.transaction() as connection:
             connection.executemany("DELETE FROM erasing WHERE id = ?", [(record_id,) for record_id in ids])
         self._database.empty_log()
+
+
+def _as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a record's content as it will be read after a restart."""
+    return json.loads(json.dumps(content))
 
 
 def _record(row: SealedRow, content: dict[str, Any]) -> Record:
