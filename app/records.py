@@ -12,9 +12,10 @@ from typing import Any
 
 from app.crypto.sealing import SealError, random_bytes
 from app.data_folder import FolderLock, sync_folder
-from app.database import Database, RecordsError
 from app.sealed_audio import SealedAudioReader, SealedAudioWriter
 from app.sealed_rows import SealedRow, open_row, reseal_row, seal_row
+from app.storage import rescue
+from app.storage.database import DamagedError, Database, RecordsError
 from app.vault import EarlierMasterKeyError, Vault
 from core.files import make_folder
 
@@ -47,6 +48,12 @@ class Records:
     clock : function
         Seconds since 1970, for the log; nothing is ordered by it.
 
+    Attributes
+    ----------
+    n_rescued : int or None
+        How many rows were saved where the file was damaged when it was opened; None where it was whole. The damaged
+        file stays in the folder until something is erased.
+
     Raises
     ------
     RecordsError, FolderInUseError, OutputError
@@ -60,10 +67,11 @@ class Records:
         self.n_changes = 0  # another number: what was read from here before may be different now
         self._vault, self._clock = vault, clock
         self._mutex = threading.RLock()
+        self.n_rescued: int | None = None
         self._lock = FolderLock(folder)
         try:
             make_folder(folder / AUDIO_FOLDER)
-            self._database = Database(folder / FILE_NAME)
+            self._database = self._opened_database(folder / FILE_NAME)
         except BaseException:
             self._lock.release()
             raise
@@ -71,6 +79,16 @@ class Records:
         vault.when_locked.append(self.forget)
         with contextlib.suppress(RecordsError):  # a full disk: the next erasing or start tries again
             self._finish_erasing()
+
+    def _opened_database(self, path: Path) -> Database:
+        try:
+            rescue.finish(path)
+            return Database(path)
+        except OSError as error:
+            raise RecordsError(f"The records cannot be opened: {error.strerror or error}.") from error
+        except DamagedError:
+            self.n_rescued = rescue.rescue(path)
+            return Database(path)
 
     def add(
         self, kind: str, content: dict[str, Any], record_id: str | None = None, event: str = "", **facts: Any
@@ -288,6 +306,7 @@ class Records:
         try:
             for record_id in ids:
                 self.audio_path(record_id).unlink(missing_ok=True)
+            rescue.forget_damaged(self.folder)
         except OSError as error:
             raise RecordsError(f"The sound cannot be erased: {error.strerror or error}.") from error
         sync_folder(self.folder / AUDIO_FOLDER)

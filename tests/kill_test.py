@@ -139,6 +139,16 @@ def migrate(work: Workplace, say: Say, chance: random.Random) -> None:
         work.opened().records.close()
 
 
+def rescue(work: Workplace, say: Say, chance: random.Random) -> None:
+    """Save the rows of a file with a table too many, again and again."""
+    while True:
+        connection = sqlite3.connect(work.folder / FILE_NAME)
+        connection.executescript("CREATE TABLE IF NOT EXISTS more (id)")
+        connection.close()
+        say(rescuing=True)
+        work.opened().records.close()
+
+
 def change_passcode(work: Workplace, say: Say, chance: random.Random) -> None:
     """Change the passcode to and fro."""
     vault = Vault(work.folder, DesktopDeviceSecret(work.folder))
@@ -239,6 +249,7 @@ VICTIMS = {
     "saving": Victim(save, check_records, 0.3),
     "erasing": Victim(erase, check_records, 0.3),
     "migrating": Victim(migrate, check_records, 0.2),
+    "rescuing": Victim(rescue, check_records, 0.4),
     "passcode": Victim(change_passcode, check_passcode, 1.5),
 }
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from app.casebook import Casebook
-from app.database import MIGRATIONS
 from app.records import FILE_NAME, Records
 from app.sealed_audio import ALTERED
+from app.storage.database import MIGRATIONS
 from app.vault import Vault
 from core.errors import TussisError
 from tests.app.opened_casebook import (

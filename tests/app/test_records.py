@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from app.data_folder import FolderInUseError
-from app.database import RecordsError
 from app.records import FILE_NAME, Record, Records
 from app.sealed_audio import COMPLETE, SealedAudioError
 from app.sealed_rows import key_for_study, open_row
+from app.storage.database import RecordsError
 from app.vault import EarlierMasterKeyError, LockedError
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 
@@ -280,11 +280,12 @@ def test_two_windows_at_once_are_one_sentence(records, vault):
     assert len(records.all()) == 1
 
 
-def test_a_damaged_file_lets_the_folder_go(records):
+def test_a_file_that_cannot_be_opened_lets_the_folder_go(records):
     records.close()
-    (records.folder / FILE_NAME).write_bytes(b"no database " * 1000)
+    (records.folder / FILE_NAME).unlink()
+    (records.folder / FILE_NAME).mkdir()
     for _ in range(2):
-        with pytest.raises(RecordsError, match="not a database"):
+        with pytest.raises(RecordsError, match="cannot be opened"):
             reopened(records)
 
 

@@ -29,13 +29,19 @@ class RecordsError(TussisError):
     """Records that cannot be read or written as they are."""
 
 
+class DamagedError(RecordsError):
+    """A file of records that somebody altered, or that a disk damaged: `app.storage.rescue` saves what reads."""
+
+
 class Database:
     """The SQLite file; one process at a time, any thread.
 
     Raises
     ------
+    DamagedError
+        If it was altered or damaged; it is left as it is.
     RecordsError
-        If it cannot be opened, was altered, or is of a later version; it is left as it is.
+        If it cannot be opened, or is of a later version; it is left as it is.
     FolderInUseError
         If another window has it.
     """
@@ -109,13 +115,16 @@ class Database:
         found = {sql for (sql,) in self._connection.execute(tables)}
         sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if sound != ("ok",) or found != {statement for step in MIGRATIONS for statement in step}:
-            raise RecordsError(f"{self.path.name} was altered or damaged; it is left as it is.")
+            raise DamagedError(f"{self.path.name} was altered or damaged; it is left as it is.")
 
     @contextlib.contextmanager
     def _sentences(self, done: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as reason:
-            if (getattr(reason, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            code = (getattr(reason, "sqlite_errorcode", 0) or 0) & 0xFF
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise DamagedError(f"{self.path.name} was altered or damaged: {one_line(reason)}.") from reason
+            if code == sqlite3.SQLITE_BUSY:
                 raise FolderInUseError("Tussis is open in another window already; close that one first.") from reason
             raise RecordsError(f"The records cannot be {done}: {one_line(reason)}.") from reason
