@@ -13,7 +13,7 @@ from app.casebook import Casebook
 from app.handover import HandOver, write_handover
 from app.records import Records
 from app.study import PRACTICE_STUDY, Study, read_study
-from core.private_keys import generate_key, generate_sealing_key
+from core.keys.private_keys import generate_key, generate_sealing_key
 from core.results import plain
 from tests.app.opened_vault import STUDY_PUBLIC, new_vault
 from tests.app.signed_studies import write_study

@@ -9,7 +9,7 @@ import pytest
 
 from app.coordinator.command import main
 from app.study import PRACTICE_STUDY, read_study
-from core.private_keys import PASSPHRASE_VARIABLE
+from core.keys.private_keys import PASSPHRASE_VARIABLE
 from tests.app.coordinator.conftest import Phone, edit_draft
 
 
