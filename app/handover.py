@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from app.cases.index import CONSENT, PARTICIPANT, WITHDRAWAL
 from app.crypto import hpke
 from app.crypto.sealing import random_bytes
 from app.participant_id import check_digit
 from app.records import Records
 from app.sealed_rows import SealedRow
 from app.study import Study
+from app.vault import LockedError
 from core.errors import OutputError, TussisError
 from core.files import make_folder, replacing, write_atomically
 from core.json_fields import parse_object
@@ -32,7 +34,6 @@ INDEX_INFO = b"tussis hand-over 1"
 SECRET_BYTES, RECEIPT_DIGITS, PBKDF2_ROUNDS = 16, 12, 100_000
 PIECE_BYTES = 2**18
 MAX_NOTE_BYTES = 2**26
-WITHDRAWAL_KIND = "withdrawal"
 
 
 class HandOverError(TussisError):
@@ -41,20 +42,24 @@ class HandOverError(TussisError):
 
 @dataclass(frozen=True)
 class HandOver:
-    """What was written: ``sha256`` is that of the file, ``path`` None where it went to a stream."""
+    """What was written: ``sha256`` is that of the file, ``path`` None where it went to a stream.
+
+    ``rows`` maps each record's id to the SHA-256 of its row as it was handed over (`SealedRow.sha256`).
+    """
 
     id: str
     path: Path | None
     n_records: int
     n_bytes: int
     sha256: str
+    rows: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class HandOverNote:
-    """What the phone keeps of a hand-over: nothing that says who or what was recorded.
+    """What the phone keeps of a hand-over: nothing that says who or what was recorded; ``rows`` is that of `HandOver`.
 
-    ``audio_bytes`` holds each record's id, and how much of its sealed sound went along (0 where it has none).
+    It can be written while locked; the casebook takes the rows over once it is unlocked.
     """
 
     id: str
@@ -62,7 +67,7 @@ class HandOverNote:
     n_records: int
     n_bytes: int
     sha256: str
-    audio_bytes: dict[str, int] = field(repr=False)
+    rows: dict[str, str] = field(repr=False)
     receipt_salt: bytes = field(repr=False)
     receipt_hash: bytes = field(repr=False)
 
@@ -82,7 +87,8 @@ def write_handover(
     target : Path or binary stream
         The folder to write to, or a stream that is open for writing, which stays open; a stream's writer reads it back.
     ids : collection of str or None
-        The records that go along; None for all. Withdrawals always do.
+        The records that go along, with the participants and consents that they belong to; None for all. Withdrawals
+        always go along.
 
     Raises
     ------
@@ -107,7 +113,8 @@ def write_handover(
         raise HandOverError(f"The hand-over cannot be written: {reason.strerror or reason}.") from reason
     except OutputError as reason:
         raise HandOverError(f"The hand-over cannot be written: {reason}") from reason
-    return HandOver(handover_id, path, len(writing.entries), writing.n_bytes, writing.digest.hexdigest())
+    sha256 = writing.digest.hexdigest()
+    return HandOver(handover_id, path, len(writing.rows), writing.n_bytes, sha256, writing.rows)
 
 
 def handovers(folder: Path) -> list[HandOverNote]:
@@ -163,7 +170,12 @@ class _Writing:
     def __init__(self, file: BinaryIO):
         self._file = file
         self.digest, self.n_bytes = hashlib.sha256(), 0
-        self.entries: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """The SHA-256 of each row that was written, by its record's id."""
+        return {entry["id"]: entry["row"]["sha256"] for entry in self._entries}
 
     def write_all(
         self, records: Records, study: Study, ids: Collection[str] | None, handover_id: str, secret: bytes
@@ -171,10 +183,12 @@ class _Writing:
         """The header, each record's row and sound, the sealed index, the trailer."""
         header = HEADER.pack(MAGIC, VERSION, key_id(study.handover_public_key))
         self._write(header)
+        chosen, last_sequence = None if ids is None else {*ids, *_owners(records, ids)}, 0
         for row in records.sealed_rows():
-            if ids is None or row.id in ids or row.kind == WITHDRAWAL_KIND:
+            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL:
                 self._write_record(row, records.audio_path(row.id))
-        if not self.entries:
+            last_sequence = row.sequence
+        if not self._entries:
             raise HandOverError("There is nothing to hand over.")
         index = {
             "schema": INDEX_SCHEMA,
@@ -182,8 +196,9 @@ class _Writing:
             "written_s": time.time(),
             "study": {"id": study.id, "version": study.version, "sha256": study.sha256},
             "is_practice": study.is_practice,
+            "last_sequence": last_sequence,
             "receipt_secret": base64.b64encode(secret).decode(),
-            "records": self.entries,
+            "records": self._entries,
         }
         sealed = hpke.seal(study.handover_public_key, INDEX_INFO, header, json.dumps(index).encode())
         self._write(sealed)
@@ -196,7 +211,7 @@ class _Writing:
         with contextlib.suppress(FileNotFoundError), audio_path.open("rb") as audio:
             n_bytes = os.fstat(audio.fileno()).st_size  # of a recording that is being made, what is there by now
             entry["audio"] = self._write_part(_pieces(audio, n_bytes))
-        self.entries.append(entry)
+        self._entries.append(entry)
 
     def _write_part(self, pieces: Iterator[bytes]) -> dict[str, Any]:
         start, digest = self.n_bytes, hashlib.sha256()
@@ -209,6 +224,18 @@ class _Writing:
         self._file.write(content)
         self.digest.update(content)
         self.n_bytes += len(content)
+
+
+def _owners(records: Records, ids: Collection[str]) -> list[str]:
+    """Ids of the participants and consents that chosen records belong to; none while locked, when nobody can choose."""
+    try:
+        known = records.all()
+    except LockedError:
+        return []
+    owners = {record.content.get("participant_id") for record in known if record.id in ids} - {None, ""}
+    return [
+        one.id for one in known if one.kind in (PARTICIPANT, CONSENT) and one.content.get("participant_id") in owners
+    ]
 
 
 def _pieces(file: BinaryIO, n_bytes: int) -> Iterator[bytes]:
@@ -240,7 +267,7 @@ def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing
         "sha256": writing.digest.hexdigest(),
         "receipt_salt": salt.hex(),
         "receipt_hash": _receipt_hash(digits, salt).hex(),
-        "audio_bytes": {entry["id"]: entry.get("audio", {}).get("n_bytes", 0) for entry in writing.entries},
+        "rows": writing.rows,
     }
     write_atomically(folder / NOTE_FOLDER / f"{handover_id}.json", json.dumps(note))
 
@@ -250,14 +277,14 @@ def _read_note(path: Path) -> HandOverNote:
         with path.open("rb") as file:
             fields = parse_object(file.read(MAX_NOTE_BYTES), path.name, HandOverError)
         fields.one_of("schema", (NOTE_SCHEMA,))
-        audio_bytes = fields.object("audio_bytes")
+        rows = fields.object("rows")
         return HandOverNote(
             id=fields.text("id"),
             written_s=fields.number("written_s", 0, 1e11, "s"),
-            n_records=len(audio_bytes.values),
+            n_records=len(rows.values),
             n_bytes=fields.integer("n_bytes", 0, 2**62),
             sha256=fields.sha256("sha256"),
-            audio_bytes={record_id: audio_bytes.integer(record_id, 0, 2**62) for record_id in audio_bytes.values},
+            rows={record_id: rows.sha256(record_id) for record_id in rows.values},
             receipt_salt=bytes.fromhex(fields.text("receipt_salt")),
             receipt_hash=bytes.fromhex(fields.text("receipt_hash")),
         )

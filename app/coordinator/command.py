@@ -4,17 +4,23 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from app.coordinator.contents import Withdrawal
+from app.coordinator.fhir import write_fhir
+from app.coordinator.handover_file import HandOverFile
+from app.coordinator.received import Received, Summary
 from app.coordinator.study_folder import build_study, read_folder
+from app.coordinator.tables import utc, write_tables
 from app.study import Study, read_study
 from core.errors import exit_on_error
 from core.files import make_folder
-from core.private_keys import (
+from core.keys.private_keys import (
     PUBLIC_SUFFIX,
     ask_passphrase,
     generate_key,
     generate_sealing_key,
     new_passphrase,
     read_public_sealing_key,
+    read_sealing_key,
 )
 from core.process.terminal import SafeParser, say
 from core.results import described_line
@@ -67,6 +73,40 @@ def _check(options: argparse.Namespace) -> None:
     _describe(study, options.study)
 
 
+def _receive(options: argparse.Namespace) -> None:
+    study = read_study(options.study, read_trust(False, options.trusted))
+    keys = [read_sealing_key(path, ask_passphrase) for path in options.key]
+    with Received(options.out, study) as received:
+        for path in options.handovers:
+            with HandOverFile(path, keys) as file:
+                summary = received.take(file)
+                write_tables(received)
+                write_fhir(received)
+                _say_received(file, summary)
+
+
+def _say_received(file: HandOverFile, summary: Summary) -> None:
+    """What came, what has to be done about it, and the receipt, which is said only once all is on the disk."""
+    counts = [f"{summary.new} new", f"{summary.changed} changed", f"{summary.known} received before"]
+    if summary.withdrawn_before:
+        counts.append(f"{summary.withdrawn_before} withdrawn and not taken again")
+    sounds = [f"{summary.sounds.count(state)} {state}" for state in dict.fromkeys(summary.sounds)]
+    lines = [
+        ("hand-over", f"{file.id} of {utc(file.written_s)}, {file.study_id} version {file.study_version}"),
+        ("records", ", ".join(counts) + (": nothing is new" if summary.is_repeated else "")),
+        ("recordings", ", ".join(sounds) or "none"),
+        *(("withdrawn", _withdrawn_words(said, erased)) for said, erased in summary.withdrawals),
+        *(("left out", problem) for problem in summary.problems),
+        ("receipt", file.receipt),
+    ]
+    say("\n".join([str(file.path), *(described_line(label, words) for label, words in lines)]))
+
+
+def _withdrawn_words(said: Withdrawal, erased: list[str]) -> str:
+    done = f"{len(erased)} of {len(said.record_ids)} recordings were here and are erased"
+    return f"{said.participant_id} on {utc(said.withdrawn_s)}: {done}; erase every copy (withdrawals.csv)"
+
+
 def _describe(study: Study, path: Path) -> None:
     """What a coordinator compares before a study is handed out."""
     first = study.languages[0]
@@ -110,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     trusted_help = "refuse a file that is not signed with one of the public keys in this file; may be repeated"
     check.add_argument("--trusted", type=Path, action="append", default=[], metavar="KEYS", help=trusted_help)
     check.set_defaults(run=_check)
+    _add_receive(commands.add_parser("receive", help="open what phones handed over: tables, WAV files, FHIR, receipt"))
     return parser
 
 
@@ -121,6 +162,22 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--handover-key", type=Path, required=True, metavar="PUB", help=handover_help)
     build.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write, NAME.tussis-study")
     build.set_defaults(run=_build)
+
+
+def _add_receive(receive: argparse.ArgumentParser) -> None:
+    receive.description = (
+        "Open hand-overs and add them to a folder: participants.csv, answers.csv, recordings.csv, withdrawals.csv, "
+        "recordings/*.wav, fhir_bundle.json. Recordings that a participant withdrew are erased there. The receipt that "
+        "is printed lets the phone delete what was handed over."
+    )
+    receive.add_argument("handovers", type=Path, nargs="+", metavar="FILE", help="a .tussis-handover file of a phone")
+    key_help = "private key: handover.key; repeat it for a key that the study had before"
+    receive.add_argument("--key", type=Path, action="append", required=True, metavar="KEY", help=key_help)
+    receive.add_argument("--study", type=Path, required=True, metavar="STUDY", help="the .tussis-study file")
+    receive.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="made where it is not there")
+    trusted_help = "refuse a study that is not signed with one of the public keys in this file; may be repeated"
+    receive.add_argument("--trusted", type=Path, action="append", default=[], metavar="KEYS", help=trusted_help)
+    receive.set_defaults(run=_receive)
 
 
 def key_words(public_key: bytes) -> str:

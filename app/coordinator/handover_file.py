@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,16 @@ from app.handover import (
     receipt,
 )
 from app.sealed_audio import SealedAudioReader
-from app.sealed_rows import ID_PATTERN, KIND_PATTERN, SealedRow, key_for_study, open_row
+from app.sealed_rows import KIND_PATTERN, SealedRow, key_for_study, open_row
+from core.errors import TussisError
 from core.json_fields import Fields, parse_object
 
+HANDOVER_ID, RECORD_ID = re.compile("[0-9a-f]{16}"), re.compile("[0-9a-f]{32}")
 MAX_INDEX_BYTES, MAX_ROW_BYTES, MAX_RECORDS = 2**26, 2**24, 500_000
+
+
+class AlteredRecordError(TussisError):
+    """A record of a whole hand-over that does not open: the others do."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,34 @@ class HandOverFile:
         """What the phone takes as a proof that this file was opened."""
         return receipt(self._secret, self.id)
 
+    @property
+    def order(self) -> tuple[int, float]:
+        """How far the phone had come when it wrote this: by its records, then by its clock."""
+        return self.last_sequence, self.written_s
+
+    def check(self) -> None:
+        """Read every part and compare its SHA-256; HandOverError where one was altered."""
+        with self._sentences():
+            for entry in self.entries:
+                for part in (entry.row, *([entry.audio] if entry.audio else [])):
+                    if _digest(self._pieces(part)) != part.sha256:
+                        raise self._altered(entry.id)
+
     def content(self, entry: Entry) -> dict[str, Any]:
-        """A record's content; HandOverError where it was altered or none of the keys opens it."""
+        """A record's content.
+
+        Raises
+        ------
+        HandOverError
+            If the file was altered since it was written.
+        AlteredRecordError
+            If the record was altered on the phone before, or none of the keys opens it.
+        """
         row = self._row(entry)
         try:
             return open_row(row, self._record_key(row))
         except (SealError, ValueError, RecursionError) as reason:
-            raise HandOverError(f"{self.path}: the record {entry.id} does not open.") from reason
+            raise AlteredRecordError(f"the record {entry.id} was altered on the phone.") from reason
 
     @contextmanager
     def audio(self, entry: Entry, folder: Path) -> Iterator[SealedAudioReader]:
@@ -139,12 +167,13 @@ class HandOverFile:
         fields.one_of("schema", (INDEX_SCHEMA,))
         study, entries = fields.object("study"), fields.values.get("records")
         self.id = fields.text("id", 32)
-        if not ID_PATTERN.fullmatch(self.id):
-            fields.refuse("id", "letters and digits")
+        if not HANDOVER_ID.fullmatch(self.id):
+            fields.refuse("id", "16 hexadecimal digits")
         self.written_s = fields.number("written_s", 0, 1e11, "s")
         self.study_id, self.study_sha256 = study.text("id", 40), study.sha256("sha256")
         self.study_version = study.integer("version", 1, 10**6)
         self.is_practice = fields.values.get("is_practice") is not False  # in doubt it is practice
+        self.last_sequence = fields.integer("last_sequence", 1, 2**62)
         self._secret = _secret(fields)
         if not (isinstance(entries, list) and 0 < len(entries) <= MAX_RECORDS):
             fields.refuse("records", f"a list of 1 to {MAX_RECORDS} records")
@@ -156,9 +185,10 @@ class HandOverFile:
         if not isinstance(item, dict):
             raise HandOverError(f'{self.path}: "records[{n}]" is no object.')
         fields = Fields(item, str(self.path), HandOverError, f"records[{n}].")
-        for key, pattern in (("id", ID_PATTERN), ("kind", KIND_PATTERN)):
-            if not pattern.fullmatch(fields.text(key)):
-                fields.refuse(key, "letters, digits, hyphens and underscores")
+        if not RECORD_ID.fullmatch(fields.text("id")):
+            fields.refuse("id", "32 hexadecimal digits")
+        if not KIND_PATTERN.fullmatch(fields.text("kind")):
+            fields.refuse("kind", "small letters and underscores")
         return Entry(
             id=item["id"],
             kind=item["kind"],
@@ -185,18 +215,19 @@ class HandOverFile:
                 return key_for_study(row, private)
             except SealError:
                 continue
-        raise HandOverError(f"{self.path}: none of the keys opens the record {row.id}; give earlier keys too.")
+        raise AlteredRecordError(f"none of the keys opens the record {row.id}; give earlier keys too.")
 
     def _copy(self, part: Part, target: Path) -> None:
-        digest, left = hashlib.sha256(), part.n_bytes
-        self._file.seek(part.at)
         with target.open("xb") as file:
-            while left and (piece := self._file.read(min(PIECE_BYTES, left))):
-                digest.update(piece)
+            for piece in self._pieces(part):
                 file.write(piece)
-                left -= len(piece)
-        if digest.hexdigest() != part.sha256:
-            raise self._altered(target.stem)
+
+    def _pieces(self, part: Part) -> Iterator[bytes]:
+        self._file.seek(part.at)
+        left = part.n_bytes
+        while left and (piece := self._file.read(min(PIECE_BYTES, left))):
+            left -= len(piece)
+            yield piece
 
     def _altered(self, record_id: str) -> HandOverError:
         return HandOverError(f"{self.path}: the record {record_id} was altered, or is damaged; hand over again.")
@@ -211,6 +242,13 @@ class HandOverFile:
             yield
         except OSError as reason:
             raise HandOverError(f"{self.path} cannot be read: {reason.strerror or reason}.") from reason
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _secret(fields: Fields) -> bytes:

@@ -98,11 +98,13 @@ def test_the_phone_cannot_read_it_back_and_nothing_of_the_day_is_in_it(
         HandOverFile(written.path, [bytes(range(1, 33))])
 
 
-def test_chosen_records_go_with_every_withdrawal(
+def test_chosen_records_go_with_their_participant_and_every_withdrawal(
     records: Records, made: list[Record], study: Study, tmp_path: Path
 ) -> None:
+    other = records.add("participant", {"participant_id": "CG-0018-1"})
     with opened(write_handover(records, study, tmp_path, [made[1].id])) as file:
-        assert [entry.kind for entry in file.entries] == ["attempt", "withdrawal"]
+        assert [entry.id for entry in file.entries] == [record.id for record in made]
+        assert file.last_sequence == other.sequence
 
 
 def test_a_stream_gets_the_same_file(records: Records, made: list[Record], study: Study, tmp_path: Path) -> None:
@@ -142,14 +144,10 @@ def test_notes_are_listed_in_order_and_an_altered_one_is_left_out(
     written = [write_handover(records, study, tmp_path) for _ in range(3)]
     notes = handovers(records.folder)
     assert [note.id for note in notes] == [one.id for one in written]
-    assert notes[0].audio_bytes == {made[0].id: 0, made[1].id: audio_bytes(records, made[1]), made[2].id: 0}
+    assert notes[0].rows == written[0].rows == {record.id: record.sealed_sha256 for record in made}
     (records.folder / "handover" / f"{written[1].id}.json").write_text('{"schema": 3}')
     assert [note.id for note in handovers(records.folder)] == [written[0].id, written[2].id]
     assert handovers(tmp_path / "nowhere") == []
-
-
-def audio_bytes(records: Records, record: Record) -> int:
-    return records.audio_path(record.id).stat().st_size
 
 
 def test_nothing_to_hand_over_is_said_and_leaves_nothing(records: Records, study: Study, tmp_path: Path) -> None:

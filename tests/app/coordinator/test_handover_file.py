@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.coordinator.handover_file import HandOverFile
+from app.coordinator.handover_file import AlteredRecordError, HandOverFile
 from app.crypto import hpke
 from app.handover import END_MAGIC, HEADER, INDEX_INFO, MAGIC, TRAILER, HandOverError, key_id, write_handover
 from app.records import Records
@@ -21,6 +21,7 @@ from tests.app.opened_vault import STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 from tests.app.signed_studies import write_study
 
 FUZZED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+REFUSALS = (HandOverError, AlteredRecordError, SealedAudioError)
 OTHER_PRIVATE = bytes(range(1, 33))
 
 
@@ -49,6 +50,7 @@ def path(tmp_path: Path) -> Path:
 def read_all(path: Path) -> list[tuple[dict[str, Any], np.ndarray | None]]:
     """Everything that a receiver reads."""
     with HandOverFile(path, [STUDY_PRIVATE]) as file:
+        file.check()
         read = []
         for entry in file.entries:
             sound = None
@@ -62,7 +64,7 @@ def read_all(path: Path) -> list[tuple[dict[str, Any], np.ndarray | None]]:
 
 def refused(path: Path, content: bytes, words: str) -> None:
     path.write_bytes(content)
-    with pytest.raises((HandOverError, SealedAudioError), match=words) as refusal:
+    with pytest.raises(REFUSALS, match=words) as refusal:
         read_all(path)
     assert "\n" not in str(refusal.value)
     assert [left.name for left in path.parent.iterdir()] == [path.name]
@@ -85,8 +87,9 @@ def index(**changes: Any) -> dict[str, Any]:
         "written_s": 1.8e9,
         "study": {"id": "cough_study", "version": 1, "sha256": "0" * 64},
         "is_practice": False,
+        "last_sequence": 1,
         "receipt_secret": base64.b64encode(bytes(16)).decode(),
-        "records": [{"id": "a", "kind": "attempt", "sequence": 1, "row": part, "audio": part}],
+        "records": [{"id": "a" * 32, "kind": "attempt", "sequence": 1, "row": part, "audio": part}],
     } | changes
 
 
@@ -149,8 +152,8 @@ def test_what_was_cut_or_altered_is_refused(path: Path, content: bytes, cut: Cal
         (record(row={"at": 17, "n_bytes": 10**12, "sha256": "0" * 64}), "expected a whole number from 0 to 1000"),
         (record(audio={"at": 1017, "n_bytes": 1, "sha256": "0" * 64}), r'"records\[0\].audio.n_bytes" is 1'),
         (record(audio=None), r'"records\[0\].audio" is null'),
-        (index(), "none of the keys opens the record a"),
-        (record(row={"at": 17, "n_bytes": 5, "sha256": "0" * 64}), "the record a was altered"),
+        (index(), "none of the keys opens the record a{32}"),
+        (record(row={"at": 17, "n_bytes": 5, "sha256": "0" * 64}), "the record a{32} was altered"),
     ],
 )
 def test_a_hostile_index_is_refused(path: Path, told: object, words: str) -> None:
@@ -170,7 +173,7 @@ def fuzz(path: Path, content: bytes, changes: list[tuple[float, int]], length: f
     path.write_bytes(altered[: int(length * len(content))])
     try:
         read = read_all(path)
-    except (HandOverError, SealedAudioError) as refusal:
+    except REFUSALS as refusal:
         assert "\n" not in str(refusal)
     else:
         assert bytes(altered) == content and length == 1 and len(read) == 3, "an altered file was taken"
@@ -214,5 +217,5 @@ def test_no_value_of_the_index_crashes_the_reader(path: Path, n_cases: int) -> N
                 break
             place = place[key]
         path.write_bytes(sealed_index(told))
-        with pytest.raises((HandOverError, SealedAudioError)):
+        with pytest.raises(REFUSALS):
             read_all(path)
