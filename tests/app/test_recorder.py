@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -351,3 +352,41 @@ def test_changes_are_told_from_a_thread_of_the_recorder_and_last_of_all_the_end(
     ended(recorder)
     wait_until(lambda: told and told[-1].is_closed)
     assert threads == {"recording-watch"}
+
+
+FAULTS = {
+    Fault.MISSING: lambda at: {"starts": ("missing", "ok")},
+    Fault.REFUSED: lambda at: {"starts": ("refused" if at % 2 else "crash", "ok")},
+    Fault.HUNG: lambda at: {"starts": ("hang", "ok")},
+    Fault.OTHER_RATE: lambda at: {"starts": (at, "ok")},
+    Fault.NO_SOUND: lambda at: {"script": {at: "hang", at + 1: "sound"}},
+    Fault.UNPLUGGED: lambda at: {"script": {at: "unplug", at + 1: "sound"}},
+    Fault.NO_NUMBERS: lambda at: {"script": {at: "nan", at + 60: "sound"}},
+    Fault.SILENT: lambda at: {"script": {at: "zeros", at + 220: "sound"}},
+}
+
+
+def go_through(fault: Fault, at_block: int) -> str:
+    """Record with a microphone that goes wrong at a block, go on by one call, and tell what was not as it should be."""
+    microphone, sink = ScriptedMicrophone(**FAULTS[fault](at_block)), Kept()
+    recorder = Recorder(microphone, sink.open)
+    recorder.start()
+    wait_until(lambda: recorder.progress.fault is not None)
+    named, before_s = recorder.progress.fault, recorder.progress.duration_s
+    recorder.go_on()
+    wait_until(lambda: recorder.progress.fault is None and recorder.progress.duration_s > before_s + 0.1)
+    recorder.stop()
+    progress = ended(recorder)
+    microphone.released.set()
+    n_gaps = progress.n_gaps if "script" in FAULTS[fault](at_block) else progress.n_gaps + 1
+    is_whole = len(sink.samples) == round(progress.duration_s * 16_000) and sink.is_closed
+    return "" if (named, n_gaps, is_whole) == (fault, 1, True) else f"{fault} at {at_block}: {named}, {progress}"
+
+
+@pytest.mark.parametrize("n_faults", [16, pytest.param(200, marks=pytest.mark.slow)])
+def test_every_fault_of_a_microphone_is_named_and_one_call_goes_on(n_faults, capfd):
+    random = np.random.default_rng(n_faults)
+    faults = [list(FAULTS)[number % len(FAULTS)] for number in range(n_faults)]
+    with ThreadPoolExecutor(8) as pool:
+        wrong = list(pool.map(go_through, faults, random.integers(5, 60, n_faults).tolist()))
+    assert [one for one in wrong if one] == []
