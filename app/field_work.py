@@ -31,6 +31,7 @@ from core.signing import ANYBODY, TrustPolicy
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
+LEFT = "left"  # the reason of a recording that is kept though it was left in its middle
 ACTIVE_STEPS = (WAITING, RECORDING, JUDGING)
 
 
@@ -245,7 +246,7 @@ class FieldWork(Errands):
             screening = screen_kept(casebook.audio(attempt.record_id), self.loaded_screener, coach)
             result = screening.to_json() if screening is not None else None
             verdict = coach.verdict(screening).to_json()
-            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", "unfinished")
+            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", LEFT)
 
         self.run(job)
 
