@@ -337,7 +337,7 @@ def kill_all(n_kills: int, seed: int, names: list[str]) -> Counter:
 
 def main() -> None:
     """Kill as often as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Kill the store at random moments.")
     parser.add_argument("--kills", type=int, default=200, help="how many children are killed; default 200")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="of the random moments")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS), help="which; default all")
@@ -349,7 +349,7 @@ def main() -> None:
 
 def test_nothing_is_lost_in_ten_kills():
     done = subprocess.run(
-        [sys.executable, __file__, "--kills", "10"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-OO", __file__, "--kills", "10"], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "10 kills" in done.stdout
