@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from app.cases.index import CONSENT, PARTICIPANT, WITHDRAWAL
 from app.crypto import hpke
 from app.crypto.sealing import random_bytes
 from app.participant_id import check_digit
@@ -33,7 +34,6 @@ INDEX_INFO = b"tussis hand-over 1"
 SECRET_BYTES, RECEIPT_DIGITS, PBKDF2_ROUNDS = 16, 12, 100_000
 PIECE_BYTES = 2**18
 MAX_NOTE_BYTES = 2**26
-WITHDRAWAL_KIND, OWNER_KINDS = "withdrawal", ("participant", "consent")
 
 
 class HandOverError(TussisError):
@@ -185,7 +185,7 @@ class _Writing:
         self._write(header)
         chosen, last_sequence = None if ids is None else {*ids, *_owners(records, ids)}, 0
         for row in records.sealed_rows():
-            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL_KIND:
+            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL:
                 self._write_record(row, records.audio_path(row.id))
             last_sequence = row.sequence
         if not self._entries:
@@ -233,7 +233,9 @@ def _owners(records: Records, ids: Collection[str]) -> list[str]:
     except LockedError:
         return []
     owners = {record.content.get("participant_id") for record in known if record.id in ids} - {None, ""}
-    return [one.id for one in known if one.kind in OWNER_KINDS and one.content.get("participant_id") in owners]
+    return [
+        one.id for one in known if one.kind in (PARTICIPANT, CONSENT) and one.content.get("participant_id") in owners
+    ]
 
 
 def _pieces(file: BinaryIO, n_bytes: int) -> Iterator[bytes]:
