@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from app.data_folder import FolderInUseError
-from app.database import MIGRATIONS, VERSION, Database, RecordsError
+from app.storage.database import MIGRATIONS, VERSION, Database, RecordsError
 
 # The file of version 1, as text: what an early app left behind.
 VERSION_1 = """
@@ -62,8 +62,8 @@ def test_sequences_of_a_file_of_version_1_go_on_and_are_never_given_twice(path):
 
 def test_a_migration_that_fails_leaves_the_earlier_version(path, monkeypatch):
     executed(path, VERSION_1)
-    monkeypatch.setattr("app.database.MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE later (id)", "NONSENSE")))
-    monkeypatch.setattr("app.database.VERSION", VERSION + 1)
+    monkeypatch.setattr("app.storage.database.MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE later (id)", "NONSENSE")))
+    monkeypatch.setattr("app.storage.database.VERSION", VERSION + 1)
     with pytest.raises(RecordsError, match="NONSENSE"):
         Database(path)
     monkeypatch.undo()
@@ -148,7 +148,7 @@ def test_nothing_of_what_was_deleted_stays_in_any_file(path):
             connection.execute("INSERT INTO records (id, kind, sealed) VALUES (?, 'note', ?)", values)
     with database.transaction() as connection:
         connection.execute("DELETE FROM records WHERE sequence % 3 = 0")
-    database.purge()
+    database.rewrite()
     files = b"".join(file.read_bytes() for file in path.parent.iterdir())
     found = {number for number, secret in enumerate(secrets) if secret[:11] in files}
     assert found == {number for number in range(500) if (number + 1) % 3}

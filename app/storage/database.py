@@ -29,13 +29,19 @@ class RecordsError(TussisError):
     """Records that cannot be read or written as they are."""
 
 
+class DamagedError(RecordsError):
+    """A file of records that somebody altered, or that a disk damaged: `app.storage.rescue` saves what reads."""
+
+
 class Database:
     """The SQLite file; one process at a time, any thread.
 
     Raises
     ------
+    DamagedError
+        If it was altered or damaged; it is left as it is.
     RecordsError
-        If it cannot be opened, was altered, or is of a later version; it is left as it is.
+        If it cannot be opened, or is of a later version; it is left as it is.
     FolderInUseError
         If another window has it.
     """
@@ -74,11 +80,13 @@ class Database:
         with self._mutex, self._sentences("read"):
             return self._connection.execute(query, values).fetchall()
 
-    def purge(self) -> None:
-        """Leave no copy of what was deleted: not in the log of writes, not between the rows; raises `RecordsError`."""
+    def rewrite(self) -> None:
+        """Write all rows anew, so that nothing stays between them; raises `RecordsError`.
+
+        ``secure_delete`` overwrites what is deleted already; this does not depend on how SQLite moves rows about.
+        """
         with self._mutex, self._sentences("written"):
-            self.empty_log()
-            self._connection.execute("VACUUM")  # a page that was split keeps bytes of rows that moved
+            self._connection.execute("VACUUM")
             self.empty_log()
 
     def empty_log(self) -> None:
@@ -107,13 +115,16 @@ class Database:
         found = {sql for (sql,) in self._connection.execute(tables)}
         sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if sound != ("ok",) or found != {statement for step in MIGRATIONS for statement in step}:
-            raise RecordsError(f"{self.path.name} was altered or damaged; it is left as it is.")
+            raise DamagedError(f"{self.path.name} was altered or damaged; it is left as it is.")
 
     @contextlib.contextmanager
     def _sentences(self, done: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as reason:
-            if (getattr(reason, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            code = (getattr(reason, "sqlite_errorcode", 0) or 0) & 0xFF
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise DamagedError(f"{self.path.name} was altered or damaged: {one_line(reason)}.") from reason
+            if code == sqlite3.SQLITE_BUSY:
                 raise FolderInUseError("Tussis is open in another window already; close that one first.") from reason
             raise RecordsError(f"The records cannot be {done}: {one_line(reason)}.") from reason
