@@ -18,7 +18,7 @@ from app.errands import Errands, Schedule, outcome_of
 from app.handover import HandOver, write_handover
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
-from app.recording_session import JUDGING, LIVE, RecordingSession, SessionState
+from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
 from app.records import Records
 from app.sound.hearing import screen_kept
 from app.study import Study, check_update, practice_study, read_study
@@ -31,7 +31,8 @@ from core.signing import ANYBODY, TrustPolicy
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
-ACTIVE_STEPS = (*LIVE, JUDGING)
+LEFT = "left"  # the reason of a recording that is kept though it was left in its middle
+ACTIVE_STEPS = (WAITING, RECORDING, JUDGING)
 
 
 class FieldWork(Errands):
@@ -245,7 +246,7 @@ class FieldWork(Errands):
             screening = screen_kept(casebook.audio(attempt.record_id), self.loaded_screener, coach)
             result = screening.to_json() if screening is not None else None
             verdict = coach.verdict(screening).to_json()
-            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", "unfinished")
+            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", LEFT)
 
         self.run(job)
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from app.cases.index import CONSENT, PARTICIPANT, WITHDRAWAL
 from app.crypto import hpke
 from app.crypto.sealing import random_bytes
+from app.data_folder import sync_folder
 from app.participant_id import check_digit
 from app.records import Records
 from app.sealed_rows import SealedRow
@@ -105,10 +106,12 @@ def write_handover(
                 writing = _Writing(file)
                 writing.write_all(records, study, ids, handover_id, secret)
                 _compare(file, writing.digest.hexdigest())
+            with contextlib.suppress(OutputError):  # a card whose folders cannot be synced
+                sync_folder(target)
         else:
             writing = _Writing(target)
             writing.write_all(records, study, ids, handover_id, secret)
-        _write_note(records.folder, handover_id, secret, writing)
+        _write_note(records.folder, handover_id, secret, writing, path)
     except OSError as reason:
         raise HandOverError(f"The hand-over cannot be written: {reason.strerror or reason}.") from reason
     except OutputError as reason:
@@ -255,10 +258,9 @@ def _compare(file: BinaryIO, sha256: str) -> None:
         raise HandOverError("The hand-over reads differently from what was written; try another place for it.")
 
 
-def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing) -> None:
-    make_folder(folder / NOTE_FOLDER)
-    salt = random_bytes(SECRET_BYTES)
-    digits = receipt(secret, handover_id).replace("-", "")
+def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing, path: Path | None) -> None:
+    """Keep a note; where the disk takes none, the hand-over goes too, for no receipt could be checked."""
+    salt, digits = random_bytes(SECRET_BYTES), receipt(secret, handover_id).replace("-", "")
     note = {
         "schema": NOTE_SCHEMA,
         "id": handover_id,
@@ -269,7 +271,13 @@ def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing
         "receipt_hash": _receipt_hash(digits, salt).hex(),
         "rows": writing.rows,
     }
-    write_atomically(folder / NOTE_FOLDER / f"{handover_id}.json", json.dumps(note))
+    try:
+        make_folder(folder / NOTE_FOLDER)
+        write_atomically(folder / NOTE_FOLDER / f"{handover_id}.json", json.dumps(note))
+    except OutputError:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _read_note(path: Path) -> HandOverNote:

@@ -95,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording has to keep to be judged; levels are of 20 ms frames, 0 dBFS is full scale.
+    """What a recording has to keep to be judged; levels are of 20 ms frames above 150 Hz, 0 dBFS is full scale.
 
     ``max_noise_dbfs`` : the noise of the room, above which nothing is judged.
     ``min_snr_db`` : how far the coughs or the breath stand out from it.

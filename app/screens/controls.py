@@ -5,7 +5,7 @@ from pathlib import Path
 from kivy.animation import Animation
 from kivy.core.text import Label as CoreLabel
 from kivy.lang import Builder
-from kivy.metrics import dp
+from kivy.metrics import dp, sp
 from kivy.properties import (
     AliasProperty,
     BooleanProperty,
@@ -29,12 +29,21 @@ QUIET_PEAK_DBFS = -30.0
 LOUD_PEAK_DBFS = -1.0
 
 
+def natural_width(text: str, font_size: float, bold: bool = False) -> float:
+    """The width of a text on one line, in pixels."""
+    return CoreLabel(font_size=font_size, bold=bold).get_extents(text)[0] + dp(2) if text else 0.0
+
+
+def longest_word_width(text: str, font_size: float, bold: bool = False) -> float:
+    """The width of the longest word of a text, in pixels."""
+    return max((natural_width(word, font_size, bold) for word in text.split()), default=0.0)
+
+
 class Words(Label):
     """Text as wide as its parent gives it, and as high as it then needs to be."""
 
     def _natural_width(self) -> float:
-        label = CoreLabel(font_size=self.font_size, bold=self.bold, font_name=self.font_name)
-        return label.get_extents(self.text)[0] + dp(2) if self.text else 0.0
+        return natural_width(self.text, self.font_size, self.bold)
 
     natural_width = AliasProperty(_natural_width, bind=("text", "font_size", "bold"))
 
@@ -51,6 +60,24 @@ class Badge(Label):
 
     ink = ColorProperty(theme.NOTE)
     ground = ColorProperty(theme.NOTE_GROUND)
+
+    def _room(self) -> float:
+        """Its words' width, as far as its parent is as wide."""
+        wanted = natural_width(self.text, self.font_size, self.bold) + dp(20)
+        return min(wanted, self.parent_width) if self.parent_width else wanted
+
+    parent_width = NumericProperty(0)
+    room = AliasProperty(_room, bind=("text", "font_size", "bold", "parent_width"))
+
+    def on_parent(self, _: Widget, parent: Widget | None) -> None:
+        """Kivy's call: follow the width of what holds it."""
+        if parent is not None:
+            parent.bind(width=self._follow, padding=self._follow)
+            self._follow(parent)
+
+    def _follow(self, parent: Widget, *_: object) -> None:
+        left, _top, right, _foot = parent.padding
+        self.parent_width = parent.width - left - right
 
 
 class Heading(Words):
@@ -122,10 +149,29 @@ class Row(ButtonBehavior, BoxLayout):
 
 
 class Pair(BoxLayout):
-    """What something is called, and its value at the right."""
+    """What something is called, and its value at the right; below it where a word would not fit."""
 
     name = StringProperty()
     value = StringProperty()
+    is_stacked = BooleanProperty(False)
+    name_share = NumericProperty(0.5)
+
+    def __init__(self, **properties: object) -> None:
+        super().__init__(**properties)
+        for name in ("width", "name", "value"):
+            self.fbind(name, self._fit)
+        self._fit()
+
+    def _fit(self, *_: object) -> None:
+        """Give each the room that it needs: on one line, wrapped side by side, or one below the other."""
+        room = self.width - dp(12)
+        name, value = natural_width(self.name, sp(15)), natural_width(self.value, sp(15))
+        name_word, value_word = longest_word_width(self.name, sp(15)), longest_word_width(self.value, sp(15))
+        self.is_stacked = name_word + value_word > room
+        if name + value <= room:
+            self.name_share = (name + (room - name - value) / 2) / room
+        else:
+            self.name_share = min(max(0.48, name_word / room), 1 - value_word / room) if room > 0 else 0.5
 
 
 class Notice(Card):

@@ -11,7 +11,7 @@ from kivy.metrics import dp, sp
 from kivy.properties import NumericProperty, ObjectProperty
 from kivy.uix.recycleview import RecycleView
 
-from app.screens.controls import Row
+from app.screens.controls import Row, longest_word_width, natural_width
 
 PLAIN = {"text": "", "below": "", "aside": "", "icon": "", "onward": True}
 
@@ -34,37 +34,47 @@ class RowList(RecycleView):
     side = NumericProperty(0)
 
     def __init__(self, **properties: object) -> None:
+        self._rows: list[dict[str, Any]] = []
         super().__init__(**properties)
         self._measure_again = Clock.create_trigger(self._measure)
         self.bind(width=self._measure_again, side=self._measure_again)
 
     def show(self, rows: Iterable[dict[str, Any]], choose: Callable[[Any], None]) -> None:
         """Show `rows`: each a dict of the properties of `Row`, and `value`, which `choose` gets at a press."""
-        self.data = [{**PLAIN, **row, "choose": choose} for row in rows]
+        self.data = self._rows = [{**PLAIN, **row, "choose": choose} for row in rows]
         self._measure_again()
 
     def _measure(self, *_: object) -> None:
         """Tell the layout how high each row is, which it cannot find out for those that are out of sight."""
-        rows = [dict(row) for row in self.data]
+        width = self.width - 2 * self.side
+        rows = [fitted(row, width) for row in self._rows]
         for row in rows:
-            height = row_height(row, self.width - 2 * self.side)
+            height = row_height(row, width)
             row.update(fixed_height=height, row_size=(None, height))
         self.data = rows
 
 
+def fitted(row: dict[str, Any], width: float) -> dict[str, Any]:
+    """The row with what stands at its right put below its words, where those would not fit beside it."""
+    room = _room(row, width)
+    if row["aside"] and longest_word_width(row["aside"], sp(14)) > 0.35 * width:
+        room = 0.0
+    if row["aside"] and max(natural_width(row["text"], sp(16), True), longest_word_width(row["below"], sp(14))) > room:
+        return {**row, "aside": "", "below": "\n".join(filter(None, (row["below"], row["aside"])))}
+    return dict(row)
+
+
 def row_height(row: dict[str, Any], width: float) -> float:
     """The height in pixels of a `Row` of this width, as its rule in controls.kv lays it out."""
-    aside_width = min(0.35 * width, natural_width(row["aside"], sp(14)) + dp(2)) if row["aside"] else 0.0
-    room = (
-        width - dp(14 + 10 + 3 * 12) - (dp(26) if row["icon"] else 0) - aside_width - (dp(20) if row["onward"] else 0)
-    )
+    room = _room(row, width)
     words = text_height(row["text"], sp(16), True, room) + dp(2) + text_height(row["below"], sp(14), False, room)
-    return max(dp(60), words + dp(22), text_height(row["aside"], sp(14), False, aside_width) + dp(16))
+    return max(dp(60), words + dp(22), text_height(row["aside"], sp(14), False, 0.35 * width) + dp(16))
 
 
-def natural_width(text: str, font_size: float, bold: bool = False) -> float:
-    """The width of a text on one line, in pixels."""
-    return Label(font_size=font_size, bold=bold).get_extents(text)[0]
+def _room(row: dict[str, Any], width: float) -> float:
+    """The width that a row leaves for its words."""
+    aside = min(0.35 * width, natural_width(row["aside"], sp(14)))
+    return width - dp(14 + 10 + 3 * 12) - (dp(26) if row["icon"] else 0) - aside - (dp(20) if row["onward"] else 0)
 
 
 def text_height(text: str, font_size: float, bold: bool, width: float) -> float:

@@ -1,5 +1,10 @@
 import json
+import random
+import resource
 import stat
+import subprocess
+import sys
+import time
 import wave
 from pathlib import Path
 
@@ -169,6 +174,19 @@ def test_an_altered_file_changes_nothing(phone: Phone, study: Study, out: Path) 
     assert f"{recording}.wav" in names(out)
 
 
+def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(phone: Phone, study: Study, out: Path) -> None:
+    recording = phone.recording(phone.participant())
+    written, before = phone.hand_over(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"received cannot be written: File too large"):
+            receive(written, study, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names(out) == [] and receive(written, study, out).sounds == ["complete"]
+    assert names(out) == [f"{recording}.wav"]
+
+
 def test_a_folder_of_something_else_is_left_alone(study: Study, out: Path) -> None:
     out.mkdir()
     for content in (
@@ -201,3 +219,40 @@ def test_records_sealed_for_an_earlier_key_open_with_that_key(phone: Phone, stud
     with Received(out, newer) as received, HandOverFile(written.path, [new_private, STUDY_PRIVATE]) as file:
         summary = received.take(file)
         assert not summary.problems and summary.new == written.n_records
+
+
+@pytest.mark.slow
+def test_a_kill_while_receiving_loses_nothing_once_it_is_done_again(
+    phone: Phone, study: Study, tmp_path: Path, out: Path
+) -> None:
+    mine, theirs = phone.participant(17), phone.participant(18)
+    for n in range(1, 30):
+        phone.recording(mine if n % 2 else theirs, round=n)
+    first = phone.hand_over()
+    phone.casebook.withdraw(mine)
+    second, source = phone.hand_over(), random.Random(0)
+    generate = "from tests.app.coordinator import test_received as t; from app.study import read_study; import sys; "
+    script = generate + "t.receive_path(sys.argv[1], read_study(t.Path(sys.argv[2])), t.Path(sys.argv[3]))"
+    for written in (first, second):
+        arguments = [sys.executable, "-c", script, written.path, tmp_path / "cough.tussis-study", out]
+        for _ in range(15):
+            with subprocess.Popen([*arguments], stdout=subprocess.PIPE) as child:
+                child.stdout.readline()
+                time.sleep(source.uniform(0, 0.15))
+                child.kill()
+        receive(written, study, out)
+    whole = tmp_path / "whole"
+    receive(first, study, whole)
+    receive(second, study, whole)
+    assert kept(out, study).records == kept(whole, study).records
+    assert kept(out, study).withdrawn.keys() == kept(whole, study).withdrawn.keys()
+    assert {name: (out / "recordings" / name).read_bytes() for name in names(out)} == {
+        name: (whole / "recordings" / name).read_bytes() for name in names(whole)
+    }
+
+
+def receive_path(path: str, study: Study, out: Path) -> None:
+    """What the killed process does; it says when it begins."""
+    print("ready", flush=True)
+    with Received(out, study) as received, HandOverFile(Path(path), [STUDY_PRIVATE]) as file:
+        received.take(file)
