@@ -54,6 +54,7 @@ FAULTS: Mapping[str, Say] = {
     "microphone_hung": lambda: _("The microphone does not answer. Go on to start it anew."),
     "microphone_no_library": lambda: _("This device lacks the software for recording."),
     "disk_full": lambda: _("The device is full. What was recorded is kept; make room before the next recording."),
+    "not_screened": lambda: _("There is no model: coughs are not counted."),
     "not_stored": lambda: _("The recording cannot be stored. What was recorded before is kept."),
 }
 """What happened to the microphone or the disk."""

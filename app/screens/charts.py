@@ -14,6 +14,8 @@ from app.screens import theme
 
 Box = tuple[float, float, float, float]  # left, foot, right, top
 MAX_HOURS_NAMED = 8
+UNJUDGED = -1
+"""In the place of a count: that hour could not be judged, which is never "no cough"."""
 
 
 class CoughStrip(Widget):
@@ -72,7 +74,7 @@ class HourBars(Widget):
             for i in range(0, len(self.counts), -(-len(self.counts) // MAX_HOURS_NAMED)):
                 middle = self.x + step * (i + 0.5)
                 _write(str((self.first_hour + i) % 24), middle, self.y, theme.SECONDARY)
-                _write(str(self.counts[i]), middle, tops[i], theme.TEXT)
+                _write("?" if self.counts[i] == UNJUDGED else str(self.counts[i]), middle, tops[i], theme.TEXT)
 
 
 def merged_marks(

@@ -33,6 +33,7 @@ class ParticipantPage(Page):
         if state == "given":
             done = {(attempt.task_id, attempt.round) for attempt in attempts if attempt.state in KEPT}
             self._add_tasks(done)
+            self._add_row("wave", _("Watch for coughs"), _("Listen for hours, unattended"), "monitor")
         if attempts:
             self._add_row("check", _("Result"), _("Coughs, quality, next step"), "result")
             n_recordings = ngettext("{n} recording", "{n} recordings", len(attempts))
