@@ -71,4 +71,4 @@ def test_a_page_that_is_built_anew_shows_the_same(at_monitor, stage):
     stage.wait(lambda: "Listening for coughs" in stage.text)
     shell.rebuild()
     stage.draw()
-    assert "Listening for coughs" in stage.text and "Coughs by the hour" in stage.text
+    assert "Coughs by the hour" in stage.text and "Stop listening" in stage.text and "Start" not in stage.text

@@ -99,7 +99,7 @@ def test_the_kinds_of_probe_results_look_different_in_grey_print(stage, tmp_path
         card.export_to_png(str(tmp_path / f"{number}.png"))
         data = Image(str(tmp_path / f"{number}.png"), keep_data=True).image._data[0]
         pixels = np.frombuffer(data.data, np.uint8).reshape(data.height, data.width, -1)[..., :3]
-        pictures.append(pixels.mean(axis=2)[-110:, :])
+        pictures.append(pixels.mean(axis=2)[-100:, :])
     for first in range(4):
         for second in range(first):
             differing = np.abs(pictures[first] - pictures[second]) > 40
