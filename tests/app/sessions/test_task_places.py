@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
+from app.sessions.task_places import TaskPlaces, left_open, room_noise_dbfs
 from app.study import practice_study
-from app.task_places import TaskPlaces, left_open, room_noise_dbfs
 
 TASKS = practice_study().tasks
 
