@@ -275,7 +275,6 @@ def check(is_so: bool, otherwise: str) -> None:
 
 VICTIMS = {
     "recording": Victim(record, check_recordings, 0.4),
-    "session": Victim(record_session, check_session, 2.5),
     "saving": Victim(save, check_records, 0.3),
     "erasing": Victim(erase, check_records, 0.3),
     "migrating": Victim(migrate, check_records, 0.2),

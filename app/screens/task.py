@@ -95,7 +95,7 @@ class TaskPage(Page):
             return
         if state.step not in VIEWS:
             return
-        view = "fault" if VIEWS[state.step] == "live" and state.message else VIEWS[state.step]
+        view = VIEWS[state.step]
         step = (view, state.step, state.task.id, state.round, state.attempt, state.message, self._is_asking)
         if step != self._shown:
             has_begun = self._shown[1:2] == ("waiting_for_sound",) and state.step == "recording"
@@ -221,7 +221,8 @@ class TaskPage(Page):
 
 
 VIEWS = {
-    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "judging": "judging", "decide": "outcome",
+    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "stopped": "fault", "judging": "judging",
+    "decide": "outcome",
 }  # fmt: skip
 """What each step of a session shows."""
 
