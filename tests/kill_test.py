@@ -35,7 +35,6 @@ from app.records import FILE_NAME, Records
 from app.vault import Vault, WrongPasscodeError
 from tests.app.opened_casebook import MICROPHONE, STUDY, TASK_ID, consented
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
-from tests.kill_session import check_session, record_session
 
 RATE_HZ = 16_000
 MOST_LOST_S = 1.0

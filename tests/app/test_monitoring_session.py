@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from app.database import RecordsError
 
 from app import monitoring_session
 from app.casebook import Casebook
-from app.database import RecordsError
 from app.devices.microphone import Fault
 from app.monitoring_session import MonitoringSession
 from core.demonstration import synthesize_demonstration

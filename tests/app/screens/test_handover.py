@@ -52,7 +52,6 @@ def test_deleting_is_offered_only_once_the_receipt_was_typed_in(filled, stage, m
     hand_over_everything(shell, stage)
     assert "Delete the recordings" not in stage.text
     digits = secrets[0].replace("-", "")
-    print(secrets)
     stage.enter("Receipt", digits[:-1] + str((int(digits[-1]) + 1) % 10))
     stage.press_words("Check the receipt")
     stage.wait(lambda: not shell.work.is_working)

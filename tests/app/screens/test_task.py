@@ -191,9 +191,7 @@ def test_done_again_every_attempt_stays_and_the_page_counts_them(at_tasks, stage
     assert [attempt.state.value for attempt in shell.work.casebook.attempts(PARTICIPANT)] == ["redone", "kept"]
 
 
-def test_in_noise_above_the_limit_the_words_are_could_not_be_judged_and_it_is_kept_only_with_a_reason(
-    at_tasks, stage
-):
+def test_in_noise_above_the_limit_the_words_are_could_not_be_judged_and_it_is_kept_only_with_a_reason(at_tasks, stage):
     noisy = hiss(5, -14.0)
     shell = at_tasks(Voice(hiss(5), noisy))
     record(shell, stage)
