@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.casebook import Casebook
 from app.coordinator.handover_file import HandOverFile
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.handover import write_handover
 from app.records import FILE_NAME, Records
 from app.vault import Vault, WrongPasscodeError
