@@ -35,6 +35,7 @@ from app.records import FILE_NAME, Records
 from app.vault import Vault, WrongPasscodeError
 from tests.app.opened_casebook import MICROPHONE, STUDY, TASK_ID, consented
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
+from tests.kill_session import check_session, record_session
 
 RATE_HZ = 16_000
 MOST_LOST_S = 1.0
@@ -274,6 +275,7 @@ def check(is_so: bool, otherwise: str) -> None:
 
 VICTIMS = {
     "recording": Victim(record, check_recordings, 0.4),
+    "session": Victim(record_session, check_session, 2.5),
     "saving": Victim(save, check_records, 0.3),
     "erasing": Victim(erase, check_records, 0.3),
     "migrating": Victim(migrate, check_records, 0.2),
