@@ -237,10 +237,9 @@ $(RUN)/demonstration.wav: | $(DEV_READY)
 $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
 
-.PHONY: screenshot
-screenshot: $(APP_READY)
-	@mkdir -p docs
-	@$(PHONE)/bin/tussis-app --screenshot docs/screenshot.png
+.PHONY: pictures
+pictures: $(DEV_READY) ## a picture of every page of the app at 360 x 640, into runs/pictures; LANGUAGE=sw
+	@$(PYSTEP) tests.app.pictures runs/pictures $(or $(LANGUAGE),en)
 
 evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle and its float model on the test pack, through the screener
 	@mkdir -p runs

@@ -106,7 +106,7 @@ def open_places(work: object) -> Iterator[str]:
     yield "home"
     work.say("error", "The file practice-20261127.tussis-handover cannot be written: No space left on device.")
     yield "message"
-    for name in ("participants", "enrolment", "history", "study", "engineer", "handover"):
+    for name in ("participants", "enrolment", "history", "study", "monitor", "engineer", "handover"):
         navigation.restart("home")
         navigation.go(name)
         yield name
