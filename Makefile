@@ -238,8 +238,8 @@ $(RUN)/screening.json: $(BUNDLE_READY) $(RUN)/demonstration.wav
 	@$(STEP)tussis-screen $(RUN)/demonstration.wav --bundle $(BUNDLE) --json $@
 
 .PHONY: pictures
-pictures: $(DEV_READY) ## a picture of every page of the app at 360 x 640, into runs/pictures; LANGUAGE=sw
-	@$(PYSTEP) tests.app.pictures runs/pictures $(or $(LANGUAGE),en)
+pictures: $(DEV_READY) ## a picture of every page of the app at 360 x 640, into runs/pictures; WORDS=sw for another language
+	@$(PYSTEP) tests.app.pictures runs/pictures $(or $(WORDS),en)
 
 evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle and its float model on the test pack, through the screener
 	@mkdir -p runs
