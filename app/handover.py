@@ -17,9 +17,9 @@ from app.cases.index import CONSENT, PARTICIPANT, WITHDRAWAL
 from app.crypto import hpke
 from app.crypto.sealing import random_bytes
 from app.data_folder import sync_folder
-from app.participant_id import check_digit
 from app.records import Records
-from app.sealed_rows import SealedRow
+from app.storage.sealed_rows import SealedRow
+from app.studies.participant_id import check_digit
 from app.study import Study
 from app.vault import LockedError
 from core.errors import OutputError, TussisError

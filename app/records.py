@@ -13,9 +13,9 @@ from typing import Any
 from app.crypto.sealing import SealError, random_bytes
 from app.data_folder import FolderLock, sync_folder
 from app.sealed_audio import SealedAudioReader, SealedAudioWriter
-from app.sealed_rows import SealedRow, open_row, reseal_row, seal_row
 from app.storage import rescue
 from app.storage.database import DamagedError, Database, RecordsError
+from app.storage.sealed_rows import SealedRow, open_row, reseal_row, seal_row
 from app.vault import EarlierMasterKeyError, Vault
 from core.files import make_folder
 

@@ -12,9 +12,9 @@ from kivy.config import Config
 from kivy.logger import Logger
 from kivy.metrics import Metrics
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
-from app.devices.desktop_facilities import desktop_facilities
-from app.devices.desktop_microphone import DesktopMicrophone
+from app.devices.desktop.device_secret import DesktopDeviceSecret
+from app.devices.desktop.facilities import desktop_facilities
+from app.devices.desktop.microphone import DesktopMicrophone
 from app.field_work import FieldWork
 from app.imported_model import load_model
 from core.errors import TussisError
@@ -109,7 +109,7 @@ def _open_window() -> None:
     Config.set("kivy", "exit_on_escape", "0")
     from kivy.core.window import Window
 
-    from app.screens import theme
+    from app.widgets import theme
 
     if Window is None:
         raise TussisError(

@@ -29,12 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.casebook import Casebook
 from app.coordinator.handover_file import HandOverFile
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.handover import write_handover
 from app.records import FILE_NAME, Records
 from app.vault import Vault, WrongPasscodeError
 from tests.app.opened_casebook import MICROPHONE, STUDY, TASK_ID, consented
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
+from tests.kill_session import check_session, record_session
 
 RATE_HZ = 16_000
 MOST_LOST_S = 1.0
@@ -274,6 +275,7 @@ def check(is_so: bool, otherwise: str) -> None:
 
 VICTIMS = {
     "recording": Victim(record, check_recordings, 0.4),
+    "session": Victim(record_session, check_session, 2.5),
     "saving": Victim(save, check_records, 0.3),
     "erasing": Victim(erase, check_records, 0.3),
     "migrating": Victim(migrate, check_records, 0.2),

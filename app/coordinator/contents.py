@@ -5,7 +5,7 @@ from typing import Any
 
 from app.cases.facts import EARLIEST_BIRTH, LATEST_BIRTH, SEXES, AttemptState
 from app.cases.index import ATTEMPT, CONSENT, MONITORING, PARTICIPANT, WITHDRAWAL
-from app.study_parts import ROUND_OUTCOMES, UNJUDGED
+from app.studies.study_parts import ROUND_OUTCOMES, UNJUDGED
 from core.errors import TussisError
 from core.json_fields import Fields, is_number
 from core.process.terminal import printable

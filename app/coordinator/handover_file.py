@@ -27,7 +27,7 @@ from app.handover import (
     receipt,
 )
 from app.sealed_audio import SealedAudioReader
-from app.sealed_rows import KIND_PATTERN, SealedRow, key_for_study, open_row
+from app.storage.sealed_rows import KIND_PATTERN, SealedRow, key_for_study, open_row
 from core.errors import TussisError
 from core.json_fields import Fields, parse_object
 

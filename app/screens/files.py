@@ -5,8 +5,8 @@ from typing import Any
 
 from kivy.lang import Builder
 
-from app.screens.lists import RowList
-from app.screens.page import Page
+from app.widgets.lists import RowList
+from app.widgets.page import Page
 from app.words import _
 from core.errors import OutputError
 

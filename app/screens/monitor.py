@@ -7,12 +7,12 @@ from kivy.lang import Builder
 from kivy.properties import ListProperty, NumericProperty, OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
-from app import task_words
 from app.monitoring_session import AROUND_EVENTS, ENDED, LIVE, MonitoringState
-from app.screens import charts, live_view, theme
-from app.screens.controls import Notice, Words
-from app.screens.dialogs import WORDS, yes_no
-from app.screens.page import Page
+from app.widgets import charts, live_view, theme
+from app.widgets.controls import Notice, Words
+from app.widgets.dialogs import WORDS, yes_no
+from app.widgets.page import Page
+from app.wording import task_words
 from app.words import _
 
 UNKNOWN = "?"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.record_words import CONSENTS, SEXES
-from app.screens import dialogs
-from app.screens.controls import BigWords, Card, Heading, LinkButton, Notice, Pair, Row
-from app.screens.page import Page
 from app.study import Question, Task
+from app.widgets import dialogs
+from app.widgets.controls import BigWords, Card, Heading, LinkButton, Notice, Pair, Row
+from app.widgets.page import Page
+from app.wording.record_words import CONSENTS, SEXES
 from app.words import _, ngettext, shown_language
 
 KINDS = {"none": "warning", "given": "good", "outdated": "warning", "withdrawn": "error"}

@@ -5,12 +5,12 @@ from typing import Any
 
 from kivy.lang import Builder
 
-from app.record_words import STATES, seconds_words, task_label, time_words
-from app.screens.controls import Card, Heading, Notice, Pair, PillButton, Words
-from app.screens.inputs import TextField
-from app.screens.page import Page
 from app.sessions.left_attempt import LEFT
-from app.task_words import QUALITY_HEADINGS, keep_reason_words, reason_words
+from app.widgets.controls import Card, Heading, Notice, Pair, PillButton, Words
+from app.widgets.inputs import TextField
+from app.widgets.page import Page
+from app.wording.record_words import STATES, seconds_words, task_label, time_words
+from app.wording.task_words import QUALITY_HEADINGS, keep_reason_words, reason_words
 from app.words import _, ngettext
 
 LONGEST_NOTE = 500

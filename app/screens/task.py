@@ -11,15 +11,15 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, Op
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from app import task_words
 from app.recording_session import SessionState
-from app.screens import live_view, theme
-from app.screens.controls import PillButton
-from app.screens.dialogs import WORDS, yes_no
-from app.screens.inputs import Choice
-from app.screens.live_view import LiveView
-from app.screens.page import Page
 from app.screens.result import QUALITY_KINDS
+from app.widgets import live_view, theme
+from app.widgets.controls import PillButton
+from app.widgets.dialogs import WORDS, yes_no
+from app.widgets.inputs import Choice
+from app.widgets.live_view import LiveView
+from app.widgets.page import Page
+from app.wording import task_words
 from app.words import _, ngettext, shown_language
 
 NO_NUMBER, UNKNOWN = "\N{EN DASH}", "?"

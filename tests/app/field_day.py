@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.devices.facilities import Facilities, Insets
 from app.field_work import FieldWork
 

@@ -130,7 +130,7 @@ def _clip_of(widget: object) -> object | None:
 
 def _layers(texts: list[Box]) -> dict[tuple[int, int], list[Box]]:
     """Texts by what they lie in: those of a sheet may lie over those of the page below it."""
-    from app.screens.dialogs import Sheet, Working
+    from app.widgets.dialogs import Sheet, Working
 
     layers: dict[tuple[int, int], list[Box]] = {}
     for box in texts:

@@ -112,7 +112,7 @@ class Stage:
 
     def enter(self, label: str, text: str) -> None:
         """Type into the text field, or on the number pad, below this label."""
-        from app.screens.inputs import NumberField, PasscodeField, TextField
+        from app.widgets.inputs import NumberField, PasscodeField, TextField
 
         (field,) = [
             child

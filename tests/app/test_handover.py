@@ -23,7 +23,7 @@ from tests.app.signed_studies import write_study
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.handover import write_handover
 from app.records import Records
 from app.study import read_study

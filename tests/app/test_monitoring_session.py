@@ -11,6 +11,7 @@ from app import monitoring_session
 from app.casebook import Casebook
 from app.devices.microphone import Fault
 from app.monitoring_session import MonitoringSession
+from app.storage.database import RecordsError
 from core.demonstration import synthesize_demonstration
 from core.errors import BundleError
 from core.screener import Screener

@@ -10,8 +10,8 @@ import pytest
 from app.data_folder import FolderInUseError
 from app.records import FILE_NAME, Record, Records
 from app.sealed_audio import COMPLETE, SealedAudioError
-from app.sealed_rows import key_for_study, open_row
 from app.storage.database import RecordsError
+from app.storage.sealed_rows import key_for_study, open_row
 from app.vault import EarlierMasterKeyError, LockedError
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 

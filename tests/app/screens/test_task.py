@@ -81,14 +81,14 @@ def step_of(shell) -> str:
 
 
 def record_button(stage):
-    from app.screens.controls import RecordButton
+    from app.widgets.controls import RecordButton
 
     (button,) = [button for button in stage.buttons() if isinstance(button, RecordButton)]
     return button
 
 
 def live_view(shell):
-    from app.screens.live_view import LiveView
+    from app.widgets.live_view import LiveView
 
     (view,) = [child for child in shell.walk(restrict=True) if isinstance(child, LiveView)]
     return view

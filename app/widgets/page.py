@@ -11,7 +11,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 
-from app.screens import controls, inputs, lists
+from app.widgets import controls, inputs, lists
 
 WIDEST_DP = 560
 BODY_SHARE_ABOVE_LIST = 0.45

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.participant_id import PATTERN, IdError, IdPattern
+from app.studies.participant_id import PATTERN, IdError, IdPattern
 
 CLINIC = IdPattern("CG-####-*")
 serials = st.integers(1, CLINIC.highest_serial)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.crypto.sealing import SealError
-from app.sealed_rows import PADDED_BYTES, key_for_study, open_row, reseal_row, seal_row
+from app.storage.sealed_rows import PADDED_BYTES, key_for_study, open_row, reseal_row, seal_row
 from app.vault import RecordKey
 from tests.app.opened_vault import STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 

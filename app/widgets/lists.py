@@ -11,7 +11,7 @@ from kivy.metrics import dp, sp
 from kivy.properties import NumericProperty, ObjectProperty
 from kivy.uix.recycleview import RecycleView
 
-from app.screens.controls import Row, longest_word_width, natural_width
+from app.widgets.controls import Row, longest_word_width, natural_width
 
 PLAIN = {"text": "", "below": "", "aside": "", "icon": "", "onward": True}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from app.font_characters import missing_characters
+from app.studies.font_characters import missing_characters
 from core.errors import TussisError
 from core.json_fields import Fields, shorten
 

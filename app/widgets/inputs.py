@@ -15,7 +15,7 @@ from kivy.uix.stacklayout import StackLayout
 from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
-from app.screens import controls, theme
+from app.widgets import controls, theme
 
 ERASE = "erase"
 PAD_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "", "0", ERASE)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.font_characters import RANGES, missing_characters
+from app.studies.font_characters import RANGES, missing_characters
 
 FACES = ("Roboto-Regular", "Roboto-Bold", "Roboto-Italic", "Roboto-BoldItalic")
 NO_BREAK_SPACE = 0xA0

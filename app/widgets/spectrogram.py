@@ -6,7 +6,7 @@ from kivy.graphics.texture import Texture
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
-from app.screens import theme
+from app.widgets import theme
 
 N_COLUMNS = 256  # a power of two, which a texture that repeats itself needs on a phone (OpenGL ES 2)
 N_ROWS = 64  # likewise; the columns may have fewer

@@ -21,8 +21,8 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.label import Label
 from kivy.uix.widget import Widget
 
-from app.screens import theme
-from app.screens.icons import Icon
+from app.widgets import theme
+from app.widgets.icons import Icon
 
 METER_FLOOR_DBFS = -60.0
 QUIET_PEAK_DBFS = -30.0

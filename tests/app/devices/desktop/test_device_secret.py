@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from core.errors import OutputError
 
 

@@ -7,7 +7,7 @@ from kivy.metrics import dp
 from kivy.properties import ColorProperty, NumericProperty, StringProperty
 from kivy.uix.widget import Widget
 
-from app.screens import theme
+from app.widgets import theme
 
 Points = tuple[float, ...]
 

@@ -10,7 +10,7 @@ from kivy.metrics import dp, sp
 from kivy.properties import ColorProperty, ListProperty, NumericProperty
 from kivy.uix.widget import Widget
 
-from app.screens import theme
+from app.widgets import theme
 
 Box = tuple[float, float, float, float]  # left, foot, right, top
 MAX_HOURS_NAMED = 8

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from app.devices.desktop_microphone import DesktopMicrophone
+from app.devices.desktop.microphone import DesktopMicrophone
 from app.devices.microphone import Fault, MicrophoneError
 from app.devices.time_limits import TimedCall, TimeLimitError
 from core.audio import open_recording, write_wav
@@ -22,7 +22,7 @@ ALSA_CONFIGURATION = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\n
 RECORD = """
 import sys, time
 import numpy as np
-from app.devices.desktop_microphone import DesktopMicrophone
+from app.devices.desktop.microphone import DesktopMicrophone
 from app.recorder import Recorder
 from core.audio import write_wav
 class Kept(list):

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.field_work import FieldWork
 from app.navigation import Question
 
@@ -53,8 +53,8 @@ def shell(stage, tmp_path):
     from kivy.clock import Clock
     from kivy.lang import Builder
 
-    from app.screens.page import Page
     from app.screens.shell import Shell
+    from app.widgets.page import Page
 
     class TryPage(Page):
         def __init__(self, *arguments, **properties):
@@ -120,7 +120,7 @@ def test_buttons_at_the_foot_stay_in_sight_and_scroll_with_a_page_that_is_too_lo
 
 
 def test_a_question_lies_over_the_page_and_keeps_touches_from_it(shell, stage):
-    from app.screens import dialogs
+    from app.widgets import dialogs
 
     dialogs.WORDS["try"] = lambda facts: dialogs.yes_no(f"Delete {facts['name']}?", "It is gone for good.", "Delete")
     answered = []

@@ -9,7 +9,7 @@ from kivy.properties import BooleanProperty, ColorProperty, NumericProperty, Str
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from app.screens import controls, spectrogram, theme
+from app.widgets import controls, spectrogram, theme
 
 SHAPES = ("wait", "quiet", "cough", "blow", "stop")
 

@@ -14,8 +14,8 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.scrollview import ScrollView
 
 from app.navigation import Navigation, Question
-from app.screens import theme
-from app.screens.controls import PillButton, Words, WorkingIndicator
+from app.widgets import theme
+from app.widgets.controls import PillButton, Words, WorkingIndicator
 from app.words import _
 
 WORKING_SHOWN_AFTER_S = 0.2
