@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-from app.database import RecordsError
 
 from app import monitoring_session
 from app.casebook import Casebook
