@@ -11,6 +11,7 @@ from app.cases.facts import Attempt
 from app.coach import Advice, Verdict
 from app.handover import write_handover
 from app.recording_session import SessionState
+from app.sound.spectrogram import Spectrogram
 from core.demonstration import synthesize_demonstration
 from tests.app.field_day import PASSCODE
 
@@ -183,8 +184,9 @@ class ShownSession:
 
 def _task_places(work: object, participant_id: str) -> Iterator[str]:
     room, coughs, breaths = work.study.tasks
-    columns = (np.random.default_rng(3).random((250, 48)) ** 3 * 255).astype(np.uint8)
-    moving = {"n_columns": 250, "level_dbfs": -24.0, "elapsed_s": 7.4}
+    heard = Spectrogram(16_000).push(synthesize_demonstration()).columns
+    columns = np.tile(heard, (2, 1))[:250]
+    moving = {"n_columns": len(columns), "level_dbfs": -24.0, "elapsed_s": 7.4}
     states = {
         "ready": SessionState("ready", coughs, 2),
         "waiting": SessionState("waiting_for_sound", coughs, 2),
