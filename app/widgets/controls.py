@@ -89,19 +89,23 @@ class Secondary(Words):
 
 
 class BigWords(Words):
-    """One line in large print, such as a clock or a count, made smaller where it would not fit."""
+    """One line in large print, such as a clock or a count, made smaller where it would not fit.
+
+    Without `keeps_one_line` words may wrap, and none of them breaks.
+    """
 
     largest = NumericProperty("40sp")
+    keeps_one_line = BooleanProperty(True)
 
     def __init__(self, **properties: object) -> None:
         super().__init__(**properties)
-        for name in ("width", "text", "largest"):
+        for name in ("width", "text", "largest", "bold", "keeps_one_line"):
             self.fbind(name, self._fit)
         self._fit()
 
     def _fit(self, *_: object) -> None:
-        whole = CoreLabel(font_size=self.largest, bold=self.bold, font_name=self.font_name)
-        needed = whole.get_extents(self.text)[0] + dp(4)
+        measure = natural_width if self.keeps_one_line else longest_word_width
+        needed = measure(self.text, self.largest, self.bold) + dp(2)
         self.font_size = self.largest * min(1.0, self.width / needed) if self.width > 0 else self.largest
 
 
