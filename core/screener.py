@@ -12,8 +12,8 @@ from core.bundle import Bundle, load_bundle
 from core.errors import IncompleteError, TussisError
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import Supply, check_sample_rate
-from core.live_screening import LiveScreening
 from core.results import Screening
+from core.screening.live_screening import LiveScreening
 from core.sound.read_ahead import read_ahead
 from core.stopwatch import Stopwatch
 

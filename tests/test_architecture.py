@@ -35,10 +35,13 @@ EXTRAS_OF = {  # core opens other formats than WAV with PyAV where it is install
     "benchmarks": ("bench",),
 }
 WHOLE_FLOWS = {  # test files that try several modules of a folder together
+    "tests/app/test_nothing_lost.py",
+    "tests/app/test_whole_day.py",
     "tests/core/test_field_files.py",
     "tests/quantize/test_full_disk.py",
     "tests/quantize/test_quantize_refusals.py",
     "tests/quantize/test_reproducible_bundle.py",
+    "tests/quantize/test_signing.py",
     "tests/quantize/test_tuned_student.py",
 }
 HEAVY = (

@@ -13,6 +13,8 @@ import pytest
 
 from core.bundle import load_bundle
 from core.screener import Screener
+from tests.app.field_day import field_work
+from tests.app.stage import Stage
 
 # Kivy reads these while it is imported, which the test modules do only inside the fixture `window`.
 KIVY_ENVIRONMENT = {
@@ -22,7 +24,6 @@ KIVY_ENVIRONMENT = {
     "SDL_VIDEODRIVER": "offscreen",
     "KIVY_METRICS_DENSITY": "1",
 }
-WAIT_S = 60.0
 
 
 class FakeMicrophone:
@@ -33,6 +34,8 @@ class FakeMicrophone:
         self.sample_rate_hz = sample_rate_hz
         self.paced = paced
         self.n_overflows = 0
+        self.has_ended = False
+        self.facts = {"name": "from memory", "sample_rate_hz": sample_rate_hz}
         self.all_delivered = threading.Event()
         self.stopped = threading.Event()
 
@@ -106,59 +109,33 @@ def drawing_surface(kivy_environment: dict[str, str]) -> None:
         pytest.skip("no OpenGL drawing surface here (Debian: libgl1-mesa-dri libgl1 libmtdev1)")
 
 
-class Stage:
-    """The offscreen window: shows a widget at a phone's size, draws frames, and presses with a real touch."""
-
-    size = (360, 640)
-
-    def show(self, widget: object) -> None:
-        from kivy.base import runTouchApp
-        from kivy.core.window import Window
-
-        for child in Window.children[:]:
-            Window.remove_widget(child)
-        Window.add_widget(self._sized(widget))
-        if not getattr(Stage, "_running", False):
-            runTouchApp(embedded=True)
-            Stage._running = True
-        self.draw()
-
-    def _sized(self, widget: object) -> object:
-        widget.size_hint = (None, None)
-        widget.size = self.size
-        return widget
-
-    def draw(self, n_frames: int = 3) -> None:
-        from kivy.base import EventLoop
-
-        for _ in range(n_frames):
-            EventLoop.idle()
-            time.sleep(0.002)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"waited {WAIT_S} s in vain"
-            self.draw(1)
-        self.draw()
-
-    def press(self, widget: object) -> None:
-        from kivy.tests.common import UnitTestTouch
-
-        touch = UnitTestTouch(*widget.to_window(*widget.center))
-        touch.touch_down()
-        self.draw(2)
-        touch.touch_up()
-        self.draw()
-
-    def words(self, widget: object) -> str:
-        """Every text below `widget` that can be seen, one per line, from top to bottom."""
-        shown = [child for child in widget.walk(restrict=True) if getattr(child, "text", "") and child.opacity]
-        return "\n".join(child.text for child in sorted(shown, key=lambda child: -child.to_window(*child.pos)[1]))
-
-
 @pytest.fixture
 def stage(drawing_surface: None, kivy_environment: dict[str, str]) -> Stage:
     for name in (*KIVY_ENVIRONMENT, "KIVY_HOME"):
         os.environ.setdefault(name, kivy_environment[name])
     return Stage()
+
+
+@pytest.fixture
+def window(stage, tmp_path):
+    """Opens the application's window on the stage; `window(…)` gives the shell, and can be called again in one test."""
+    from kivy.clock import Clock
+
+    from app import words
+    from app.screens.shell import Shell
+
+    opened = []
+
+    def open_window(**options) -> Shell:
+        work = field_work(tmp_path, lambda job: Clock.schedule_once(lambda _: job()), **options)
+        opened.append(work)
+        shell = Shell(work)
+        stage.show(shell)
+        work.open()
+        stage.draw()
+        return shell
+
+    yield open_window
+    for work in opened:
+        work.close()
+    words.set_language("en")
