@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.coach import TOO_FEW_COUGHS
 from core.probes import Decision
 
 UNJUDGED = "could_not_be_judged"
@@ -87,7 +88,7 @@ def outcome_of(attempts: Sequence[JudgedAttempt], cough_tasks: Iterable[str]) ->
     quality = next((code for code in (UNJUDGED, "poor") if code in judged_by), "good" if judged_by else UNJUDGED)
     probes = _probes(attempt for attempt in attempts if attempt.screening and _outcome_code(attempt) != UNJUDGED)
     return Outcome(
-        coughs=None if coughs == 0 and n_unjudged else coughs,
+        coughs=None if coughs == 0 and not all(_tells_zero(attempt) for attempt in counted) else coughs,
         n_judged=len(judged),
         n_unjudged=n_unjudged,
         quality=quality,
@@ -97,6 +98,11 @@ def outcome_of(attempts: Sequence[JudgedAttempt], cough_tasks: Iterable[str]) ->
         probes=probes,
         next_step=_next_step(quality, probes),
     )
+
+
+def _tells_zero(attempt: JudgedAttempt) -> bool:
+    """Whether nothing but too few coughs speaks against a recording, so that no cough in it means no cough."""
+    return _outcome_code(attempt) != UNJUDGED and {TOO_FEW_COUGHS}.issuperset(attempt.verdict["reasons"])
 
 
 def _outcome_code(attempt: JudgedAttempt) -> str:

@@ -109,8 +109,8 @@ class WatchedMicrophone:
         self._start_fault: Fault | None = None
         self._started_at_s = time.monotonic()
         self._early: list[tuple[float, np.ndarray]] = []  # blocks that came before the rate did
-        self._n_overflows = self._timed_samples = 0
-        self._timed_s, self._received_at_s = 0.0, -math.inf
+        self._n_overflows = self._timed_samples = self._passed_samples = 0
+        self._timed_s, self._passed_s, self._received_at_s = 0.0, 0.0, -math.inf
         self._silent_s = self._no_numbers_s = 0.0
         self._is_new = True
 
@@ -175,14 +175,21 @@ class WatchedMicrophone:
         self._deliver(Arrival(block, self._rate_hz, lost_s))
 
     def _delivers_another_rate(self, now_s: float, n_samples: int) -> bool:
-        """Whether the samples of the first second or two are too many or too few; pauses between blocks are no time."""
+        """Whether the samples of the first second or two are too many or too few.
+
+        Too few beside the time without pauses, too many beside all of it: what a pause held up comes at once after it.
+        """
         since_s = now_s - self._received_at_s
         self._received_at_s = now_s
+        if since_s < math.inf:
+            self._passed_s += since_s
+            self._passed_samples += n_samples
         if since_s < RATE_PAUSE_S:
             self._timed_s += since_s
             self._timed_samples += n_samples
-        ratio = self._timed_samples / self._rate_hz / max(self._timed_s, 1e-9)
-        is_wrong = ratio < WRONG_RATE[0] or WRONG_RATE[1] < ratio < UNPACED
+        lower = self._timed_samples / self._rate_hz / max(self._timed_s, 1e-9)
+        higher = self._passed_samples / self._rate_hz / max(self._passed_s, 1e-9)
+        is_wrong = lower < WRONG_RATE[0] or WRONG_RATE[1] < higher < UNPACED
         return RATE_WATCH_S <= self._timed_s <= 2 * RATE_WATCH_S and is_wrong
 
     def _fault_of_sound(self) -> Fault | None:

@@ -54,6 +54,16 @@ def test_recordings_that_cannot_be_judged_are_never_no_cough():
     assert summed(in_noise).next_step == "could_not_be_judged"
 
 
+def test_no_cough_in_a_recording_that_was_too_quiet_is_not_told():
+    def zero(*reasons):
+        return Attempted(0, outcome="poor", reasons=reasons)
+
+    assert summed(zero("too_few_coughs")).coughs == 0
+    assert summed(zero("too_few_coughs", "too_quiet")).coughs is None
+    assert summed(zero("too_few_coughs"), zero("too_few_coughs", "gaps")).coughs is None
+    assert summed(Attempted(2), zero("too_few_coughs", "too_quiet")).coughs == 2
+
+
 def test_a_recording_that_was_never_screened_could_not_be_judged():
     unfinished = Attempted()
     unfinished.screening = unfinished.verdict = None

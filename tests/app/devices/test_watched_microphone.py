@@ -1,5 +1,6 @@
 """A microphone that is missing, hangs or delivers nonsense: told within a second, and tried again by one call."""
 
+import threading
 import time
 
 import numpy as np
@@ -173,6 +174,31 @@ def test_a_device_that_delivers_another_rate_than_it_says_is_found_out(watched, 
     n_arrivals = len(microphone.arrivals)
     time.sleep(0.2)
     assert len(microphone.arrivals) == n_arrivals
+
+
+def test_a_busy_machine_that_delivers_in_bursts_is_no_other_rate():
+    class Bursts:
+        n_overflows, has_ended, facts = 0, False, {}
+
+        def start(self, on_block):
+            threading.Thread(target=self._deliver, args=(on_block,), daemon=True).start()
+            return 16_000
+
+        def _deliver(self, on_block):
+            for _ in range(6):
+                time.sleep(0.4)
+                for _ in range(20):
+                    on_block(np.full(320, 0.1, np.float32))
+                    time.sleep(0.001)
+
+        def stop(self):
+            pass
+
+    arrivals = []
+    microphone = WatchedMicrophone(Bursts(), arrivals.append)
+    microphone.start()
+    wait_until(lambda: len(arrivals) == 120)
+    assert microphone.fault is None
 
 
 def test_sound_from_memory_that_comes_all_at_once_is_no_fault():
