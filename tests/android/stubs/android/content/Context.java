@@ -1,0 +1,52 @@
+package android.content;
+
+import android.app.NotificationManager;
+import android.content.pm.ApplicationInfo;
+import android.content.pm.PackageManager;
+import android.os.Build;
+import android.os.PowerManager;
+import org.tussis.stub.Phone;
+import org.tussis.stub.Since;
+
+/** In Android abstract; here the system that answers is always the stub Phone. */
+public abstract class Context {
+    public static final String NOTIFICATION_SERVICE = "notification";
+    public static final String POWER_SERVICE = "power";
+
+    public int checkSelfPermission(String permission) {
+        boolean isGranted = Phone.granted.contains(permission);
+        return isGranted ? PackageManager.PERMISSION_GRANTED : PackageManager.PERMISSION_DENIED;
+    }
+
+    public Object getSystemService(String name) {
+        return name.equals(POWER_SERVICE) ? new PowerManager() : new NotificationManager();
+    }
+
+    public ApplicationInfo getApplicationInfo() {
+        return new ApplicationInfo();
+    }
+
+    public ComponentName startService(Intent intent) {
+        if (Build.VERSION.SDK_INT >= 26 && Phone.importance > 100) {
+            throw new IllegalStateException("Not allowed to start service Intent: app is in background");
+        }
+        Phone.tell("startService");
+        Phone.start(intent, false);
+        return new ComponentName();
+    }
+
+    public ComponentName startForegroundService(Intent intent) {
+        Since.api(26);
+        if (Build.VERSION.SDK_INT >= 31 && Phone.importance > 100) {
+            throw new IllegalStateException("startForegroundService() not allowed due to mAllowStartForeground false");
+        }
+        Phone.tell("startForegroundService");
+        Phone.start(intent, true);
+        return new ComponentName();
+    }
+
+    public boolean stopService(Intent intent) {
+        Phone.stop(intent.target);
+        return true;
+    }
+}
