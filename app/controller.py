@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app import strings
-from app.microphone import Microphone
+from app.devices.microphone import Microphone
 from app.recorder import Recorder, RecordingProgress
 from app.session import Session, State, new_recording_path
 from core.bundle import Bundle

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from app import strings
-from app.microphone import Microphone
+from app.devices.microphone import Microphone
 from core.errors import OutputError
 
 HEADER_BYTES = 44

@@ -14,7 +14,7 @@ from kivy.metrics import Metrics
 
 from app import strings
 from app.controller import Controller, Job
-from app.desktop_microphone import DesktopMicrophone
+from app.devices.desktop_microphone import DesktopMicrophone
 from app.screens import theme
 from app.session import Session, State, recordings_folder
 from core.audio import write_wav

@@ -1,5 +1,6 @@
 """Turns the model's probabilities into events with a start and an end, and counts coughs."""
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -90,6 +91,13 @@ class EventFinder:
         released, self._events = tuple(self._events), []
         return released
 
+    @property
+    def cough_count(self) -> int:
+        """Coughs that were found and not released, the ones that later clips may change counted as they look now."""
+        looks = copy.deepcopy(self._coughs)
+        n_open = len(looks.push(self._track.open_frames) + looks.finish())
+        return count_coughs(tuple(self._events)) + n_open
+
     def finish(self, duration_s: float) -> tuple[Event, ...]:
         """All events not released, in order of time, none beyond the recording's end; call once, after the last clip.
 
@@ -144,6 +152,11 @@ class ActivityTrack:
             raise ValueError(f"a clip starts at {start_s} s, before the one that was taken last")
         return self._release(n_final)
 
+    @property
+    def open_frames(self) -> np.ndarray:
+        """The frames that later clips may change, as they are now."""
+        return _averaged(self._open)
+
     def finish(self) -> np.ndarray:
         """Return the frames that are left."""
         return self._release(self._open.shape[1])
@@ -155,10 +168,15 @@ class ActivityTrack:
 
     def _release(self, n_frames: int) -> np.ndarray:
         self._extend(n_frames)
-        sums, n_clips, gate_open = self._open[:, :n_frames]
+        released, self._open = self._open[:, :n_frames], self._open[:, n_frames:]
         self._first_frame += n_frames
-        self._open = self._open[:, n_frames:]
-        return np.where(gate_open > 0, sums / np.maximum(n_clips, 1), 0.0)
+        return _averaged(released)
+
+
+def _averaged(frames: np.ndarray) -> np.ndarray:
+    """The activity of frames whose rows are those of `ActivityTrack`, shape (n,)."""
+    sums, n_clips, gate_open = frames
+    return np.where(gate_open > 0, sums / np.maximum(n_clips, 1), 0.0)
 
 
 class RunSplitter:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from core.audio import RecordingReader
-from core.bundle import COUGH
+from core.bundle import COUGH, Bundle
 from core.events import Event
 from core.files import encodable
 from core.probes import UNVERIFIED, Decision, ProbeResult, spoken_reasons
@@ -69,6 +69,11 @@ class ModelFacts:
     bundle: str
     sha256: str
     format_version: int
+
+
+def model_facts(bundle: Bundle) -> ModelFacts:
+    """The facts that a result gives about its bundle."""
+    return ModelFacts(bundle.name, bundle.model_sha256, bundle.format_version)
 
 
 @dataclass(frozen=True)

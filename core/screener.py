@@ -9,15 +9,11 @@ import numpy as np
 
 from core.audio import RecordingReader, open_recording
 from core.bundle import Bundle, load_bundle
-from core.clips import CLIP_S, Clip
-from core.errors import AudioError, IncompleteError, TussisError
-from core.events import EventFinder, count_coughs
+from core.errors import IncompleteError, TussisError
 from core.interpreter import Interpreter, LiteRtInterpreter
-from core.listening import HeardClip, Listener, Supply, check_sample_rate
-from core.pooling import EventScores, PooledEmbedding
-from core.probes import apply_probe
-from core.quality import Quality, QualityMeter
-from core.results import ModelFacts, RecordingFacts, Screening
+from core.listening import Supply, check_sample_rate
+from core.live_screening import LiveScreening
+from core.results import Screening
 from core.stopwatch import Stopwatch
 
 
@@ -105,21 +101,26 @@ class Screener:
         """
         return self._screen(Supply(blocks, name), sample_rate_hz, name, sha256, stopwatch or Stopwatch())
 
+    def begin(self, sample_rate_hz: int, name: str, stopwatch: Stopwatch | None = None) -> LiveScreening:
+        """Begin to screen sound that is fed as it comes; one at a time, because all share the model.
+
+        AudioError if the rate, an int in [4000, 384000], is out of range. The other parameters are those of
+        `screen_blocks`.
+        """
+        check_sample_rate(sample_rate_hz, name)
+        return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch or Stopwatch())
+
     def _screen(
         self, supply: Supply, sample_rate_hz: int, name: str, sha256: str | None, stopwatch: Stopwatch
     ) -> Screening:
-        check_sample_rate(sample_rate_hz, name)
-        hearing = _Hearing(self.bundle, self.interpreter, sample_rate_hz, stopwatch)
+        hearing = self.begin(sample_rate_hz, name, stopwatch)
         for block in stopwatch.iterate("decode", supply):
             hearing.hear(block)
-        if supply.n_samples == 0:
-            raise AudioError(f"{name} holds no samples; expected a recording.")
-        duration_s = supply.n_samples / sample_rate_hz
-        screening = hearing.finish(RecordingFacts(name, sha256, duration_s, sample_rate_hz))
+        screening = hearing.finish(sha256)
         if supply.error:
             raise IncompleteError(supply.error, replace(screening, error=supply.error))
         if supply.is_cut:
-            remark = cut_remark(duration_s)
+            remark = cut_remark(screening.recording.duration_s)
             raise IncompleteError(f"{name}: {remark}", replace(screening, remark=remark))
         return screening
 
@@ -128,70 +129,6 @@ def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, thre
     """Screen one recording; `bundle` is an open bundle, a bundle folder, or None for the one that comes with Tussis."""
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     return Screener(opened, threads).screen(path)
-
-
-class _Hearing:
-    """The state of one screening: running results, never sound."""
-
-    def __init__(self, bundle: Bundle, interpreter: Interpreter, sample_rate_hz: int, stopwatch: Stopwatch):
-        labels = bundle.event_labels
-        self._bundle, self._stopwatch = bundle, stopwatch
-        self._quality = QualityMeter()
-        hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
-        self._listener = Listener(
-            interpreter, sample_rate_hz, hop_s, frame_step_s, stopwatch, self._quality, self._is_live
-        )
-        self._events = EventFinder(labels, bundle.screening)
-        self._scores = EventScores(len(labels))
-        size = bundle.model_shape.embedding_size
-        self._pooled = [PooledEmbedding(probe.clips, labels, size) for probe in bundle.probes]
-
-    def _is_live(self, clip: Clip) -> bool:
-        """Whether there is sound in a clip: dead air's last bits sound like events to the model."""
-        return self._quality.dead_air.is_live(clip.start_s, clip.start_s + CLIP_S)
-
-    def hear(self, block: np.ndarray) -> None:
-        """Take the next samples at the recording's own rate."""
-        self._pool(self._listener.hear(block))
-
-    def finish(self, recording: RecordingFacts) -> Screening:
-        """Take what is left and give the screening."""
-        self._pool(self._listener.finish())
-        with self._stopwatch.stage("quality"):
-            quality = self._quality.verdict()
-        with self._stopwatch.stage("events"):
-            events = self._events.finish(recording.duration_s) if quality.acceptable else ()
-        with self._stopwatch.stage("probes"):
-            pairs = zip(self._bundle.probes, self._pooled, strict=True)
-            probes = tuple(apply_probe(probe, pooled.mean, pooled.n_clips, quality) for probe, pooled in pairs)
-        return Screening(
-            recording=recording,
-            quality=quality,
-            event_scores=self._event_scores(quality),
-            events=events,
-            cough_count=count_coughs(events) if quality.acceptable else None,
-            probes=probes,
-            model=model_facts(self._bundle),
-            timing_ms=self._stopwatch.timing_ms,
-        )
-
-    def _pool(self, heard: list[HeardClip]) -> None:
-        with self._stopwatch.stage("events"):
-            for clip in heard:
-                if clip.is_gated:
-                    self._events.pass_over(clip.start_s)
-                else:
-                    self._events.push(clip.window)
-                    self._scores.push(clip.event_probabilities)
-        with self._stopwatch.stage("probes"):
-            for clip in (clip for clip in heard if not clip.is_gated):
-                for pooled in self._pooled:
-                    pooled.push(clip.embedding, clip.event_probabilities)
-
-    def _event_scores(self, quality: Quality) -> dict[str, float] | None:
-        if not quality.acceptable:
-            return None
-        return dict(zip(self._bundle.event_labels, self._scores.probabilities.tolist(), strict=True))
 
 
 def sha256_if_readable(recording: RecordingReader) -> str | None:
@@ -204,8 +141,3 @@ def sha256_if_readable(recording: RecordingReader) -> str | None:
 def cut_remark(duration_s: float) -> str:
     """What is said of a recording that was left because the run was asked to end."""
     return f"the run was ended after {duration_s:.1f} s of this recording; the rest was not heard."
-
-
-def model_facts(bundle: Bundle) -> ModelFacts:
-    """The facts that a result gives about its bundle."""
-    return ModelFacts(bundle.name, bundle.model_sha256, bundle.format_version)

@@ -47,6 +47,7 @@ class Stopwatch:
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._stages = {name: _Stage(self, clock) for name in STAGES}
         self._outside = _Stage(self, clock)  # what is spent in no stage
         self.running = [self._outside]
@@ -57,6 +58,10 @@ class Stopwatch:
         if name not in self._stages:
             raise ValueError(f"unknown stage {name!r}; expected one of {', '.join(STAGES)}")
         return self._stages[name]
+
+    def resume(self) -> None:
+        """Leave out the time since a stage last ran: nothing was there to do."""
+        self.since_s = self._clock()
 
     def iterate(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield `items`, counting only the time that it takes to get each of them for stage `name`."""

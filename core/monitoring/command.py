@@ -24,8 +24,8 @@ from core.monitoring.results import (
     totals_to_json,
 )
 from core.process.signals import Stop
-from core.results import RecordingFacts
-from core.screener import Screener, cut_remark, model_facts, sha256_if_readable
+from core.results import RecordingFacts, model_facts
+from core.screener import Screener, cut_remark, sha256_if_readable
 from core.screening.journal import Journal
 from core.screening.standard_input import NAME, StandardInput
 from core.stopwatch import Stopwatch

@@ -1,7 +1,5 @@
 """Finds the time in which nothing reached the microphone: digital silence, or less than any room."""
 
-from math import ceil
-
 import numpy as np
 
 FRAME_SAMPLES = 320  # 20 ms at 16 kHz
@@ -44,12 +42,6 @@ class DeadAir:
             if self._n_frames == FRAMES_A_SECOND:
                 self._dead_seconds.append(self._n_live < MIN_LIVE_FRAMES)
                 self._n_frames = self._n_live = 0
-
-    def is_live(self, start_s: float, end_s: float) -> bool:
-        """Whether there is sound in a part of what came, or it has not come yet."""
-        first, last = int(start_s), ceil(end_s)
-        seconds = self._dead_seconds[first:last]
-        return len(seconds) < last - first or 0 in seconds
 
     def spans_s(self) -> list[tuple[int, int]]:
         """First second and the one after the last of each stretch of dead air so far."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.controller import Controller
-from app.microphone import MicrophoneError
+from app.devices.microphone import MicrophoneError
 from app.recorder import RecordingProgress
 from app.session import State
 from core.audio import write_wav

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.microphone import MicrophoneError
+from app.devices.microphone import MicrophoneError
 from app.recorder import Recorder, WavAppender, dbfs, to_pcm16
 from core.audio import open_recording
 from core.errors import OutputError

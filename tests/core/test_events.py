@@ -273,3 +273,16 @@ def test_an_hour_needs_no_more_memory_than_a_minute() -> None:
         return peak
 
     assert peak_bytes(3600) < peak_bytes(60) + 4000
+
+
+@given(seed=st.integers(0, 50), n_windows=st.integers(1, 12))
+def test_the_count_so_far_ends_at_the_count_and_changes_nothing(seed: int, n_windows: int) -> None:
+    windows, duration_s = some_windows(seed, n_windows), n_windows + 1.0
+    finder = EventFinder(LABELS, settings())
+    assert finder.cough_count == 0
+    for one in windows:
+        finder.push(one)
+        so_far = finder.cough_count
+    events = finder.finish(duration_s)
+    assert events == find(windows, duration_s)
+    assert so_far == sum(event.label == "cough" for event in events)

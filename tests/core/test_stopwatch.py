@@ -88,3 +88,13 @@ def test_an_unknown_stage_is_refused() -> None:
         Stopwatch().stage("decoding"),
     ):
         pass
+
+
+def test_time_between_two_pieces_of_work_can_be_left_out(clock: HandClock) -> None:
+    stopwatch = Stopwatch(clock)
+    for _ in range(2):
+        clock.now_s += 10.0
+        stopwatch.resume()
+        with stopwatch.stage("model"):
+            clock.now_s += 1.0
+    assert stopwatch.timing_ms["total"] == stopwatch.timing_ms["model"] == 2000.0

@@ -5,7 +5,7 @@ import pytest
 
 from app import strings
 from app.controller import Controller
-from app.microphone import MicrophoneError
+from app.devices.microphone import MicrophoneError
 from app.session import Session, State
 from core.audio import write_wav
 from core.demonstration import synthesize_demonstration

@@ -53,10 +53,3 @@ def test_dead_air_goes_on_from_the_hour_before() -> None:
 def test_nothing_is_not_dead() -> None:
     assert (DeadAir().dead_s, DeadAir().since_s, DeadAir().by_minute_s()) == (0, None, [])
     assert after(seconds((LIVE, 3600))).dead_s == 0
-
-
-def test_a_part_is_live_if_a_second_of_it_is_or_has_not_come_yet() -> None:
-    dead_air = after(seconds((LIVE, 2), (DEAD, 10), (LIVE, 1)))
-    assert [dead_air.is_live(start_s, start_s + 2.0) for start_s in (0.0, 1.5, 2.0, 9.96, 10.04, 11.0, 12.5)] == [
-        True, True, False, False, True, True, True,
-    ]  # fmt: skip

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -11,16 +12,17 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from app.desktop_microphone import DesktopMicrophone
-from app.microphone import MicrophoneError
+from app.devices.desktop_microphone import DesktopMicrophone
+from app.devices.microphone import Fault, MicrophoneError
+from app.devices.time_limits import TimedCall, TimeLimitError
 from core.audio import open_recording, write_wav
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ALSA_CONFIGURATION = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 RECORD = """
 import sys, time
 from pathlib import Path
-from app.desktop_microphone import DesktopMicrophone
+from app.devices.desktop_microphone import DesktopMicrophone
 from app.recorder import Recorder
 recorder = Recorder(DesktopMicrophone(), Path(sys.argv[1]))
 recorder.start()
@@ -48,7 +50,7 @@ class FakeSoundDevice(ModuleType):
     def query_devices(self, kind):
         if not self.rates_hz:
             raise self.PortAudioError("Error querying device -1")
-        return {"default_samplerate": float(self.rates_hz[0])}
+        return {"name": "Built-in", "default_samplerate": float(self.rates_hz[0])}
 
     def check_input_settings(self, channels, dtype, samplerate):
         if samplerate not in self.rates_hz:
@@ -99,14 +101,15 @@ def test_blocks_are_mono_and_overflows_are_counted(monkeypatch):
 
 
 def test_a_missing_device_a_busy_one_and_a_missing_package_each_get_their_sentence(monkeypatch):
-    for sounddevice, words in [
-        (FakeSoundDevice(), "No microphone was found; opening a recording still works."),
-        (FakeSoundDevice((48_000,), opens=False), "Error opening InputStream: Device unavailable"),
-        (None, "sounddevice, which is not installed"),
+    for sounddevice, words, fault in [
+        (FakeSoundDevice(), "No microphone was found; opening a recording still works.", Fault.MISSING),
+        (FakeSoundDevice((48_000,), opens=False), "Error opening InputStream: Device unavailable", Fault.REFUSED),
+        (None, "sounddevice, which is not installed", Fault.NO_LIBRARY),
     ]:
         monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
-        with pytest.raises(MicrophoneError, match=words):
+        with pytest.raises(MicrophoneError, match=words) as raised:
             DesktopMicrophone().start(lambda block: None)
+        assert raised.value.fault is fault
 
 
 def test_a_missing_portaudio_library_gets_a_sentence(monkeypatch, tmp_path):
@@ -115,6 +118,50 @@ def test_a_missing_portaudio_library_gets_a_sentence(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(MicrophoneError, match="PortAudio library, which is not installed"):
         DesktopMicrophone().start(lambda block: None)
+
+
+def test_a_start_that_comes_back_too_late_closes_its_own_stream_and_delivers_nothing(monkeypatch):
+    sounddevice, hangs, goes_on = FakeSoundDevice((48_000,)), threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
+
+    def start(stream):
+        hangs.set()
+        assert goes_on.wait(60)
+
+    with monkeypatch.context() as hung:
+        hung.setattr(FakeStream, "start", start)
+        microphone, blocks = DesktopMicrophone(), []
+        late = TimedCall(lambda: microphone.start(blocks.append), "start")
+        assert hangs.wait(60)
+    with pytest.raises(TimeLimitError):
+        late.wait(0.01)
+    again = TimedCall(lambda: microphone.start(blocks.append), "start")
+    with pytest.raises(TimeLimitError):
+        again.wait(0.05)  # PortAudio must not be entered twice
+    goes_on.set()
+    with pytest.raises(MicrophoneError, match="answered too late"):
+        late.wait(60)
+    assert again.wait(60) == 48_000
+    assert [stream.open for stream in sounddevice.streams] == [False, True]
+    status = type("CallbackFlags", (), {"input_overflow": False})
+    for stream in sounddevice.streams:
+        stream.settings["callback"](np.full((960, 1), 0.5, np.float32), 960, None, status)
+    assert len(blocks) == 1
+    assert microphone.facts == {"name": "Built-in", "sample_rate_hz": 48_000}
+
+
+def test_a_device_that_ends_is_told_from_a_stream_that_we_close(monkeypatch):
+    sounddevice = FakeSoundDevice((48_000,))
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
+    microphone = DesktopMicrophone()
+    microphone.start(lambda block: None)
+    sounddevice.streams[0].settings["finished_callback"]()
+    assert microphone.has_ended
+    microphone.start(lambda block: None)
+    assert not microphone.has_ended
+    microphone.stop()
+    sounddevice.streams[1].settings["finished_callback"]()
+    assert not microphone.has_ended
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Defines what a microphone is to the app, so that a desktop, a phone and a test each bring their own."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import TussisError
+
+OnBlock = Callable[[np.ndarray], None]
+
+
+class Fault(Enum):
+    """What can be wrong with a microphone; the screens say each in words."""
+
+    MISSING = "microphone_missing"
+    REFUSED = "microphone_refused"  # busy, or its use is not allowed
+    UNPLUGGED = "microphone_unplugged"  # the device said that it has ended
+    NO_SOUND = "microphone_no_sound"  # blocks stopped coming and nothing was said
+    SILENT = "microphone_silent"  # blocks without any sound
+    NO_NUMBERS = "microphone_no_numbers"  # samples that are not finite numbers
+    OTHER_RATE = "microphone_other_rate"  # a rate that cannot be used, or not the one that it said
+    HUNG = "microphone_hung"  # no answer to start or stop
+    NO_LIBRARY = "microphone_no_library"  # what sound needs is not installed
+
+
+class MicrophoneError(TussisError):
+    """A microphone that is missing, busy or refused; its message is one sentence, ``fault`` its code."""
+
+    def __init__(self, sentence: str, fault: Fault = Fault.REFUSED) -> None:
+        super().__init__(sentence)
+        self.fault = fault
+
+
+class Microphone(Protocol):
+    """A source of sound that calls back from a thread of its own.
+
+    None of its calls is made on the main thread, and each may take for ever: `app.recorder` gives each a time limit.
+    After `start` was given up it may be called again while the first call still hangs.
+
+    Attributes
+    ----------
+    n_overflows : int
+        How often the device said, since `start`, that it lost sound before it could be delivered.
+    has_ended : bool
+        Whether the device said, since `start`, that no more sound will come: it was unplugged or taken away.
+    facts : dict
+        What a record keeps of it, after `start`: plain JSON values, ``name`` and ``sample_rate_hz`` at least.
+    """
+
+    n_overflows: int
+    has_ended: bool
+    facts: dict[str, Any]
+
+    def start(self, on_block: OnBlock) -> int:
+        """Begin to deliver blocks: float32, shape (n_samples,), mono, in [-1, 1]; return the sample rate in Hz.
+
+        `on_block` must return at once, and must copy what it keeps. Raises `MicrophoneError`.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the delivery; no block arrives after this returns. Without effect when not started."""
+        ...
