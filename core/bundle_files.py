@@ -1,4 +1,4 @@
-"""Reads a bundle's files from a folder or a .tussis file (a zip), and writes .tussis files."""
+"""Reads the files of a bundle or a study from a folder or a zip, and writes such zips."""
 
 import hashlib
 import io
@@ -54,10 +54,11 @@ class BundleFiles(ABC):
     """The files of one bundle, by their paths inside it with /; every error is a BundleError that names the file.
 
     A folder and a .tussis file are read through this, so that nothing else has to know which of them a bundle is.
+    `main_file` is the one that lists the others with their SHA-256; a study's has another name.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, main_file: str = BUNDLE_FILE):
+        self.path, self.main_file = path, main_file
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +103,7 @@ class BundleFiles(ABC):
 
     def _compare(self, relative: str, actual: str, expected: str) -> None:
         if actual != expected:
-            digests = f"its SHA-256 is {actual[:12]}... and {BUNDLE_FILE} says {expected[:12]}..."
+            digests = f"its SHA-256 is {actual[:12]}... and {self.main_file} says {expected[:12]}..."
             raise BundleError(f"{self.path / relative} was altered: {digests}.")
 
 
@@ -123,7 +124,7 @@ class FolderFiles(BundleFiles):
             raise BundleError(f"{probes} cannot be read: {reason.strerror}.") from reason
         for name in names:
             if f"probes/{name}" not in listed:
-                raise BundleError(f"{probes / name} is not listed in {BUNDLE_FILE}.")
+                raise BundleError(f"{probes / name} is not listed in {self.main_file}.")
 
     @contextmanager
     def opened(self, relative: str, at_most_bytes: int) -> Iterator[BinaryIO]:
@@ -151,6 +152,8 @@ class ArchiveFiles(BundleFiles):
     ----------
     path : Path
         A regular file.
+    main_file : str
+        The file that lists the others.
 
     Raises
     ------
@@ -158,8 +161,8 @@ class ArchiveFiles(BundleFiles):
         If it is no zip, holds a name twice, a link, an encrypted file or an unsafe path, or is too large.
     """
 
-    def __init__(self, path: Path):
-        super().__init__(path)
+    def __init__(self, path: Path, main_file: str = BUNDLE_FILE):
+        super().__init__(path, main_file)
         try:
             self._file = path.open("rb")
         except OSError as reason:
@@ -170,7 +173,7 @@ class ArchiveFiles(BundleFiles):
             self._members = _members(self._archive.infolist(), path)
         except ZIP_ERRORS as reason:
             self.close()
-            expected = "expected a bundle folder or a .tussis file, which is a zip"
+            expected = "expected a folder or a zip"
             raise BundleError(f"{path} is not a folder and not a zip ({one_line(reason)}); {expected}.") from reason
         except BundleError:
             self.close()
@@ -190,8 +193,8 @@ class ArchiveFiles(BundleFiles):
             within = name if name.endswith("/") else None
             if within and any(path.startswith(within) for path in listed):
                 continue
-            if name not in listed and name not in UNLISTED:
-                raise BundleError(f"{self.path / name} is not listed in {BUNDLE_FILE}.")
+            if name not in listed and name not in (self.main_file, SIGNATURE_FILE):
+                raise BundleError(f"{self.path / name} is not listed in {self.main_file}.")
 
     @contextmanager
     def opened(self, relative: str, at_most_bytes: int) -> Iterator[BinaryIO]:
@@ -220,7 +223,7 @@ def _check_directory(file: BinaryIO, path: Path) -> None:
     if end < 0 or len(tail) - end < END_BYTES:
         raise zipfile.BadZipFile("it does not end as a zip does")
     if len(tail) - end > END_BYTES:
-        raise BundleError(f"{path} holds something after the zip; a .tussis file is a zip and nothing else.")
+        raise BundleError(f"{path} holds something after the zip; expected a zip and nothing else.")
     if tail[max(0, end - ZIP64_LOCATOR_BYTES) : end].startswith(ZIP64_LOCATOR):
         raise zipfile.BadZipFile("it is in the zip64 form, which no bundle needs")
     (directory_bytes,) = struct.unpack_from("<I", tail, end + DIRECTORY_SIZE_AT)
@@ -240,7 +243,7 @@ def _members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipI
     for info in infos:
         _check_member(info, path / info.orig_filename)
     if infos and min(info.header_offset for info in infos) != 0:
-        raise BundleError(f"{path} holds something before the zip; a .tussis file is a zip and nothing else.")
+        raise BundleError(f"{path} holds something before the zip; expected a zip and nothing else.")
     total_bytes = sum(info.file_size for info in infos)
     if total_bytes > MAX_ARCHIVE_BYTES:
         raise BundleError(f"{path} unpacks to {total_bytes} bytes; expected at most {MAX_ARCHIVE_BYTES}.")
@@ -254,7 +257,7 @@ def _check_member(info: zipfile.ZipInfo, path: Path) -> None:
     if kind not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG):
         raise BundleError(f"{path} is not a regular file.")
     if info.flag_bits & ENCRYPTED:
-        raise BundleError(f"{path} is encrypted; a bundle's files are not.")
+        raise BundleError(f"{path} is encrypted; expected a file that is not.")
     if info.compress_type not in METHODS:
         raise BundleError(f"{path} is compressed by method {info.compress_type}; expected stored or deflated.")
     check_size(path, info.file_size, 0 if is_folder else MAX_FILE_BYTES)

@@ -1,4 +1,4 @@
-"""Checks a bundle's signature (Ed25519 over bundle.json), and decides whose signature is trusted."""
+"""Checks the signature of a bundle or a study (Ed25519 over one file), and decides whose signature is trusted."""
 
 import base64
 import contextlib
@@ -89,7 +89,9 @@ class Signature:
 UNSIGNED = Signature()
 
 
-def check_signature(signature: bytes | None, signed: bytes, bundle: Path, policy: TrustPolicy) -> Signature:
+def check_signature(
+    signature: bytes | None, signed: bytes, bundle: Path, policy: TrustPolicy, signed_file: str = BUNDLE_FILE
+) -> Signature:
     """Check a bundle's signature and its signer.
 
     Parameters
@@ -101,6 +103,8 @@ def check_signature(signature: bytes | None, signed: bytes, bundle: Path, policy
     bundle : Path
         The bundle, for the sentences.
     policy : TrustPolicy
+    signed_file : str
+        The name of what was signed; a study has another one.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def check_signature(signature: bytes | None, signed: bytes, bundle: Path, policy
     if not _fits(library, signer, value, signed):
         by = f"the signature by {signer.fingerprint}"
         raise BundleError(
-            f"{bundle / BUNDLE_FILE} is not what was signed: {by} does not fit it; one of them was altered."
+            f"{bundle / signed_file} is not what was signed: {by} does not fit it; one of them was altered."
         )
     if policy.trusted_keys and signer not in policy.trusted_keys:
         raise BundleError(f"{bundle} is signed by {signer.fingerprint}; expected a signature{_by_whom(policy)}.")

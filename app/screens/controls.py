@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kivy.animation import Animation
+from kivy.core.text import Label as CoreLabel
 from kivy.lang import Builder
 from kivy.metrics import dp
 from kivy.properties import (
@@ -12,6 +13,8 @@ from kivy.properties import (
     ColorProperty,
     ListProperty,
     NumericProperty,
+    OptionProperty,
+    StringProperty,
 )
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
@@ -19,6 +22,7 @@ from kivy.uix.label import Label
 from kivy.uix.widget import Widget
 
 from app.screens import theme
+from app.screens.icons import Icon
 
 METER_FLOOR_DBFS = -60.0
 QUIET_PEAK_DBFS = -30.0
@@ -27,6 +31,12 @@ LOUD_PEAK_DBFS = -1.0
 
 class Words(Label):
     """Text as wide as its parent gives it, and as high as it then needs to be."""
+
+    def _natural_width(self) -> float:
+        label = CoreLabel(font_size=self.font_size, bold=self.bold, font_name=self.font_name)
+        return label.get_extents(self.text)[0] + dp(2) if self.text else 0.0
+
+    natural_width = AliasProperty(_natural_width, bind=("text", "font_size", "bold"))
 
 
 class Card(BoxLayout):
@@ -43,10 +53,78 @@ class Badge(Label):
     ground = ColorProperty(theme.NOTE_GROUND)
 
 
+class BigWords(Words):
+    """One line in large print, such as a clock or a count, made smaller where it would not fit."""
+
+    largest = NumericProperty("40sp")
+
+    def __init__(self, **properties: object) -> None:
+        super().__init__(**properties)
+        for name in ("width", "text", "largest"):
+            self.fbind(name, self._fit)
+        self._fit()
+
+    def _fit(self, *_: object) -> None:
+        whole = CoreLabel(font_size=self.largest, bold=self.bold, font_name=self.font_name)
+        needed = whole.get_extents(self.text)[0] + dp(4)
+        self.font_size = self.largest * min(1.0, self.width / needed) if self.width > 0 else self.largest
+
+
 class PillButton(ButtonBehavior, Label):
-    """A pill to press; filled for what one is expected to do next."""
+    """A pill to press; filled for what one is expected to do next, red where something is lost for good."""
 
     filled = BooleanProperty(True)
+    danger = BooleanProperty(False)
+
+    def _ground(self) -> list[float]:
+        if self.disabled:
+            return theme.TRACK
+        up, down = (theme.RECORD, theme.RECORD_DOWN) if self.danger else (theme.PRIMARY, theme.PRIMARY_DOWN)
+        if self.filled:
+            return down if self.state == "down" else up
+        return theme.TRACK if self.state == "down" else theme.CARD
+
+    def _ink(self) -> list[float]:
+        if self.filled:
+            return theme.ON_COLOUR
+        return theme.ERROR if self.danger else theme.PRIMARY
+
+    ground = AliasProperty(_ground, bind=("filled", "danger", "state", "disabled"))
+    ink = AliasProperty(_ink, bind=("filled", "danger"))
+
+
+class LinkButton(ButtonBehavior, Words):
+    """Words to press for what is seldom done."""
+
+
+class IconButton(ButtonBehavior, Icon):
+    """A picture to press."""
+
+
+class Row(ButtonBehavior, BoxLayout):
+    """A line of a list to press: picture, words, words below them, and what stands at its right."""
+
+    icon = StringProperty()
+    text = StringProperty()
+    below = StringProperty()
+    aside = StringProperty()
+    onward = BooleanProperty(True)
+    ink = ColorProperty(theme.PRIMARY)
+
+
+class Pair(BoxLayout):
+    """What something is called, and its value at the right."""
+
+    name = StringProperty()
+    value = StringProperty()
+
+
+class Notice(Card):
+    """A card of one kind of `theme.KINDS` with a heading and a sentence."""
+
+    kind = OptionProperty("note", options=list(theme.KINDS))
+    heading = StringProperty()
+    text = StringProperty()
 
 
 class RecordButton(ButtonBehavior, Widget):

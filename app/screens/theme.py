@@ -9,9 +9,11 @@ TRACK = _rgba("#E6ECEF")
 TEXT = _rgba("#15212B")
 SECONDARY = _rgba("#4C5B67")
 ON_COLOUR = _rgba("#FFFFFF")
+FIELD_LINE = _rgba("#72838F")
 
 PRIMARY = _rgba("#0A6A6A")
 PRIMARY_DOWN = _rgba("#064B4B")
+PRIMARY_GROUND = _rgba("#E0F0EF")
 RECORD = _rgba("#C62828")
 RECORD_DOWN = _rgba("#8E1B1B")
 
@@ -25,4 +27,15 @@ ERROR_GROUND = _rgba("#FDE8E8")
 NOTE = _rgba("#2C4A6B")
 NOTE_GROUND = _rgba("#E4EDF7")
 QUIET_BAR = _rgba("#8FA3B0")
+SHADE = (0.08, 0.13, 0.17, 0.55)
 CLEAR = (0, 0, 0, 0)
+
+KINDS = {
+    "plain": (TEXT, CARD, LINE),
+    "note": (NOTE, NOTE_GROUND, NOTE_GROUND),
+    "good": (GOOD, GOOD_GROUND, GOOD_GROUND),
+    "warning": (WARNING, WARNING_GROUND, WARNING_LINE),
+    "error": (ERROR, ERROR_GROUND, ERROR),
+    "grey": (SECONDARY, TRACK, QUIET_BAR),
+}
+"""Ink of the heading, ground and line of a card by what it tells."""

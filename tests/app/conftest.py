@@ -13,6 +13,7 @@ import pytest
 
 from core.bundle import load_bundle
 from core.screener import Screener
+from tests.app.stage import Stage
 
 # Kivy reads these while it is imported, which the test modules do only inside the fixture `window`.
 KIVY_ENVIRONMENT = {
@@ -22,7 +23,6 @@ KIVY_ENVIRONMENT = {
     "SDL_VIDEODRIVER": "offscreen",
     "KIVY_METRICS_DENSITY": "1",
 }
-WAIT_S = 60.0
 
 
 class FakeMicrophone:
@@ -104,57 +104,6 @@ def drawing_surface(kivy_environment: dict[str, str]) -> None:
     done = subprocess.run([sys.executable, "-c", script], env=kivy_environment, capture_output=True, timeout=120)
     if done.returncode:
         pytest.skip("no OpenGL drawing surface here (Debian: libgl1-mesa-dri libgl1 libmtdev1)")
-
-
-class Stage:
-    """The offscreen window: shows a widget at a phone's size, draws frames, and presses with a real touch."""
-
-    size = (360, 640)
-
-    def show(self, widget: object) -> None:
-        from kivy.base import runTouchApp
-        from kivy.core.window import Window
-
-        for child in Window.children[:]:
-            Window.remove_widget(child)
-        Window.add_widget(self._sized(widget))
-        if not getattr(Stage, "_running", False):
-            runTouchApp(embedded=True)
-            Stage._running = True
-        self.draw()
-
-    def _sized(self, widget: object) -> object:
-        widget.size_hint = (None, None)
-        widget.size = self.size
-        return widget
-
-    def draw(self, n_frames: int = 3) -> None:
-        from kivy.base import EventLoop
-
-        for _ in range(n_frames):
-            EventLoop.idle()
-            time.sleep(0.002)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"waited {WAIT_S} s in vain"
-            self.draw(1)
-        self.draw()
-
-    def press(self, widget: object) -> None:
-        from kivy.tests.common import UnitTestTouch
-
-        touch = UnitTestTouch(*widget.to_window(*widget.center))
-        touch.touch_down()
-        self.draw(2)
-        touch.touch_up()
-        self.draw()
-
-    def words(self, widget: object) -> str:
-        """Every text below `widget` that can be seen, one per line, from top to bottom."""
-        shown = [child for child in widget.walk(restrict=True) if getattr(child, "text", "") and child.opacity]
-        return "\n".join(child.text for child in sorted(shown, key=lambda child: -child.to_window(*child.pos)[1]))
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What the vault and the records are sealed with."""
