@@ -3,6 +3,7 @@ package android.content;
 import android.app.NotificationManager;
 import android.content.pm.ApplicationInfo;
 import android.content.pm.PackageManager;
+import android.media.AudioManager;
 import android.os.Build;
 import android.os.PowerManager;
 import org.tussis.stub.Phone;
@@ -10,6 +11,7 @@ import org.tussis.stub.Since;
 
 /** In Android abstract; here the system that answers is always the stub Phone. */
 public abstract class Context {
+    public static final String AUDIO_SERVICE = "audio";
     public static final String NOTIFICATION_SERVICE = "notification";
     public static final String POWER_SERVICE = "power";
 
@@ -19,7 +21,16 @@ public abstract class Context {
     }
 
     public Object getSystemService(String name) {
-        return name.equals(POWER_SERVICE) ? new PowerManager() : new NotificationManager();
+        switch (name) {
+            case POWER_SERVICE:
+                return new PowerManager();
+            case NOTIFICATION_SERVICE:
+                return new NotificationManager();
+            case AUDIO_SERVICE:
+                return new AudioManager();
+            default:
+                return null;
+        }
     }
 
     public ApplicationInfo getApplicationInfo() {

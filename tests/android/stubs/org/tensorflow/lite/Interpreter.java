@@ -2,6 +2,7 @@ package org.tensorflow.lite;
 
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -47,7 +48,7 @@ public final class Interpreter implements AutoCloseable {
 
     public String[] getSignatureOutputs(String signatureKey) {
         List<String> names = new ArrayList<>(outputs.get(signatureKey).keySet());
-        java.util.Collections.reverse(names); // LiteRT promises no order
+        Collections.reverse(names); // LiteRT promises no order
         return names.toArray(new String[0]);
     }
 
@@ -75,12 +76,14 @@ public final class Interpreter implements AutoCloseable {
         input.position(input.limit()); // as one that reads from it leaves it
         for (String name : outputs.get(signatureKey).keySet()) {
             ByteBuffer output = (ByteBuffer) wanted.get(name);
-            if (output.remaining() < outputs.get(signatureKey).get(name).numBytes()) {
+            int size = outputs.get(signatureKey).get(name).numBytes();
+            if (output.remaining() < size) {
                 throw new IllegalArgumentException("the buffer of " + name + " is too small");
             }
-            for (int i = outputs.get(signatureKey).get(name).numBytes(); i > 0; i--) {
-                output.put(answer.get());
-            }
+            ByteBuffer part = answer.duplicate();
+            part.limit(part.position() + size);
+            output.put(part);
+            answer.position(answer.position() + size);
         }
     }
 

@@ -16,6 +16,7 @@ public final class Microphone {
     public static volatile long failsAfterSamples;
     public static volatile int open;
     public static volatile long lostSamples;
+    public static volatile boolean hasUnprocessed;
     public static volatile boolean isPrivate;
     public static volatile int source;
     public static volatile Runnable onSilencing;
@@ -35,6 +36,7 @@ public final class Microphone {
         failsAfterSamples = 0;
         open = 0;
         lostSamples = 0;
+        hasUnprocessed = false;
         isPrivate = false;
         source = 0;
         onSilencing = null;

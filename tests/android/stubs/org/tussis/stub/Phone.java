@@ -58,6 +58,10 @@ public final class Phone {
         granted.add(permission);
     }
 
+    public static void revoke(String permission) {
+        granted.remove(permission);
+    }
+
     /** Events carry the milliseconds of the clock. */
     public static void tell(String event) {
         events.add(System.nanoTime() / 1_000_000 + " " + event);
