@@ -16,8 +16,8 @@ from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
-from app.recording_session import RecordingSession
 from app.records import Records
+from app.recording_session import RecordingSession
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
