@@ -51,7 +51,7 @@ def start_java() -> None:
     import jnius_config
 
     if not jnius_config.vm_running:
-        jnius_config.add_options("-Xrs", "-Xmx512m", "-Xshare:auto")
+        jnius_config.add_options("-Xrs", "-Xmx512m", f"-Dtussis.res={ROOT / 'app' / 'android' / 'res'}")
         jnius_config.set_classpath(*map(str, compiled()))
     from app.devices.android.java import find_classes
 

@@ -1,8 +1,8 @@
 package android.content;
 
 import android.app.NotificationManager;
-import android.content.pm.ApplicationInfo;
 import android.content.pm.PackageManager;
+import android.content.res.Resources;
 import android.media.AudioManager;
 import android.os.Build;
 import android.os.PowerManager;
@@ -33,8 +33,12 @@ public abstract class Context {
         }
     }
 
-    public ApplicationInfo getApplicationInfo() {
-        return new ApplicationInfo();
+    public Resources getResources() {
+        return new Resources();
+    }
+
+    public String getPackageName() {
+        return "org.tussis.app";
     }
 
     public ComponentName startService(Intent intent) {

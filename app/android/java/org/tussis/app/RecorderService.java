@@ -239,7 +239,7 @@ public final class RecorderService extends Service {
         }
         Notification.Builder builder =
                 Build.VERSION.SDK_INT >= 26 ? Api26.builder(context, CHANNEL, now[0]) : older(context);
-        int icon = context.getApplicationInfo().icon;
+        int icon = context.getResources().getIdentifier("ic_recording", "drawable", context.getPackageName());
         Notification.Action stop = new Notification.Action.Builder(
                 Icon.createWithResource(context, icon), now[3], stopIntent(context)).build();
         return builder.setContentTitle(now[1]).setContentText(now[2]).setSmallIcon(icon).setOngoing(true)
