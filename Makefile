@@ -23,6 +23,8 @@ PHONE_READY := $(PHONE)/ready-phone-$(KEY)
 APP_READY := $(PHONE)/ready-app-$(KEY)
 DEV_READY := $(DEV)/ready-dev-$(KEY)
 PHONE_TESTS_READY := $(PHONE_TESTS)/ready-phone-tests-$(KEY)
+ANDROID := .venv-android
+ANDROID_READY := $(ANDROID)/ready-android-$(KEY)
 CLUSTER_READY := $(DEV)/ready-cluster-$(KEY)
 NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
 
@@ -66,6 +68,12 @@ $(CLUSTER_READY): $(DEV_READY)
 	@echo "Adding Ray to $(DEV) (once, half a gigabyte)"
 	@$(DEV)/bin/python $(INSTALL) '.[cluster]'
 	@rm -f $(DEV)/ready-cluster-*
+	@touch $@
+
+$(ANDROID_READY): app/android/requirements.txt
+	$(call new_environment,$(ANDROID),ready-android)
+	@echo "Setting up $(ANDROID) (once): buildozer and python-for-android"
+	@$(ANDROID)/bin/python -m pip install --quiet --disable-pip-version-check --requirement app/android/requirements.txt
 	@touch $@
 
 # ---- For the user ----------------------------------------------------------------------------------------------
@@ -278,10 +286,26 @@ gpu-pretrain: ## on the GPU machine: PACK=cache/gpu_pack OUT=folder MINUTES=larg
 gpu-join: $(DEV_READY) ## OUT=folder that came back: check it, make teachers, targets and curves of it, in GPU_RUN
 	@$(PYSTEP) distill.offline_gpu.results join "$(OUT)" --out "$(GPU_RUN)" $(STORE_OPTION)
 
+# ---- Android ---------------------------------------------------------------------------------------------------
+ANDROID_TREE := build/android/tree
+APK_MODE ?= debug
+
+.PHONY: android-tree android-check apk
+android-tree: ## what goes into the Android package, in build/android/tree
+	@$(NEED_PYTHON)
+	@$(PYTHON) app/android/stage_tree.py $(ANDROID_TREE)
+
+android-check: debian-packages $(DEV_READY) $(ANDROID_READY) ## the Android package up to Gradle, and its Java, without an SDK
+	@$(DEV)/bin/python -m pytest -rs tests/android tests/app/devices/android
+	@KIVY_NO_CONSOLELOG=1 $(DEV)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app --ignore tests/app/devices/android
+
+apk: $(ANDROID_READY) android-tree ## where an Android SDK is: build/android/bin/*.apk; APK_MODE=release for the AAB
+	@cd app/android && PATH="$(abspath $(ANDROID))/bin:$$PATH" buildozer android $(APK_MODE)
+
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
 clean: ## remove the environments and caches; runs/ stays
-	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) $(ANDROID) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find core distill quantize app benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-runs:
