@@ -9,25 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from app import words
-from app.casebook import Casebook
+from app.coach import Coach
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
 from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
+from app.handover import HandOver, handover_note, write_handover
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
+from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
 from app.records import Records
-from app.recording_session import RecordingSession
+from app.sound.hearing import screen_kept
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
 from core.files import write_atomically
 from core.screener import Screener
+from core.signing import ANYBODY, TrustPolicy
 
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
-ACTIVE_STEPS = ("waiting_for_sound", "recording", "judging")
+ACTIVE_STEPS = (WAITING, RECORDING, JUDGING)
 
 
 class FieldWork(Errands):
@@ -47,6 +50,8 @@ class FieldWork(Errands):
         Takes a function of no arguments, from any thread, and has the main thread call it.
     load_screener : callable
         Returns the `Screener`; called on a thread. May raise `TussisError`.
+    trust : TrustPolicy
+        Whose signature a model needs that is imported.
     clock : callable
         Seconds that go on while the device sleeps, for the automatic lock.
 
@@ -73,6 +78,7 @@ class FieldWork(Errands):
         facilities: Facilities,
         schedule: Schedule,
         load_screener: Callable[[], Screener],
+        trust: TrustPolicy = ANYBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(schedule)
@@ -83,11 +89,13 @@ class FieldWork(Errands):
         self.preferences = read_preferences(folder)
         self.study: Study | None = None
         self.records: Records | None = None
-        self.casebook: Casebook | None = None
+        self.casebook: Any = None
         self.session: RecordingSession | None = None
         self.monitoring: Any = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
+        self._session_shown: tuple[Any, ...] = ()
+        self.trust = trust
         self._load_screener, self._clock = load_screener, clock
         self._touched_at_s = clock()
         self._screener_settled, self._closed = threading.Event(), threading.Event()
@@ -193,6 +201,14 @@ class FieldWork(Errands):
         if self._is_lock_due():
             self.lock()
 
+    def choose_file(self, suffixes: tuple[str, ...], choose: Callable[[Path], None]) -> None:
+        """Have a person choose a file that ends so; without suffixes, a folder."""
+        files = self.facilities.files
+        if suffixes and files.can_ask():
+            files.ask_to_open(lambda path: self._schedule(lambda: choose(path)) if path is not None else None)
+        else:
+            self.navigation.go("files", suffixes=suffixes, choose=choose)
+
     # ---- tasks, monitoring and playback --------------------------------------------------------------------------
 
     @property
@@ -204,6 +220,7 @@ class FieldWork(Errands):
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
         self.stop_playing()
+        self.end_session()
         self.session = RecordingSession(
             self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
         )
@@ -216,6 +233,37 @@ class FieldWork(Errands):
         if session is not None:
             session.abandon()
             self.facilities.screen.keep_on(False)
+
+    def finish_unfinished(self, attempt: Any) -> None:
+        """Screen and keep what is there of a recording that was left in its middle."""
+        casebook, study = self.casebook, self.study
+
+        def job() -> None:
+            coach = Coach(study.limits, study.task(attempt.task_id))
+            coach.has_gaps = bool(attempt.gaps)
+            screening = screen_kept(casebook.audio(attempt.record_id), self.loaded_screener, coach)
+            result = screening.to_json() if screening is not None else None
+            verdict = coach.verdict(screening).to_json()
+            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", "unfinished")
+
+        self.run(job)
+
+    def record_ids(self, participant_ids: set[str]) -> set[str]:
+        """Ids of all records of these participants."""
+        records = self.records.all()
+        return {record.id for record in records if record.content.get("participant_id") in participant_ids}
+
+    def hand_over(self, folder: Path, ids: set[str] | None, then: Callable[[HandOver], None]) -> None:
+        """Write records, None for all, as one file for the study into `folder`, and mark them; works while locked."""
+        records, casebook, study = self.records, self.casebook, self.study
+
+        def job() -> HandOver:
+            written = write_handover(records, study, folder, ids)
+            if casebook is not None:
+                casebook.mark_handed_over(set(handover_note(records.folder, written.id).audio_bytes), written.id)
+            return written
+
+        self.run(job, then)
 
     def play(self, record_id: str) -> None:
         """Play a recording; a sentence tells where that cannot be."""
@@ -274,11 +322,13 @@ class FieldWork(Errands):
     def _open_records(self, then: Callable[[], None]) -> None:
         study = self.study
 
-        def job() -> tuple[Records, Casebook]:
+        def job() -> Any:
+            from app.casebook import Casebook
+
             records = Records(self.folder, self.vault, study.handover_public_key)
             return records, Casebook(records, study)
 
-        def take(opened: tuple[Records, Casebook]) -> None:
+        def take(opened: Any) -> None:
             self.records, self.casebook = opened
             self.facilities.screen.keep_secret(not study.allow_screenshots)
             then()
@@ -313,9 +363,13 @@ class FieldWork(Errands):
                 if not taken.wait(MAIN_THREAD_PATIENCE_S) and self._is_lock_due():
                     self.vault.lock()
 
-    def _follow_session(self, state: Any) -> None:
+    def _follow_session(self, state: SessionState) -> None:
         self.touched()
         self.facilities.screen.keep_on(state.step in ACTIVE_STEPS)
+        shown = (state.step, state.task, state.round, state.attempt, state.message)
+        if shown != self._session_shown:  # what moves while recording, the page draws by itself
+            self._session_shown = shown
+            self.changed()
 
     def _question_before_leaving(self) -> Question | None:
         if self.navigation.top.name == "task" and self.is_recording:

@@ -74,7 +74,12 @@ class IdPattern:
 
     def _check_digit(self, digits: str) -> str:
         letters = "".join(str(ord(letter)) for letter in self._parts["prefix"] if letter != "-")
-        interim = 0
-        for digit in letters + digits:
-            interim = int(QUASIGROUP[interim][int(digit)])
-        return str(interim)
+        return check_digit(letters + digits)
+
+
+def check_digit(digits: str) -> str:
+    """The digit that shows a wrong digit among these, or two neighbours in the wrong order (Damm's algorithm)."""
+    interim = 0
+    for digit in digits:
+        interim = int(QUASIGROUP[interim][int(digit)])
+    return str(interim)

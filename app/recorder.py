@@ -1,38 +1,106 @@
-"""Writes a microphone's blocks into a WAV file that survives a kill at any moment."""
+"""Records: brings a microphone's blocks to the disk at once, and the very same samples to those who listen."""
 
 import math
-import os
 import queue
-import struct
 import threading
 import time
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from enum import Enum
+from typing import Any, Protocol
 
 import numpy as np
 
-from app import strings
-from app.devices.microphone import Microphone
-from core.errors import OutputError
+from app.devices.microphone import Fault, Microphone
+from app.devices.watched_microphone import Arrival, WatchedMicrophone
+from app.sealed_audio import DiskFullError
+from core.resample import Resampler
 
-HEADER_BYTES = 44
-SAMPLE_BYTES = 2
-MAX_DATA_BYTES = 2**32 - 1 - HEADER_BYTES
-SYNC_S = 0.5
-QUEUE_BLOCKS = 1024
 FLOOR_DBFS = -100.0
+QUEUE_BLOCKS = 3000  # a minute of the desktop's blocks, should the disk stand still for so long
+TICK_S = 0.05
 
 
-def wav_header(sample_rate_hz: int, n_samples: int) -> bytes:
-    """The 44 bytes before `n_samples` of 16-bit mono PCM."""
-    data_bytes = n_samples * SAMPLE_BYTES
-    fmt = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, sample_rate_hz * SAMPLE_BYTES, SAMPLE_BYTES, 8 * SAMPLE_BYTES)
-    return b"RIFF%bWAVEfmt %b%bdata%b" % (
-        struct.pack("<I", HEADER_BYTES - 8 + data_bytes),
-        struct.pack("<I", len(fmt)),
-        fmt,
-        struct.pack("<I", data_bytes),
-    )
+class End(Enum):
+    """Why a recording is over."""
+
+    STOPPED = "stopped"
+    FULL_LENGTH = "full_length"  # the task's seconds are there
+    DISK_FULL = "disk_full"  # it ended by itself while it could be closed, or the disk refused
+    NOT_STORED = "not_stored"  # the store refused for another reason: `RecordingProgress.failure`
+
+
+class Sink(Protocol):
+    """What keeps a recording, such as an `app.casebook.OpenAttempt`; all calls come from one thread."""
+
+    def append(self, samples: np.ndarray) -> None:
+        """Keep int16 samples, shape (n,); a `DiskFullError` took them all, and the recording can still be closed."""
+        ...
+
+    def mark_gap(self, lost_s: float) -> None:
+        """Note that about `lost_s` seconds of sound are missing here."""
+        ...
+
+    def close(self) -> None:
+        """End the recording."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears the samples that were kept, on a thread of its own."""
+
+    def hear(self, samples: np.ndarray, sample_rate_hz: int) -> None:
+        """Take the next int16 samples, shape (n,)."""
+        ...
+
+    def finish(self) -> None:
+        """Called once, after the last samples."""
+        ...
+
+
+OpenSink = Callable[[int, dict[str, Any]], Sink]
+
+
+@dataclass(frozen=True)
+class RecordingProgress:
+    """The state of a recording at one moment.
+
+    Attributes
+    ----------
+    duration_s : float
+        Of what the sink took.
+    rms_dbfs, peak_dbfs : float
+        Of the newest block.
+    n_gaps : int
+        Places where sound was lost.
+    lost_s : float
+        How much, about.
+    first_sound : bool
+        Whether sound has arrived; until then nothing is recorded.
+    stalled_for_s : float
+        How long no usable block has come.
+    fault : Fault or None
+        What is wrong with the microphone now.
+    end : End or None
+        None while the recording can go on.
+    is_closed : bool
+        Whether the sink was closed, or was never opened and never will be.
+    failure : Exception or None
+        Why the store refused; then what it kept is less than what was heard.
+    """
+
+    duration_s: float = 0.0
+    rms_dbfs: float = FLOOR_DBFS
+    peak_dbfs: float = FLOOR_DBFS
+    n_gaps: int = 0
+    lost_s: float = 0.0
+    first_sound: bool = False
+    stalled_for_s: float = 0.0
+    fault: Fault | None = None
+    end: End | None = None
+    is_closed: bool = False
+    failure: Exception | None = None
 
 
 def to_pcm16(block: np.ndarray) -> np.ndarray:
@@ -46,161 +114,224 @@ def dbfs(amplitude: float) -> float:
     return max(FLOOR_DBFS, 20.0 * math.log10(amplitude)) if amplitude > 0 else FLOOR_DBFS
 
 
-class WavAppender:
-    """A new WAV file whose header never promises more sound than the disk holds.
-
-    Sound is appended first and brought to the disk; only then does one write of 44 bytes raise the sizes in the header.
-    A kill between the two leaves a sound file that ends at the last header, at most `SYNC_S` and one block earlier.
-    """
-
-    def __init__(self, path: Path, sample_rate_hz: int) -> None:
-        self.path = path
-        self.sample_rate_hz = sample_rate_hz
-        self.n_samples = 0
-        self._n_samples_in_header = 0
-        self._synced_at_s = time.monotonic()
-        self._file = path.open("xb", buffering=0)
-        self._write_header()
-        _sync_folder(path.parent)
-
-    def append(self, samples: np.ndarray) -> None:
-        """Append int16 samples; raises `OSError` where the disk refuses."""
-        data = memoryview(samples.tobytes())
-        if (self.n_samples * SAMPLE_BYTES) + len(data) > MAX_DATA_BYTES:
-            raise OSError("the recording has reached the 4 GiB that a WAV file can hold")
-        while data:
-            data = data[self._file.write(data) :]
-        self.n_samples += len(samples)
-        self.sync_if_due()
-
-    def sync_if_due(self) -> None:
-        """Bring what was appended to the disk and into the header, at most every `SYNC_S`."""
-        if self.n_samples > self._n_samples_in_header and time.monotonic() - self._synced_at_s >= SYNC_S:
-            self._sync()
-
-    def close(self) -> None:
-        """Bring everything to the disk and close the file; a second call does nothing."""
-        if self._file.closed:
-            return
-        try:
-            self._sync()
-            os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-
-    def _sync(self) -> None:
-        os.fsync(self._file.fileno())
-        self._write_header()
-        self._synced_at_s = time.monotonic()
-
-    def _write_header(self) -> None:
-        self._file.seek(0)
-        self._file.write(wav_header(self.sample_rate_hz, self.n_samples))
-        self._n_samples_in_header = self.n_samples
-        self._file.seek(0, os.SEEK_END)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a flat battery; Windows has no such call."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@dataclass(frozen=True)
-class RecordingProgress:
-    """The state of a recording while it is made.
-
-    `n_gaps` counts the places where sound was lost: the device's overflows and ours. `stalled_for_s` is how long no
-    block has come; `error` is a sentence once the disk has refused.
-    """
-
-    duration_s: float = 0.0
-    rms_dbfs: float = FLOOR_DBFS
-    peak_dbfs: float = FLOOR_DBFS
-    n_gaps: int = 0
-    stalled_for_s: float = 0.0
-    error: str | None = None
-
-
 class Recorder:
-    """One recording: the microphone's thread fills a queue, a thread of the recorder empties it onto the disk."""
+    """One recording; every method but `wait` returns at once and may be called from any thread.
 
-    def __init__(self, microphone: Microphone, path: Path, queue_blocks: int = QUEUE_BLOCKS) -> None:
-        self.path = path
-        self._microphone = microphone
-        self._blocks: queue.Queue[np.ndarray] = queue.Queue(queue_blocks)
-        self._n_dropped_blocks = 0
-        self._last_block_at_s = time.monotonic()
-        self._level = (FLOOR_DBFS, FLOOR_DBFS)
-        self._error: str | None = None
-        self._ended = threading.Event()
-        self._appender: WavAppender | None = None
-        self._writer = threading.Thread(target=self._write, name="recording-writer", daemon=True)
+    The microphone's thread fills a queue. One thread empties it into the sink, one for each listener hands it the same
+    samples, and one watches. The microphone is never waited for.
+
+    Parameters
+    ----------
+    microphone : Microphone
+    open_sink : callable
+        Takes the sample rate in Hz and the microphone's facts; called when the first sound is there, so that a
+        microphone without any leaves no empty recording.
+    listeners : sequence of Listener
+    max_s : float or None
+        Length at which the recording ends by itself.
+    on_change : callable
+        Called from the watching thread about 20 times a second, and once after the end.
+    """
+
+    def __init__(
+        self,
+        microphone: Microphone,
+        open_sink: OpenSink,
+        listeners: Sequence[Listener] = (),
+        max_s: float | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        queue_blocks: int = QUEUE_BLOCKS,
+    ) -> None:
+        self._microphone = WatchedMicrophone(microphone, self._take)
+        self._open_sink, self._max_s, self._on_change = open_sink, max_s, on_change
+        self._arrivals: queue.Queue[Arrival] = queue.Queue(queue_blocks)
+        self._dropped_s = 0.0
+        self._feeds = [_Feed(listener) for listener in listeners]
+        self._sink: _MeteredSink | None = None
+        self._is_stopping, self._is_closed = threading.Event(), threading.Event()
+        self._end: End | None = None
+        self._failure: Exception | None = None
 
     @property
     def progress(self) -> RecordingProgress:
-        """The state of this moment; may be asked from any thread."""
-        appender = self._appender
-        rms_dbfs, peak_dbfs = self._level
+        """The state of this moment."""
+        sink = self._sink
         return RecordingProgress(
-            duration_s=appender.n_samples / appender.sample_rate_hz if appender else 0.0,
-            rms_dbfs=rms_dbfs,
-            peak_dbfs=peak_dbfs,
-            n_gaps=self._n_dropped_blocks + self._microphone.n_overflows,
-            stalled_for_s=time.monotonic() - self._last_block_at_s,
-            error=self._error,
+            **({} if sink is None else sink.figures),
+            first_sound=sink is not None,
+            stalled_for_s=self._microphone.stalled_for_s,
+            fault=self._microphone.fault,
+            end=self._end,
+            is_closed=self._is_closed.is_set(),
+            failure=self._failure,
         )
 
     def start(self) -> None:
-        """Start the microphone and the file; raises `MicrophoneError` or `OutputError`, and then leaves neither."""
-        sample_rate_hz = self._microphone.start(self._on_block)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._appender = WavAppender(self.path, sample_rate_hz)
-        except OSError as error:
+        """Begin; call once."""
+        self._microphone.start()
+        for target, name in ((self._write, "recording-writer"), (self._watch, "recording-watch")):
+            threading.Thread(target=target, name=name, daemon=True).start()
+
+    def go_on(self) -> None:
+        """Start the microphone anew after a fault; the gap is marked. Without effect once the recording is over."""
+        if not self._is_stopping.is_set():
+            self._microphone.start()
+
+    def stop(self) -> None:
+        """End the recording: what came until now is kept."""
+        self._finish(End.STOPPED)
+
+    def wait(self, limit_s: float) -> bool:
+        """Wait until the sink is closed and every listener has heard the end; not for the main thread."""
+        deadline_s = time.monotonic() + limit_s
+        return self._is_closed.wait(limit_s) and all(feed.wait(deadline_s - time.monotonic()) for feed in self._feeds)
+
+    def _finish(self, end: End, failure: Exception | None = None) -> None:
+        self._end, self._failure = self._end or end, self._failure or failure
+        if not self._is_stopping.is_set():
+            self._is_stopping.set()
             self._microphone.stop()
-            raise OutputError(strings.cannot_write(self.path, error)) from error
-        self._last_block_at_s = time.monotonic()
-        self._writer.start()
 
-    def stop(self) -> RecordingProgress:
-        """Stop the microphone, write what is still queued, close the file."""
-        self._microphone.stop()
-        self._ended.set()
-        self._writer.join()
-        return self.progress
-
-    def _on_block(self, block: np.ndarray) -> None:
-        self._last_block_at_s = time.monotonic()
+    def _take(self, arrival: Arrival) -> None:
+        """Every block's way in, on the microphone's own thread."""
+        if self._is_stopping.is_set():
+            return
+        if self._dropped_s:
+            arrival = Arrival(arrival.block, arrival.rate_hz, arrival.lost_s + self._dropped_s)
         try:
-            self._blocks.put_nowait(block.copy())
+            self._arrivals.put_nowait(arrival)
+            self._dropped_s = 0.0
         except queue.Full:
-            self._n_dropped_blocks += 1
+            self._dropped_s = arrival.lost_s + len(arrival.block) / arrival.rate_hz
+
+    def _watch(self) -> None:
+        while not self._is_closed.wait(TICK_S):
+            self._on_change()
+        self._on_change()
+        if not self._microphone.wait_for_stop():
+            self._on_change()
 
     def _write(self) -> None:
-        assert self._appender is not None
         try:
-            while not (self._ended.is_set() and self._blocks.empty()):
-                self._write_next(self._appender)
-        except OSError as error:
-            self._error = strings.cannot_write(self.path, error)
+            while not (self._is_stopping.is_set() and self._arrivals.empty()):
+                self._write_next()
+        except Exception as error:
+            self._note_refusal(error)
         try:
-            self._appender.close()
-        except OSError as error:
-            self._error = self._error or strings.cannot_write(self.path, error)
+            if self._sink is not None:
+                self._sink.close()
+        except Exception as error:
+            self._note_refusal(error)
+        for feed in self._feeds:
+            feed.end()
+        self._is_closed.set()
 
-    def _write_next(self, appender: WavAppender) -> None:
+    def _note_refusal(self, error: Exception) -> None:
+        is_disk = isinstance(error, DiskFullError | OSError) or isinstance(error.__cause__, OSError)
+        self._end = None  # what the disk says counts more than that somebody stopped
+        self._finish(End.DISK_FULL if is_disk else End.NOT_STORED, error)
+
+    def _write_next(self) -> None:
         try:
-            block = self._blocks.get(timeout=SYNC_S / 5)
+            arrival = self._arrivals.get(timeout=TICK_S)
         except queue.Empty:
-            appender.sync_if_due()
             return
-        appender.append(to_pcm16(block))
-        if len(block):
-            finite = np.clip(np.nan_to_num(block), -1.0, 1.0)
-            self._level = (dbfs(float(np.sqrt(np.mean(np.square(finite))))), dbfs(float(np.abs(finite).max())))
+        if self._sink is None:
+            if not arrival.block.any():
+                return
+            sink = self._open_sink(arrival.rate_hz, self._microphone.facts)
+            self._sink = _MeteredSink(sink, arrival.rate_hz, self._max_s)
+            arrival = Arrival(arrival.block, arrival.rate_hz, 0.0)
+        samples = self._sink.append(arrival)
+        for feed in self._feeds:
+            feed.put(samples, self._sink.rate_hz)
+        if self._sink.disk_is_full:
+            self._finish(End.DISK_FULL)
+        elif self._sink.is_full:
+            self._finish(End.FULL_LENGTH)
+
+
+class _MeteredSink:
+    """A sink with what is told of it: its length, its newest level and its gaps."""
+
+    def __init__(self, sink: Sink, rate_hz: int, max_s: float | None) -> None:
+        self.rate_hz, self._sink, self.disk_is_full = rate_hz, sink, False
+        self._max_samples = math.inf if max_s is None else round(max_s * rate_hz)
+        self._n_samples = self._n_gaps = 0
+        self._lost_s = self._untold_s = 0.0
+        self._level = (FLOOR_DBFS, FLOOR_DBFS)
+        self._resampler: tuple[int, Resampler] | None = None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {
+            "duration_s": self._n_samples / self.rate_hz,
+            "rms_dbfs": self._level[0],
+            "peak_dbfs": self._level[1],
+            "n_gaps": self._n_gaps,
+            "lost_s": self._lost_s,
+        }
+
+    @property
+    def is_full(self) -> bool:
+        return self._n_samples >= self._max_samples
+
+    def append(self, arrival: Arrival) -> np.ndarray:
+        """Keep a block; what was kept of it, int16, shape (n,)."""
+        block = self._at_own_rate(arrival)
+        self._untold_s += arrival.lost_s
+        samples = to_pcm16(block)[: max(0, min(len(block), self._max_samples - self._n_samples))]
+        if not len(samples):
+            return samples
+        if self._untold_s > 0:
+            self._sink.mark_gap(self._untold_s)
+            self._n_gaps, self._lost_s, self._untold_s = self._n_gaps + 1, self._lost_s + self._untold_s, 0.0
+        try:
+            self._sink.append(samples)
+        except DiskFullError:
+            self.disk_is_full = True
+        self._n_samples += len(samples)
+        finite = np.clip(block, -1.0, 1.0)
+        self._level = (dbfs(float(np.sqrt(np.mean(np.square(finite))))), dbfs(float(np.abs(finite).max())))
+        return samples
+
+    def close(self) -> None:
+        self._sink.close()
+
+    def _at_own_rate(self, arrival: Arrival) -> np.ndarray:
+        """The block at the recording's rate: a microphone may come back with another one."""
+        if arrival.rate_hz == self.rate_hz:
+            self._resampler = None
+            return arrival.block
+        if self._resampler is None or self._resampler[0] != arrival.rate_hz:
+            self._resampler = (arrival.rate_hz, Resampler(arrival.rate_hz, self.rate_hz))
+        return self._resampler[1].process(arrival.block)
+
+
+class _Feed:
+    """Hands samples to one listener on a thread of its own, so that a slow one delays nothing else."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._queue: queue.SimpleQueue[tuple[np.ndarray, int] | None] = queue.SimpleQueue()
+        self._is_done = threading.Event()
+        threading.Thread(target=self._run, name="recording-listener", daemon=True).start()
+
+    def put(self, samples: np.ndarray, rate_hz: int) -> None:
+        self._queue.put((samples, rate_hz))
+
+    def end(self) -> None:
+        self._queue.put(None)
+
+    def wait(self, limit_s: float) -> bool:
+        return self._is_done.wait(max(0.0, limit_s))
+
+    def _run(self) -> None:
+        try:
+            while (item := self._queue.get()) is not None:
+                self._listener.hear(*item)
+            self._listener.finish()
+        except Exception as error:  # the recording goes on without this listener
+            traceback.print_exception(error)
+        finally:
+            self._is_done.set()

@@ -52,6 +52,14 @@ class SealedAudioWriter:
     record_id : str
     sample_rate_hz : int, 4,000 to 192,000
 
+    Attributes
+    ----------
+    n_samples : int
+        Samples that were given.
+    gaps : tuple of (at_s, lost_s)
+    state : str
+        "unfinished", and "complete" once `close` brought all to the disk.
+
     Raises
     ------
     SealedAudioError
@@ -65,7 +73,7 @@ class SealedAudioWriter:
             )
         name = record_id.encode()
         self.path, self.sample_rate_hz = path, sample_rate_hz
-        self.n_samples, self.lost_s = 0, 0.0
+        self.n_samples, self.gaps, self.state = 0, (), UNFINISHED
         self._prefix = random_bytes(_PREFIX_BYTES)
         self._header = _FIXED_HEADER.pack(MAGIC, VERSION, sample_rate_hz, len(name)) + name + self._prefix
         self._key = _file_key(key, self._header)
@@ -109,7 +117,7 @@ class SealedAudioWriter:
         """Note that sound was lost after the samples given so far; raises as `append` does."""
         self._write_waiting(self._n_waiting)
         self._seal(_GAP + _GAP_S.pack(lost_s))
-        self.lost_s += lost_s
+        self.gaps += ((self.duration_s, lost_s),)
         self._write()
 
     def sync_if_due(self) -> None:
@@ -133,6 +141,7 @@ class SealedAudioWriter:
                 return
             self._seal(_plain(*self._waiting), is_last=True)
             self._write()
+            self.state = COMPLETE
         finally:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):

@@ -151,7 +151,8 @@ def check_update(present: Study, new: Study) -> None:
     Raises
     ------
     StudyError
-        If it is another study, signed by another key, older, or turns practice into earnest or the reverse.
+        If it is another study, signed by another key, older, another file of the same version, or turns practice into
+        earnest or the reverse.
     """
     if new.id != present.id:
         raise StudyError(f"this file is of the study {new.id}; the phone holds records of {present.id}.")
@@ -159,6 +160,10 @@ def check_update(present: Study, new: Study) -> None:
         raise StudyError(f"this file of {new.id} is {new.signature.words}; the one here is {present.signature.words}.")
     if new.version < present.version:
         raise StudyError(f"this file has version {new.version} of {new.id}; the phone has version {present.version}.")
+    if new.version == present.version and new.sha256 != present.sha256:
+        raise StudyError(
+            f"this file says version {new.version} of {new.id} and is another one; it needs a new version."
+        )
     if new.is_practice != present.is_practice:
         raise StudyError(f"only one of the two versions of {new.id} is for practice; give the other another id.")
 

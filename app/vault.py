@@ -91,6 +91,7 @@ class Vault:
         self._device_secret = device_secret
         self._attempts = PasscodeAttempts(folder, clock)
         self._master_key: bytearray | None = None
+        self.when_locked: list[Callable[[], None]] = []  # called where the master key goes: what it opened goes too
 
     @property
     def exists(self) -> bool:
@@ -165,6 +166,8 @@ class Vault:
         if self._master_key is not None:
             wipe(self._master_key)
         self._master_key = None
+        for forget in self.when_locked:
+            forget()
 
     def new_record_key(self, record_id: str, study_public_key: bytes) -> RecordKey:
         """A new key for one record.
@@ -192,6 +195,8 @@ class Vault:
             If it was altered or is another record's.
         """
         master_key = self._open_key()
+        if len(wrapped_for_phone) != WRAPPED_FOR_PHONE_BYTES:
+            raise SealError("The record's key was altered.")
         if wrapped_for_phone[:MASTER_ID_BYTES] != _master_id(master_key):
             raise EarlierMasterKeyError("The record was sealed before the passcode was set anew.")
         return open_sealed(_wrapping_key(master_key), wrapped_for_phone[MASTER_ID_BYTES:], record_id.encode())

@@ -1,8 +1,7 @@
-"""Puts the app together: window, controller, microphone and screener."""
+"""Opens the application's window over a data folder, with the device's own facilities."""
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,82 +11,78 @@ from kivy.config import Config
 from kivy.logger import Logger
 from kivy.metrics import Metrics
 
-from app import strings
-from app.controller import Controller, Job
+from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop_facilities import desktop_facilities
 from app.devices.desktop_microphone import DesktopMicrophone
-from app.screens import theme
-from app.session import Session, State, recordings_folder
-from core.audio import write_wav
-from core.bundle import Bundle
-from core.demonstration import synthesize_demonstration
+from app.field_work import FieldWork
+from app.imported_model import load_model
 from core.errors import TussisError
-from core.files import check_writable
 from core.screener import Screener
+from core.signing import TrustPolicy
 
 WINDOW_SIZE = (400, 780)
-PICTURE_SIZE_DP = (360, 900)
-PICTURE_DENSITY = 2  # pixels per dp
-PICTURE_DELAY_S = 0.2
 
 
 class TussisApp(App):
-    """The application: one screen and its controller."""
+    """Kivy's application: the window's root over `work`."""
 
-    title = strings.APP_NAME
+    title = "Tussis"
+    use_kivy_settings = False
 
-    def __init__(self, load_screener: Callable[[], Screener], recording: Path | None) -> None:
+    def __init__(self, work: FieldWork) -> None:
         super().__init__()
-        self._recording = recording
-        self._load_screener = load_screener
+        self.work = work
 
     def build(self) -> object:
         """Kivy's call for the root widget."""
-        from app.screens.screening import ScreeningScreen
+        from app.screens.shell import Shell
 
-        folder = recordings_folder(Path(self.user_data_dir))
-        self.controller = Controller(self._load_screener, DesktopMicrophone(), folder, on_main_thread)
-        return ScreeningScreen(self.controller)
+        insets = self.work.facilities.display.insets()
+        return Shell(self.work, insets=[insets.left, insets.top, insets.right, insets.bottom])
 
     def on_start(self) -> None:
-        """Load the model, and screen what the command line named."""
-        self.controller.open()
-        if self._recording is not None:
-            self.controller.screen(self._recording)
+        """Read the study and load the model, once the window is there."""
+        self.work.open()
 
     def on_stop(self) -> None:
-        """Finish the file of a recording that is being made."""
-        self.controller.close()
+        """Finish a recording that is made, and lock."""
+        self.work.close()
 
     def on_pause(self) -> bool:
         """Stay alive in the background of a phone."""
         return True
 
+    def on_resume(self) -> None:
+        """Lock where it is time to, and show the same as before."""
+        self.work.lock_if_due()
+        self.root.rebuild()
 
-def on_main_thread(job: Job) -> None:
+    def open_settings(self, *_: object) -> bool:
+        """Kivy's own settings, which F1 would open, are no part of this application."""
+        return False
+
+
+def on_main_thread(job: Callable[[], None]) -> None:
     """Have Kivy's thread call `job` before the next frame; may be called from any thread."""
     Clock.schedule_once(lambda _: job())
 
 
-def run(recording: Path | None, load: Callable[[], Bundle], threads: int, screenshot: Path | None) -> None:
-    """Show the window until it is closed, or until the picture that was asked for is written.
-
-    `load` opens the bundle, away from the main thread.
-    """
+def open_work(folder: Path, bundle: Path | None, trust: TrustPolicy, threads: int) -> FieldWork:
+    """The application's state over `folder` with the desktop's devices; `bundle` is the model to screen with."""
 
     def load_screener() -> Screener:
-        return Screener(load(), threads)
+        return Screener(load_model(folder, bundle, trust), threads)
 
+    secret, facilities = DesktopDeviceSecret(folder), desktop_facilities()
+    return FieldWork(folder, secret, DesktopMicrophone(), facilities, on_main_thread, load_screener, trust)
+
+
+def run(work: FieldWork) -> None:
+    """Show the window until it is closed."""
     _quieten_kivy()
-    if screenshot is None:
-        _open_window()
-        _show(TussisApp(load_screener, recording))
-        return
-    width, height = (PICTURE_DENSITY * length for length in PICTURE_SIZE_DP)
-    check_writable(screenshot, f"a picture of {width} x {height}")
-    Metrics.density = PICTURE_DENSITY
+    Metrics.fontscale = work.facilities.display.font_scale()
     _open_window()
-    with tempfile.TemporaryDirectory() as folder:
-        _take_picture(TussisApp(load_screener, recording or _demonstration(Path(folder))), screenshot)
+    TussisApp(work).run()
 
 
 def _quieten_kivy() -> None:
@@ -101,9 +96,12 @@ def _open_window() -> None:
     Config.set("graphics", "width", WINDOW_SIZE[0])
     Config.set("graphics", "height", WINDOW_SIZE[1])
     Config.set("graphics", "minimum_width", 320)
-    Config.set("graphics", "minimum_height", 480)
+    Config.set("graphics", "minimum_height", 360)
     Config.set("input", "mouse", "mouse,disable_multitouch")
+    Config.set("kivy", "exit_on_escape", "0")
     from kivy.core.window import Window
+
+    from app.screens import theme
 
     if Window is None:
         raise TussisError(
@@ -111,41 +109,3 @@ def _open_window() -> None:
             "tussis-screen works without one."
         )
     Window.clearcolor = theme.GROUND
-
-
-def _show(app: TussisApp) -> None:
-    from kivy.core.window import Window
-
-    Window.bind(on_drop_file=lambda window, name, *_: app.controller.screen(Path(os.fsdecode(name))))
-    app.run()
-
-
-def _demonstration(folder: Path) -> Path:
-    """The synthetic recording as a file, under a name that says what it is."""
-    path = folder / "synthetic demonstration.wav"
-    write_wav(path, synthesize_demonstration())
-    return path
-
-
-def _take_picture(app: TussisApp, path: Path) -> None:
-    """Run until the recording has been screened, and write what is then on the screen; raises its error."""
-
-    def on_change(session: Session) -> None:
-        if session.state in (State.RESULT, State.ERROR):
-            Clock.schedule_once(lambda _: finish(), PICTURE_DELAY_S)
-
-    def begin() -> None:
-        # A size of its own, because the window's is limited by the screen.
-        app.root.size_hint = (None, None)
-        app.root.size = [PICTURE_DENSITY * length for length in PICTURE_SIZE_DP]
-        app.controller.subscribe(on_change)
-
-    def finish() -> None:
-        if app.controller.session.state is State.RESULT:
-            app.root.export_to_png(str(path))
-        app.stop()
-
-    app.bind(on_start=lambda _: begin())
-    app.run()
-    if app.controller.session.error:
-        raise TussisError(app.controller.session.error)

@@ -7,9 +7,10 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import OutputError, TussisError
 
@@ -107,6 +108,26 @@ def write_atomically(path: str | Path, content: bytes | str, *, replaces_any: bo
             _replace(target, payload)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A new file to write and read, which takes the place of `target` where the block ends well, and else goes away."""
+    descriptor, temporary = _temporary_beside(target.parent)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            if fcntl is None:  # Windows renames no open file
+                file.close()
+            os.replace(temporary, target)  # noqa: PTH105  (the call whose atomicity the standard library documents)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def check_writable(path: str | Path, kind: str | None = None) -> None:
@@ -227,7 +248,7 @@ def _temporary_beside(folder: Path) -> tuple[int, Path]:
     _remove_litter(folder)
     while True:
         temporary = folder / f".tussis-{secrets.token_hex(8)}.part"
-        mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        mode = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(temporary, mode, 0o666)
         if _is_ours(descriptor) and temporary.exists():
             return descriptor, temporary
@@ -269,21 +290,8 @@ def _lock(descriptor: int) -> None:
 
 
 def _replace(target: Path, payload: bytes) -> None:
-    descriptor, temporary = _temporary_beside(target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-            if target.exists():
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            if fcntl is None:  # Windows renames no open file
-                file.close()
-            os.replace(temporary, target)  # noqa: PTH105  (the call whose atomicity the standard library documents)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with replacing(target) as file:
+        file.write(payload)
 
 
 def _check_folder(folder: Path, path: str | Path) -> None:

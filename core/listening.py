@@ -41,6 +41,10 @@ class HeardClip(Clip):
         return WindowProbabilities(self.start_s, self.valid_s, self.event_probabilities, self.activity_probabilities)
 
 
+CutClip = tuple[Clip, bool]
+"""A clip, and whether the model is run on it."""
+
+
 class Meter(Protocol):
     """Measures a stream at 16 kHz as it comes."""
 
@@ -71,6 +75,8 @@ class Listener:
         Takes all samples at 16 kHz as they come, before and behind the high-pass; timed as ``quality``.
     admits : callable or None
         Decides whether the model is run on a clip, timed as ``quality`` too, because it judges levels; None for all.
+    ahead : Stopwatch or None
+        Times `cut` where a thread of its own calls it; None for `stopwatch`.
     """
 
     def __init__(
@@ -82,49 +88,58 @@ class Listener:
         stopwatch: Stopwatch | None = None,
         meter: Meter | None = None,
         admits: Callable[[Clip], bool] | None = None,
+        ahead: Stopwatch | None = None,
     ):
         self._interpreter, self._meter, self._admits = interpreter, meter, admits
         self._stopwatch = stopwatch or Stopwatch()
+        self._ahead = ahead or self._stopwatch
         self._resampler, self._high_pass = Resampler(sample_rate_hz), HighPass()
         self._cutter = ClipCutter(hop_s, frame_step_s)
 
     def hear(self, block: np.ndarray) -> list[HeardClip]:
         """Take the next samples at their own rate, shape (n,); the clips that they complete, in order."""
-        with self._stopwatch.stage("resample"):
+        return self.run(self.cut(block))
+
+    def cut(self, block: np.ndarray) -> list[CutClip]:
+        """The first half of `hear`, which a thread of its own may do for later blocks while `run` is at work."""
+        with self._ahead.stage("resample"):
             samples = self._resampler.process(block)
         return self._take(samples)
 
+    def run(self, clips: list[CutClip]) -> list[HeardClip]:
+        """The second half of `hear`: the model's outputs for the clips that `cut` gave, in order."""
+        return [self._run(clip) if is_admitted else _not_run(clip) for clip, is_admitted in clips]
+
     def finish(self) -> list[HeardClip]:
         """The clips that are left; the model is run on the last one in any case, unless all of it is dead air."""
-        with self._stopwatch.stage("resample"):
+        with self._ahead.stage("resample"):
             rest = self._resampler.flush()
         clips = self._take(rest)
-        with self._stopwatch.stage("resample"):
+        with self._ahead.stage("resample"):
             passed = self._high_pass.flush()
         clips += self._take_passed(passed)
-        last = self._cutter.finish()
-        return clips + [self._run(clip) if is_live(clip) or clip.start_s == 0 else _not_run(clip) for clip in last]
+        return self.run(clips + [(clip, is_live(clip) or clip.start_s == 0) for clip in self._cutter.finish()])
 
-    def _take(self, samples: np.ndarray) -> list[HeardClip]:
+    def _take(self, samples: np.ndarray) -> list[CutClip]:
         if self._meter is not None:
-            with self._stopwatch.stage("quality"):
+            with self._ahead.stage("quality"):
                 self._meter.push(samples)
-        with self._stopwatch.stage("resample"):
+        with self._ahead.stage("resample"):
             passed = self._high_pass.process(samples)
         return self._take_passed(passed)
 
-    def _take_passed(self, samples: np.ndarray) -> list[HeardClip]:
+    def _take_passed(self, samples: np.ndarray) -> list[CutClip]:
         if self._meter is not None:
-            with self._stopwatch.stage("quality"):
+            with self._ahead.stage("quality"):
                 self._meter.push_passed(samples)
-        with self._stopwatch.stage("resample"):
+        with self._ahead.stage("resample"):
             clips = self._cutter.push(samples)
-        return [self._run(clip) if self._is_admitted(clip) else _not_run(clip) for clip in clips]
+        return [(clip, self._is_admitted(clip)) for clip in clips]
 
     def _is_admitted(self, clip: Clip) -> bool:
         if self._admits is None:
             return True
-        with self._stopwatch.stage("quality"):
+        with self._ahead.stage("quality"):
             return self._admits(clip)
 
     def _run(self, clip: Clip) -> HeardClip:

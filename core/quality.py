@@ -192,9 +192,11 @@ class QualityMeter:
             return False
         quiet_dbfs, _ = _percentiles_dbfs(self._histogram)
         passed_dbfs, _ = _percentiles_dbfs(self._passed_histogram)
-        counts = np.cumsum(self._passed_histogram)
-        loud_passed_dbfs = _level_dbfs(int(np.searchsorted(counts, n_frames - LOUD_FRAMES + 1)))
         hum_db = quiet_dbfs - passed_dbfs
+        if hum_db <= min(MIN_COVERING_HUM_DB, MIN_HUM_DB):
+            return False
+        loud_place = np.cumsum(self._passed_histogram).searchsorted(n_frames - LOUD_FRAMES + 1)
+        loud_passed_dbfs = _level_dbfs(int(loud_place))
         covers = passed_dbfs > MIN_COVER_DBFS and loud_passed_dbfs - passed_dbfs < MAX_COVERED_DB
         is_like_hum = self._sum_of_likeness > MIN_HUM_LIKENESS * (n_frames // HUM_PERIOD_FRAMES)
         silent_dbfs = max(MIN_LOUDEST_FRAME_DBFS, quiet_dbfs + MAX_LEFT_DB)
@@ -229,8 +231,9 @@ def _counts(levels_dbfs: np.ndarray) -> np.ndarray:
 def _percentiles_dbfs(histogram: np.ndarray) -> tuple[float, float]:
     """The quiet and the loud percentile of a histogram's levels."""
     counts = np.cumsum(histogram)
-    quiet, loud = np.searchsorted(counts, np.array([QUIET_PERCENTILE, LOUD_PERCENTILE]) / 100.0 * counts[-1])
-    return _level_dbfs(int(quiet)), _level_dbfs(int(loud))
+    n_frames = int(counts[-1])
+    quiet = counts.searchsorted(QUIET_PERCENTILE / 100.0 * n_frames)
+    return _level_dbfs(int(quiet)), _level_dbfs(int(counts.searchsorted(LOUD_PERCENTILE / 100.0 * n_frames)))
 
 
 def _level_dbfs(place: int) -> float:

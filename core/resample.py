@@ -14,7 +14,7 @@ from core.errors import AudioError
 PASSBAND, STOPBAND = 0.9, 1.0
 ATTENUATION_DB = 86.0  # designed for; 6 dB in hand
 KAISER_BETA = 0.1102 * (ATTENUATION_DB - 8.7)
-TABLE_OUTPUTS = 4096  # samples computed at once, about: a quarter of a second at 16 kHz
+TABLE_OUTPUTS = 7680  # samples computed at once, about: half a second at 16 kHz
 POLYNOMIAL_OUTPUTS = 1024
 MAX_TABLE_SIZE = 2**20  # numbers in a table of phases (4 MB); where it would be larger, phases are interpolated
 TILE_COLUMNS = 16

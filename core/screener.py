@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ from core.bundle import Bundle, load_bundle
 from core.errors import IncompleteError, TussisError
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import Supply, check_sample_rate
-from core.live_screening import LiveScreening
 from core.results import Screening
+from core.screening.live_screening import LiveScreening
+from core.sound.read_ahead import read_ahead
 from core.stopwatch import Stopwatch
+
+LONG_S = 20.0  # from here on a thread decodes and resamples ahead of the model
 
 
 class Screener:
@@ -60,11 +63,11 @@ class Screener:
         with stopwatch.stage("decode"):
             recording = open_recording(path, channel)
         with recording:
-            with stopwatch.stage("decode"):
-                sha256 = sha256_if_readable(recording)
             supply = Supply(recording.blocks(), str(path), self._is_ended)
+            is_long = not 0 < recording.duration_s < LONG_S
+            run = _Run(supply, recording.sample_rate_hz, str(path), stopwatch, Stopwatch() if is_long else None)
             try:
-                screening = self._screen(supply, recording.sample_rate_hz, str(path), sha256, stopwatch)
+                screening = self._screen(run, lambda: sha256_if_readable(recording))
             except IncompleteError as error:
                 error.result = error.result.read_from(recording)
                 raise
@@ -99,7 +102,8 @@ class Screener:
         IncompleteError
             If blocks after the first cannot be had; it holds the screening of what was heard.
         """
-        return self._screen(Supply(blocks, name), sample_rate_hz, name, sha256, stopwatch or Stopwatch())
+        run = _Run(Supply(blocks, name), sample_rate_hz, name, stopwatch or Stopwatch())
+        return self._screen(run, lambda: sha256)
 
     def begin(self, sample_rate_hz: int, name: str, stopwatch: Stopwatch | None = None) -> LiveScreening:
         """Begin to screen sound that is fed as it comes; one at a time, because all share the model.
@@ -110,18 +114,25 @@ class Screener:
         check_sample_rate(sample_rate_hz, name)
         return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch or Stopwatch())
 
-    def _screen(
-        self, supply: Supply, sample_rate_hz: int, name: str, sha256: str | None, stopwatch: Stopwatch
-    ) -> Screening:
-        hearing = self.begin(sample_rate_hz, name, stopwatch)
-        for block in stopwatch.iterate("decode", supply):
-            hearing.hear(block)
+    def _screen(self, run: "_Run", hash_file: Callable[[], str | None]) -> Screening:
+        check_sample_rate(run.sample_rate_hz, run.name)
+        supply, stopwatch, ahead = run.supply, run.stopwatch, run.ahead
+        hearing = LiveScreening(self.bundle, self.interpreter, run.sample_rate_hz, run.name, stopwatch, ahead)
+        if ahead is None:
+            cut_clips = stopwatch.iterate("decode", map(hearing.cut, supply))
+        else:
+            made_ahead = read_ahead(map(hearing.cut, ahead.iterate("decode", supply)))
+            cut_clips = stopwatch.iterate_ahead(made_ahead, ahead)
+        with stopwatch.stage("decode"):
+            sha256 = hash_file()
+        for clips in cut_clips:
+            hearing.take(clips)
         screening = hearing.finish(sha256)
         if supply.error:
             raise IncompleteError(supply.error, replace(screening, error=supply.error))
         if supply.is_cut:
             remark = cut_remark(screening.recording.duration_s)
-            raise IncompleteError(f"{name}: {remark}", replace(screening, remark=remark))
+            raise IncompleteError(f"{run.name}: {remark}", replace(screening, remark=remark))
         return screening
 
 
@@ -129,6 +140,17 @@ def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, thre
     """Screen one recording; `bundle` is an open bundle, a bundle folder, or None for the one that comes with Tussis."""
     opened = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     return Screener(opened, threads).screen(path)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What one screening takes; ``ahead`` times the thread that prepares a long recording, None where there is none."""
+
+    supply: Supply
+    sample_rate_hz: int
+    name: str
+    stopwatch: Stopwatch
+    ahead: Stopwatch | None = None
 
 
 def sha256_if_readable(recording: RecordingReader) -> str | None:

@@ -65,14 +65,18 @@ class Stopwatch:
 
     def iterate(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yield `items`, counting only the time that it takes to get each of them for stage `name`."""
-        iterator = iter(items)
-        while True:
-            with self.stage(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-            yield item
+        return _timed(items, self.stage(name))
+
+    def iterate_ahead(self, items: Iterable[Item], ahead: "Stopwatch") -> Iterator[Item]:
+        """Yield `items` that a thread makes, the time that they are waited for divided among its stages.
+
+        `ahead` has timed that thread: a stage that took half of its time counts for half of the waiting.
+        """
+        waiting = _Stage(self, self._clock)
+        yield from _timed(items, waiting)
+        spent_s = sum(stage.spent_s for stage in ahead._stages.values())
+        for name, stage in ahead._stages.items():
+            self._stages[name].spent_s += waiting.spent_s * stage.spent_s / spent_s if spent_s else 0.0
 
     @property
     def timing_ms(self) -> dict[str, float]:
@@ -82,3 +86,14 @@ class Stopwatch:
         timing_ms = {name: 1000.0 * stage.spent_s for name, stage in self._stages.items()}
         timing_ms["total"] = sum(timing_ms.values()) + 1000.0 * self._outside.spent_s
         return timing_ms
+
+
+def _timed(items: Iterable[Item], stage: AbstractContextManager[None]) -> Iterator[Item]:
+    iterator = iter(items)
+    while True:
+        with stage:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item

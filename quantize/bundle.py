@@ -1,10 +1,8 @@
 """Writes a bundle whole or not at all, signs it and shows it (tussis-bundle)."""
 
-import getpass
 import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,21 +10,20 @@ import typer
 
 from core.bundle import Bundle, load_bundle, open_files
 from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archive_content
-from core.errors import BundleError, DataError, OutputError, SigningError, exit_on_error, one_line
+from core.errors import BundleError, DataError, OutputError, exit_on_error, one_line
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
+from core.private_keys import PUBLIC_SUFFIX, ask_passphrase, generate_key, new_passphrase, sign
 from core.results import printable
 from core.signing import read_trust
 from distill.command_line import run_app
 from distill.folders import draft_beside, exchange
 from distill.shown_text import PlainConsole
-from quantize.signing import PUBLIC_SUFFIX, generate_key, sign
 
 if TYPE_CHECKING:
     from quantize.bundle_parts import BundleParts
 
 CARD_FILE = "model_card.md"
-PASSPHRASE_VARIABLE = "TUSSIS_KEY_PASSPHRASE"
 
 
 def build_bundle(parts: "BundleParts", name: str, out: Path) -> Bundle:
@@ -85,7 +82,7 @@ def sign_bundle(path: Path, key: Path) -> Bundle:
     """Put a signature over bundle.json into a bundle that is whole and, where it is signed already, rightly so."""
     bundle = load_bundle(path)
     files = bundle.read_files()
-    signature = sign(files[BUNDLE_FILE], key, _ask_passphrase)
+    signature = sign(files[BUNDLE_FILE], key, ask_passphrase)
     if path.is_dir():
         write_atomically(path / SIGNATURE_FILE, signature)
     else:
@@ -141,21 +138,6 @@ def _replace(new: Path, out: Path) -> None:
         exchange(new, out)
     else:
         new.replace(out)
-
-
-def _ask_passphrase(prompt: str = "Passphrase of the key: ") -> str:
-    if given := os.environ.get(PASSPHRASE_VARIABLE):
-        return given
-    if not sys.stdin.isatty():
-        raise SigningError(f"the key needs a passphrase; give it in {PASSPHRASE_VARIABLE} or at a terminal.")
-    return getpass.getpass(prompt)
-
-
-def _new_passphrase() -> str:
-    first = _ask_passphrase("Passphrase for the new key: ")
-    if not first or first != _ask_passphrase("The same again: "):
-        raise SigningError("the passphrase is empty, or the second differs from the first; no key was made.")
-    return first
 
 
 app = typer.Typer(add_completion=False, help="Write, sign, show and verify bundles.")
@@ -228,7 +210,7 @@ def keygen(
     Example: tussis-bundle keygen ~/tussis.key --passphrase
     """
     with exit_on_error("tussis-bundle"):
-        public_key = generate_key(key, _new_passphrase() if passphrase else None)
+        public_key = generate_key(key, new_passphrase() if passphrase else None)
         console = PlainConsole(soft_wrap=True)
         console.print(f"{printable(str(key))}: private key, keep it to yourself")
         console.print(f"{printable(str(key))}{PUBLIC_SUFFIX}: {public_key.fingerprint}")

@@ -40,6 +40,7 @@ WHOLE_FLOWS = {  # test files that try several modules of a folder together
     "tests/quantize/test_full_disk.py",
     "tests/quantize/test_quantize_refusals.py",
     "tests/quantize/test_reproducible_bundle.py",
+    "tests/quantize/test_signing.py",
     "tests/quantize/test_tuned_student.py",
 }
 HEAVY = (

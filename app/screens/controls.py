@@ -53,6 +53,14 @@ class Badge(Label):
     ground = ColorProperty(theme.NOTE_GROUND)
 
 
+class Heading(Words):
+    """The words over a group of rows."""
+
+
+class Secondary(Words):
+    """Words that explain."""
+
+
 class BigWords(Words):
     """One line in large print, such as a clock or a count, made smaller where it would not fit."""
 
@@ -110,6 +118,7 @@ class Row(ButtonBehavior, BoxLayout):
     aside = StringProperty()
     onward = BooleanProperty(True)
     ink = ColorProperty(theme.PRIMARY)
+    fixed_height = NumericProperty(0)
 
 
 class Pair(BoxLayout):

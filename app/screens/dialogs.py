@@ -34,7 +34,17 @@ class QuestionWords:
     danger: bool = False
 
 
-WORDS: dict[str, Callable[[Mapping[str, Any]], QuestionWords]] = {}
+def yes_no(heading: str, text: str, yes: str, no: str = "", danger: bool = False) -> QuestionWords:
+    """The words of a question that `Navigation.confirm` asks; without `no`, that answer is "Cancel"."""
+    return QuestionWords(heading, text, {"yes": yes, "no": no or _("Cancel")}, danger)
+
+
+def _leave_recording_words(_facts: Mapping[str, Any]) -> QuestionWords:
+    text = _("What was recorded until now is kept. You can finish it later from the first page.")
+    return yes_no(_("Stop recording and leave?"), text, _("Stop and leave"), _("Go on recording"))
+
+
+WORDS: dict[str, Callable[[Mapping[str, Any]], QuestionWords]] = {"leave_recording": _leave_recording_words}
 """By the code of a question, what gives its words from the question's facts; pages add theirs when imported."""
 
 
@@ -88,11 +98,6 @@ class MessageBar(BoxLayout):
     kind = OptionProperty("note", options=list(theme.KINDS))
     text = StringProperty()
     close = ObjectProperty(lambda: None)
-
-
-def yes_no(heading: str, text: str, yes: str, no: str = "", danger: bool = False) -> QuestionWords:
-    """The words of a question that `Navigation.confirm` asks; without `no`, that answer is "Cancel"."""
-    return QuestionWords(heading, text, {"yes": yes, "no": no or _("Cancel")}, danger)
 
 
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

@@ -11,13 +11,14 @@ from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
 from kivy.uix.label import Label
+from kivy.uix.stacklayout import StackLayout
 from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
 from app.screens import controls, theme
 
 ERASE = "erase"
-PAD_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", ERASE, "0", "")
+PAD_KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "", "0", ERASE)
 SHORTEST_STROKE_STEP = 0.004  # of the pad's width
 
 
@@ -69,6 +70,32 @@ class TickRow(ButtonBehavior, BoxLayout):
     def on_release(self) -> None:
         """Kivy's call for a press; a circle stays ticked until another one is."""
         self.active = True if self.is_round else not self.active
+
+
+class Chips(StackLayout):
+    """A few short answers side by side of which one is chosen; `value` is its code."""
+
+    value = StringProperty()
+
+    def __init__(self, options: Sequence[tuple[str, str]] = (), **properties: object) -> None:
+        super().__init__(**properties)
+        self.bind(value=self._mark)
+        for code, text in options:
+            chip = Chip(text=text, code=code)
+            chip.bind(on_release=lambda chip: setattr(self, "value", chip.code))
+            self.add_widget(chip)
+        self._mark()
+
+    def _mark(self, *_: object) -> None:
+        for chip in self.children:
+            chip.active = chip.code == self.value
+
+
+class Chip(ButtonBehavior, Label):
+    """One answer of `Chips`."""
+
+    code = StringProperty()
+    active = BooleanProperty(False)
 
 
 class Choice(BoxLayout):

@@ -4,11 +4,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from kivy.clock import Clock
+from kivy.core.text import Label
 from kivy.lang import Builder
+from kivy.metrics import dp, sp
 from kivy.properties import NumericProperty, ObjectProperty
 from kivy.uix.recycleview import RecycleView
 
 from app.screens.controls import Row
+
+
+PLAIN = {"text": "", "below": "", "aside": "", "icon": "", "onward": True}
 
 
 class ListRow(Row):
@@ -28,9 +34,47 @@ class RowList(RecycleView):
 
     side = NumericProperty(0)
 
+    def __init__(self, **properties: object) -> None:
+        super().__init__(**properties)
+        self._measure_again = Clock.create_trigger(self._measure)
+        self.bind(width=self._measure_again, side=self._measure_again)
+
     def show(self, rows: Iterable[dict[str, Any]], choose: Callable[[Any], None]) -> None:
         """Show `rows`: each a dict of the properties of `Row`, and `value`, which `choose` gets at a press."""
-        self.data = [{"below": "", "aside": "", "icon": "", **row, "choose": choose} for row in rows]
+        self.data = [{**PLAIN, **row, "choose": choose} for row in rows]
+        self._measure_again()
+
+    def _measure(self, *_: object) -> None:
+        """Tell the layout how high each row is, which it cannot find out for those that are out of sight."""
+        rows = [dict(row) for row in self.data]
+        for row in rows:
+            height = row_height(row, self.width - 2 * self.side)
+            row.update(fixed_height=height, row_size=(None, height))
+        self.data = rows
+
+
+def row_height(row: dict[str, Any], width: float) -> float:
+    """The height in pixels of a `Row` of this width, as its rule in controls.kv lays it out."""
+    aside_width = min(0.35 * width, natural_width(row["aside"], sp(14)) + dp(2)) if row["aside"] else 0.0
+    room = width - dp(14 + 10 + 3 * 12) - (dp(26) if row["icon"] else 0) - aside_width - (dp(20) if row["onward"] else 0)
+    words = text_height(row["text"], sp(16), True, room) + dp(2) + text_height(row["below"], sp(14), False, room)
+    return max(dp(60), words + dp(22), text_height(row["aside"], sp(14), False, aside_width) + dp(16))
+
+
+def natural_width(text: str, font_size: float, bold: bool = False) -> float:
+    """The width of a text on one line, in pixels."""
+    return Label(font_size=font_size, bold=bold).get_extents(text)[0]
+
+
+def text_height(text: str, font_size: float, bold: bool, width: float) -> float:
+    """The height of a text that wraps at `width`, in pixels."""
+    if not text:
+        return 0.0
+    label = Label(text=text, font_size=font_size, bold=bold, text_size=(max(1, int(width)), None))
+    if natural_width(text, font_size, bold) <= width:
+        return label.get_extents(text)[1]
+    label.refresh()
+    return label.texture.height
 
 
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

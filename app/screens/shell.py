@@ -7,13 +7,29 @@ from kivy.lang import Builder
 from kivy.properties import ListProperty
 from kivy.uix.floatlayout import FloatLayout
 
-from app.field_work import FieldWork, Message
+from app.errands import Message
+from app.field_work import FieldWork
 from app.navigation import Place, Question
 from app.screens.dialogs import MessageBar, Sheet, Working
 from app.screens.page import Page
 
+BACK_KEY = 27  # Escape, and Back on a phone
 PAGES = {
     "unlock": "UnlockPage",
+    "home": "HomePage",
+    "participants": "ParticipantsPage",
+    "enrolment": "EnrolmentPage",
+    "participant": "ParticipantPage",
+    "consent": "ConsentPage",
+    "history": "HistoryPage",
+    "recording": "RecordingPage",
+    "handover": "HandoverPage",
+    "study": "StudyPage",
+    "files": "FilesPage",
+    "task": "TaskPage",
+    "result": "ResultPage",
+    "monitor": "MonitorPage",
+    "engineer": "EngineerPage",
 }
 """The module of each page, by the name of its place, and its class."""
 
@@ -33,6 +49,7 @@ class Shell(FloatLayout):
         self.sheet: Sheet | None = None
         self._working: Working | None = None
         self._shown: tuple[Question | None, Message | None] = (None, None)
+        self.bind(parent=self._listen_for_back)
         work.navigation.subscribe(self.follow)
         work.subscribe(self.follow)
         self.follow()
@@ -55,6 +72,28 @@ class Shell(FloatLayout):
         self._shown = (None, None)
         self._show_question(None)
         self.follow()
+
+    def on_touch_down(self, touch: object) -> bool:
+        """Kivy's call for a touch: somebody is there."""
+        self.work.touched()
+        return super().on_touch_down(touch)
+
+    def _listen_for_back(self, _: object, parent: object) -> None:
+        """Take the device's Back while the window shows this; without that, Kivy ends the application."""
+        from kivy.core.window import Window
+
+        if parent is None:
+            Window.unbind(on_keyboard=self._take_key)
+        else:
+            Window.bind(on_keyboard=self._take_key)
+
+    def _take_key(self, _: object, key: int, *__: object) -> bool:
+        self.work.touched()
+        if key != BACK_KEY:
+            return False
+        if not self.work.is_working:
+            self.work.navigation.back()
+        return True
 
     def _show_page(self, place: Place) -> None:
         if self.page is not None:

@@ -45,6 +45,8 @@ class DeadAir:
 
     def spans_s(self) -> list[tuple[int, int]]:
         """First second and the one after the last of each stretch of dead air so far."""
+        if 1 not in self._dead_seconds:
+            return []
         edges = np.flatnonzero(np.diff(np.frombuffer(self._dead_seconds, np.int8), prepend=0, append=0))
         spans = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
         return [span for span in spans if span[1] - span[0] >= MIN_DEAD_S or (self._was_dead and span[0] == 0)]

@@ -56,7 +56,8 @@ class HighPass:
         n_left = len(self._held) - REACH_SAMPLES
         if n_left <= 0:
             return np.zeros(0, np.float32)
-        return self.process(np.full(2 * CHUNK_SAMPLES, self._held[-1]))[:n_left]
+        n_computed = -(-n_left // CHUNK_SAMPLES) * CHUNK_SAMPLES
+        return self.process(np.full(n_computed - n_left + REACH_SAMPLES, self._held[-1]))[:n_left]
 
 
 def high_passed(waveform: np.ndarray) -> np.ndarray:

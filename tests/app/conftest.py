@@ -13,6 +13,7 @@ import pytest
 
 from core.bundle import load_bundle
 from core.screener import Screener
+from tests.app.field_day import field_work
 from tests.app.stage import Stage
 
 # Kivy reads these while it is imported, which the test modules do only inside the fixture `window`.
@@ -33,6 +34,8 @@ class FakeMicrophone:
         self.sample_rate_hz = sample_rate_hz
         self.paced = paced
         self.n_overflows = 0
+        self.has_ended = False
+        self.facts = {"name": "from memory", "sample_rate_hz": sample_rate_hz}
         self.all_delivered = threading.Event()
         self.stopped = threading.Event()
 
@@ -111,3 +114,28 @@ def stage(drawing_surface: None, kivy_environment: dict[str, str]) -> Stage:
     for name in (*KIVY_ENVIRONMENT, "KIVY_HOME"):
         os.environ.setdefault(name, kivy_environment[name])
     return Stage()
+
+
+@pytest.fixture
+def window(stage, tmp_path):
+    """Opens the application's window on the stage; `window(…)` gives the shell, and can be called again in one test."""
+    from kivy.clock import Clock
+
+    from app import words
+    from app.screens.shell import Shell
+
+    opened = []
+
+    def open_window(**options) -> Shell:
+        work = field_work(tmp_path, lambda job: Clock.schedule_once(lambda _: job()), **options)
+        opened.append(work)
+        shell = Shell(work)
+        stage.show(shell)
+        work.open()
+        stage.draw()
+        return shell
+
+    yield open_window
+    for work in opened:
+        work.close()
+    words.set_language("en")

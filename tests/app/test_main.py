@@ -10,6 +10,35 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DISPLAY_NAMES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
+# Runs the command for real, presses Escape in the window, and ends it a little later.
+SCRIPT = """
+import sys
+from app import main
+
+def watch(folder, prepare=main._prepare_kivy):
+    prepare(folder)
+    from kivy.clock import Clock
+    from app import window
+
+    def look(app):
+        from kivy.core.window import Window
+        Window.dispatch("on_keyboard", 27, 1, None, [])
+        Clock.schedule_once(lambda _: end(app), 3)
+
+    def end(app):
+        print("SHOWN", app.work.navigation.top.name, app.work.screener is not None)
+        app.stop()
+
+    def on_start(app, start=window.TussisApp.on_start):
+        start(app)
+        Clock.schedule_once(lambda _: look(app), 0.5)
+
+    window.TussisApp.on_start = on_start
+
+main._prepare_kivy = watch
+main.main(sys.argv[1:])
+"""
+
 
 def run_app(*arguments, environment=os.environ):
     return subprocess.run(
@@ -23,10 +52,25 @@ def sentences(done) -> list[str]:
     return [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
 
 
+@pytest.fixture
+def look_at_window(drawing_surface, kivy_environment, tmp_path):
+    """Opens the real window offscreen for a few seconds; gives the finished process."""
+
+    def look(*arguments, **environment):
+        home = {"TUSSIS_HOME": str(tmp_path / "tussis"), **environment}
+        inherited = {name: value for name, value in kivy_environment.items() if name != "KIVY_HOME"}
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+            cwd=ROOT, env=inherited | home, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
+    return look
+
+
 def test_help_needs_neither_kivy_nor_a_sound_card():
     script = (
         "import sys\nsys.modules['kivy'] = sys.modules['sounddevice'] = None\n"
-        "import app.main, app.controller, app.recorder, app.devices.desktop_microphone\napp.main.main(['--help'])"
+        "import app.main, app.field_work, app.recorder, app.devices.desktop_microphone\napp.main.main(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -49,49 +93,42 @@ def test_without_a_display_there_is_one_sentence_and_no_window_that_nobody_sees(
     assert len(sentences(done)) == 1
 
 
-def test_a_picture_of_the_demonstration_is_written(drawing_surface, kivy_environment, tmp_path, default_bundle):
-    done = run_app("--screenshot", tmp_path / "app.png", environment=kivy_environment)
+def test_the_window_opens_without_a_home_folder_and_escape_does_not_end_it(look_at_window, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    done = look_at_window(HOME=str(nowhere), XDG_CONFIG_HOME=str(nowhere / "config"))
     assert done.returncode == 0, done.stderr
-    content = (tmp_path / "app.png").read_bytes()
-    assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert int.from_bytes(content[16:20], "big") == 720
-    assert len(content) > 20_000
+    assert "SHOWN unlock True" in done.stdout
+    assert not nowhere.exists()
+    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["nowhere.wav", "notes.wav"])
-def test_a_picture_of_a_recording_that_cannot_be_screened_is_refused(
-    drawing_surface, kivy_environment, tmp_path, default_bundle, name
-):
-    (tmp_path / "notes.wav").write_text("no sound")
-    done = run_app(tmp_path / name, "--screenshot", tmp_path / "app.png", environment=kivy_environment)
+def test_a_recording_on_the_command_line_opens_the_engineers_page(look_at_window, tmp_path):
+    done = look_at_window(tmp_path / "nowhere.wav")
+    assert "SHOWN unlock" in done.stdout, done.stderr  # Escape went up from the engineer's page
+
+
+def test_a_second_window_over_the_same_records_is_refused_in_one_sentence(look_at_window, tmp_path):
+    from app.data_folder import FolderLock
+
+    (tmp_path / "tussis").mkdir()
+    lock = FolderLock(tmp_path / "tussis")
+    try:
+        done = look_at_window()
+    finally:
+        lock.release()
     assert done.returncode == 2
-    assert str(tmp_path / name) in done.stderr
+    assert sentences(done) == ["tussis-app: Tussis is open in another window already; close that one first."]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(look_at_window, tmp_path):
+    (tmp_path / "file").touch()
+    done = look_at_window(TUSSIS_HOME=str(tmp_path / "file" / "data"))
+    assert done.returncode == 2
     assert len(sentences(done)) == 1
-    assert not (tmp_path / "app.png").exists()
+    assert str(tmp_path / "file" / "data") in done.stderr
 
 
-def test_a_bundle_that_is_not_there_is_one_sentence(drawing_surface, kivy_environment, tmp_path):
-    done = run_app("--bundle", tmp_path / "b", "--screenshot", tmp_path / "app.png", environment=kivy_environment)
+def test_an_unknown_signer_policy_is_one_sentence(look_at_window, tmp_path):
+    done = look_at_window("--trusted", tmp_path / "no-keys")
     assert done.returncode == 2
-    assert str(tmp_path / "b") in done.stderr
     assert len(sentences(done)) == 1
-
-
-def test_a_picture_that_cannot_be_written_is_refused_before_any_work(drawing_surface, kivy_environment, tmp_path):
-    done = run_app("--screenshot", tmp_path / "nowhere" / "app.png", environment=kivy_environment)
-    assert done.returncode == 2
-    assert "cannot be written" in done.stderr
-
-
-def test_the_app_takes_only_bundles_of_those_whom_it_is_told_to_trust(
-    drawing_surface, kivy_environment, tmp_path, default_bundle
-):
-    done = run_app("--screenshot", tmp_path / "app.png", "--require-signature", environment=kivy_environment)
-    assert done.returncode == 2 and "is not signed; expected a signature" in done.stderr
-    assert not (tmp_path / "app.png").exists()
-
-
-def test_a_file_of_keys_that_is_none_is_said_before_anything_is_opened(tmp_path):
-    (tmp_path / "keys").write_text("nonsense\n")
-    done = run_app("--trusted", tmp_path / "keys")
-    assert done.returncode == 2 and "line 1 of" in done.stderr and len(sentences(done)) == 1

@@ -110,6 +110,7 @@ def test_a_study_that_nobody_or_somebody_else_signed_is_refused(path: Path) -> N
     [
         ({"version": 2}, ""),
         ({"version": 1}, ""),
+        ({"version": 1, "auto_lock_s": 60}, "says version 1 of cough_study and is another one"),
         ({"id": "other_study", "version": 2}, "of the study other_study; the phone holds records of cough_study"),
         ({"version": 0}, "expected a whole number from 1"),
         ({"is_practice": True, "version": 2}, "only one of the two versions of cough_study is for practice"),

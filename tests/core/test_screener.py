@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.audio import write_wav
+from core.audio import open_recording, write_wav
 from core.bundle import Bundle, load_bundle
 from core.errors import AudioError, BundleError
 from core.interpreter import Interpreter, ModelOutputs
 from core.probes import Decision
 from core.results import Screening
-from core.screener import Screener, screen_recording
+from core.screener import LONG_S, Screener, screen_recording
 
 RATE_HZ = 16000
 
@@ -153,6 +153,22 @@ def test_a_file_and_its_blocks_give_the_same_screening(
     from_blocks = screener.screen_blocks(split(steps, 1600), RATE_HZ, str(path), first.recording.sha256)
     assert [event.start_s for event in from_blocks.events] == [event.start_s for event in first.events]
     assert from_blocks.event_scores["cough"] == pytest.approx(first.event_scores["cough"], abs=1e-3)
+
+
+def test_a_long_file_that_a_thread_prepares_gives_what_its_blocks_give(
+    screener: Screener, coughs_in_noise: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    write_wav(path, np.tile(coughs_in_noise, 12), 44_100)
+    from_file = screener.screen(path)
+    assert from_file.recording.duration_s > LONG_S
+    blocks = list(open_recording(path).blocks(0.1))
+    from_blocks = screener.screen_blocks(blocks, 44_100, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    assert without_timing(from_file) == without_timing(from_blocks)
+    assert from_file.cough_count > 10
+    timing_ms = from_file.timing_ms
+    assert sum(timing_ms.values()) <= 2 * timing_ms["total"] * (1 + 1e-9)
+    assert all(timing_ms[stage] > 0 for stage in ("decode", "resample", "quality", "model"))
 
 
 def test_all_stages_are_timed_and_add_up_to_no_more_than_the_total(

@@ -98,3 +98,27 @@ def test_time_between_two_pieces_of_work_can_be_left_out(clock: HandClock) -> No
         with stopwatch.stage("model"):
             clock.now_s += 1.0
     assert stopwatch.timing_ms["total"] == stopwatch.timing_ms["model"] == 2000.0
+
+
+def test_waiting_for_a_thread_is_divided_among_its_stages(clock: HandClock) -> None:
+    ahead, stopwatch = Stopwatch(clock), Stopwatch(clock)
+
+    def items():
+        for _ in range(2):
+            with ahead.stage("decode"):
+                clock.now_s += 1.0
+            with ahead.stage("resample"):
+                clock.now_s += 3.0
+            yield "item"
+
+    taken = []
+    for item in stopwatch.iterate_ahead(items(), ahead):
+        with stopwatch.stage("model"):
+            clock.now_s += 5.0
+        taken.append(item)
+    timing_ms = stopwatch.timing_ms
+    assert taken == ["item", "item"]
+    assert timing_ms["decode"] == pytest.approx(2000)
+    assert timing_ms["resample"] == pytest.approx(6000)
+    assert timing_ms["model"] == pytest.approx(10_000)
+    assert timing_ms["total"] == pytest.approx(18_000)

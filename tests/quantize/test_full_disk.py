@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
+from core.private_keys import generate_key
 from quantize.bundle import app as bundle_app
-from quantize.signing import generate_key
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

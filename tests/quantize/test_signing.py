@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
 from core.errors import OutputError, SigningError
+from core.private_keys import PASSPHRASE_VARIABLE, generate_key, sign
 from core.signing import parse_public_key
-from quantize.bundle import PASSPHRASE_VARIABLE, pack_bundle
 from quantize.bundle import app as bundle_app
-from quantize.signing import generate_key, sign
+from quantize.bundle import pack_bundle
 
 
 def never_asked() -> str:

@@ -21,14 +21,27 @@ ROOT = Path(__file__).resolve().parents[3]
 ALSA_CONFIGURATION = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 RECORD = """
 import sys, time
-from pathlib import Path
+import numpy as np
 from app.devices.desktop_microphone import DesktopMicrophone
 from app.recorder import Recorder
-recorder = Recorder(DesktopMicrophone(), Path(sys.argv[1]))
+from core.audio import write_wav
+class Kept(list):
+    def __init__(self, rate_hz, facts):
+        self.rate_hz = rate_hz
+    def mark_gap(self, lost_s):
+        pass
+    def close(self):
+        write_wav(sys.argv[1], np.concatenate(self) / 32768, self.rate_hz)
+microphone = DesktopMicrophone()
+recorder = Recorder(microphone, Kept)
 recorder.start()
+while not microphone.facts:
+    time.sleep(0.01)
 print("recording", flush=True)
 sys.stdin.readline()
-print(recorder.stop().n_gaps)
+recorder.stop()
+recorder.wait(20)
+print(recorder.progress.n_gaps)
 """
 
 

@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from app.devices.desktop_device_secret import DesktopDeviceSecret
 from app.field_work import FieldWork
 from app.navigation import Question
 
@@ -65,7 +66,8 @@ def shell(stage, tmp_path):
     module = ModuleType("app.screens.trial")
     module.TryPage, module.EmptyPage = TryPage, type("EmptyPage", (Page,), {})
     sys.modules["app.screens.trial"] = sys.modules["app.screens.empty"] = module
-    work = FieldWork(tmp_path, None, None, lambda job: Clock.schedule_once(lambda _: job()), lambda: None)
+    secret = DesktopDeviceSecret(tmp_path)
+    work = FieldWork(tmp_path, secret, None, None, lambda job: Clock.schedule_once(lambda _: job()), lambda: None)
     work.navigation.restart("trial")
     shell = Shell(work, {"trial": "TryPage", "empty": "EmptyPage"})
     stage.show(shell)

@@ -1,0 +1,1 @@
+"""What the casebook knows of people and their recordings, as values."""

@@ -1,0 +1,209 @@
+"""A microphone that is missing, hangs or delivers nonsense: told within a second, and tried again by one call."""
+
+import time
+
+import numpy as np
+import pytest
+
+from app.devices.microphone import Fault
+from app.devices.watched_microphone import Arrival, WatchedMicrophone
+from tests.app.fake_microphones import ScriptedMicrophone
+
+WAIT_S = 20.0
+TOLD_WITHIN_S = 1.0
+BUSY_S = 1.5  # what a busy machine may add
+
+
+def wait_until(condition, limit_s=WAIT_S):
+    """Wait until a condition holds; how long that took."""
+    begun_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun_s < limit_s, "waited in vain"
+        time.sleep(0.01)
+    return time.monotonic() - begun_s
+
+
+class Watched(WatchedMicrophone):
+    def __init__(self, microphone: ScriptedMicrophone) -> None:
+        self.scripted = microphone
+        self.arrivals: list[Arrival] = []
+        super().__init__(microphone, self.arrivals.append)
+
+
+@pytest.fixture
+def watched():
+    made = []
+
+    def make(**options) -> Watched:
+        made.append(Watched(ScriptedMicrophone(**options)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.scripted.released.set()
+        one.stop()
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"starts": ("missing",)}, Fault.MISSING),
+        ({"starts": ("refused",)}, Fault.REFUSED),
+        ({"starts": ("crash",)}, Fault.REFUSED),
+        ({"starts": ("hang",)}, Fault.HUNG),
+        ({"starts": (0,)}, Fault.OTHER_RATE),
+        ({"starts": (1_000_000,)}, Fault.OTHER_RATE),
+        ({"starts": ("ok",), "script": {0: "hang"}}, Fault.NO_SOUND),
+        ({"starts": ("ok",), "script": {0: "unplug"}}, Fault.UNPLUGGED),
+        ({"starts": ("ok",), "script": {0: "nan"}}, Fault.NO_NUMBERS),
+    ],
+)
+def test_what_is_wrong_is_told_within_a_second_and_no_call_is_waited_for(watched, options, fault, capfd):
+    microphone = watched(**options)
+    begun_s = time.monotonic()
+    microphone.start()
+    assert time.monotonic() - begun_s < 0.5
+    assert wait_until(lambda: microphone.fault is not None) < TOLD_WITHIN_S + BUSY_S
+    assert microphone.fault is fault
+    assert microphone.arrivals == []
+
+
+def test_a_sound_microphone_has_no_fault_and_all_its_blocks_arrive(watched):
+    microphone = watched()
+    microphone.start()
+    wait_until(lambda: len(microphone.arrivals) >= 60)
+    assert microphone.fault is None
+    assert {(arrival.rate_hz, len(arrival.block), arrival.lost_s) for arrival in microphone.arrivals} == {
+        (16_000, 320, 0.0)
+    }
+
+
+def test_blocks_that_come_before_start_returns_are_not_lost():
+    class Early:
+        n_overflows, has_ended, facts = 0, False, {}
+
+        def start(self, on_block):
+            for number in range(3):
+                on_block(np.full(320, 0.1 * (number + 1), np.float32))
+            return 16_000
+
+        def stop(self):
+            pass
+
+    arrivals = []
+    microphone = WatchedMicrophone(Early(), arrivals.append)
+    microphone.start()
+    wait_until(lambda: len(arrivals) == 3)
+    assert [round(float(arrival.block[0]), 1) for arrival in arrivals] == [0.1, 0.2, 0.3]
+
+
+def test_silence_is_told_within_three_seconds_and_over_by_itself(watched):
+    microphone = watched(script={10: "zeros", 250: "sound"})
+    microphone.start()
+    wait_until(lambda: microphone.scripted.n_played > 10)
+    assert wait_until(lambda: microphone.fault is Fault.SILENT) < 3.0 + BUSY_S
+    wait_until(lambda: microphone.fault is None)
+    assert not microphone.arrivals[20].block.any()  # silence is what was heard: it is delivered
+
+
+def test_a_microphone_that_answers_late_is_told_and_then_delivers(watched):
+    microphone = watched(starts=("late",))
+    microphone.start()
+    wait_until(lambda: microphone.fault is Fault.HUNG)
+    wait_until(lambda: microphone.arrivals and microphone.fault is None)
+
+
+@pytest.mark.parametrize("first", ["missing", "refused", "hang", 0])
+def test_one_more_start_goes_on_after_a_start_that_failed(watched, first):
+    microphone = watched(starts=(first, "ok"))
+    microphone.start()
+    wait_until(lambda: microphone.fault is not None)
+    microphone.start()
+    wait_until(lambda: len(microphone.arrivals) > 5)
+    assert microphone.fault is None
+
+
+@pytest.mark.parametrize("word", ["hang", "unplug"])
+def test_one_more_start_goes_on_after_sound_stopped_and_the_gap_is_known(watched, word):
+    microphone = watched(script={20: word, 21: "sound"})
+    microphone.start()
+    wait_until(lambda: microphone.fault is not None)
+    time.sleep(0.5)
+    microphone.start()
+    wait_until(lambda: len(microphone.arrivals) > 25)
+    assert microphone.fault is None
+    gaps = [(number, arrival.lost_s) for number, arrival in enumerate(microphone.arrivals) if arrival.lost_s]
+    assert [number for number, _ in gaps] == [20]
+    assert 0.5 < gaps[0][1] < 1.5 + BUSY_S
+
+
+def test_a_late_answer_to_a_start_that_was_given_up_delivers_nothing(watched):
+    microphone = watched(starts=("hang", "ok"))
+    microphone.start()
+    wait_until(lambda: microphone.fault is Fault.HUNG)
+    microphone.stop()
+    microphone.scripted.released.set()
+    time.sleep(0.3)
+    assert microphone.arrivals == []
+
+
+def test_samples_that_are_no_numbers_and_overflows_are_gaps_of_their_length(watched):
+    microphone = watched(script={10: "nan", 13: "sound", 30: "drop", 32: "sound"})
+    microphone.start()
+    wait_until(lambda: len(microphone.arrivals) > 40)
+    lost_s = {number: round(arrival.lost_s, 3) for number, arrival in enumerate(microphone.arrivals) if arrival.lost_s}
+    assert lost_s == {10: 0.06, 27: 0.02, 28: 0.02}
+    assert all(np.isfinite(arrival.block).all() for arrival in microphone.arrivals)
+
+
+def test_a_pause_of_the_device_is_a_gap(watched):
+    microphone = watched(script={20: "pause"})
+    microphone.start()
+    wait_until(lambda: microphone.fault is Fault.NO_SOUND)
+    wait_until(lambda: microphone.fault is None)
+    wait_until(lambda: len(microphone.arrivals) > 22)
+    assert 1.0 < microphone.arrivals[20].lost_s < 1.3 + BUSY_S
+
+
+@pytest.mark.parametrize("delivers_hz", [48_000, 5_000])
+def test_a_device_that_delivers_another_rate_than_it_says_is_found_out(watched, delivers_hz):
+    microphone = watched(delivers_hz=delivers_hz)
+    microphone.start()
+    assert wait_until(lambda: microphone.fault is Fault.OTHER_RATE) < 2.0 + BUSY_S
+    n_arrivals = len(microphone.arrivals)
+    time.sleep(0.2)
+    assert len(microphone.arrivals) == n_arrivals
+
+
+def test_sound_from_memory_that_comes_all_at_once_is_no_fault():
+    class Memory:
+        n_overflows, has_ended, facts = 0, False, {}
+
+        def start(self, on_block):
+            for _ in range(500):
+                on_block(np.full(320, 0.1, np.float32))
+            return 16_000
+
+        def stop(self):
+            pass
+
+    arrivals = []
+    microphone = WatchedMicrophone(Memory(), arrivals.append)
+    microphone.start()
+    wait_until(lambda: len(arrivals) == 500)
+    assert microphone.fault is None
+
+
+def test_a_stop_that_hangs_is_told_and_not_waited_for(watched):
+    microphone = watched(stops=("hang",))
+    microphone.start()
+    wait_until(lambda: microphone.arrivals)
+    begun_s = time.monotonic()
+    microphone.stop()
+    assert time.monotonic() - begun_s < 0.5
+    n_arrivals = len(microphone.arrivals)
+    assert wait_until(lambda: microphone.fault is Fault.HUNG) < TOLD_WITHIN_S + BUSY_S
+    assert len(microphone.arrivals) == n_arrivals
+    assert not microphone.wait_for_stop()
+    microphone.scripted.released.set()
+    wait_until(lambda: microphone.fault is None)

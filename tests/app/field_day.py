@@ -1,0 +1,65 @@
+"""Builds the application's state with real parts in a folder of the test, and the window that shows it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.facilities import Facilities, Insets
+from app.field_work import FieldWork
+
+PASSCODE = "135792"
+
+
+class QuietDevice:
+    """Facilities that note what was asked of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.played: list[int] = []
+        self.is_lit = self.is_secret = False
+        self.shaken_s: list[float] = []
+        self.ends_at_once = True
+
+    def play(self, blocks, sample_rate_hz, on_end) -> None:
+        self.played.append(sum(len(block) for block in blocks))
+        self.on_end = on_end
+        if self.ends_at_once:
+            on_end("")
+
+    def stop(self) -> None:
+        pass
+
+    def vibrate(self, duration_s: float) -> None:
+        self.shaken_s.append(duration_s)
+
+    def keep_on(self, on: bool) -> None:
+        self.is_lit = on
+
+    def keep_secret(self, secret: bool) -> None:
+        self.is_secret = secret
+
+    def insets(self) -> Insets:
+        return Insets()
+
+    def font_scale(self) -> float:
+        return 1.0
+
+    def can_ask(self) -> bool:
+        return False
+
+    def folders(self) -> tuple[Path, ...]:
+        return (self.folder,)
+
+
+def facilities(device: QuietDevice) -> Facilities:
+    return Facilities(device, device, device, device, device)
+
+
+def field_work(folder: Path, schedule: Callable, microphone=None, load_screener=lambda: None, **options) -> FieldWork:
+    """The application's state over `folder`, with files to choose from in a folder beside it."""
+    chosen_from = folder / "files"
+    chosen_from.mkdir(parents=True, exist_ok=True)
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    device = facilities(QuietDevice(chosen_from))
+    return FieldWork(data, DesktopDeviceSecret(data), microphone, device, schedule, load_screener, **options)
