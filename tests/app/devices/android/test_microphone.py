@@ -1,5 +1,6 @@
 """Tests Android's microphone on the stub phone: nothing lost behind busy threads, every fault said, silence a gap."""
 
+import ctypes
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from app.devices.android.microphone import AndroidMicrophone
-from app.devices.microphone import MicrophoneError
-from app.recorder import to_pcm16
+from app.devices.microphone import CountsLosses, Fault, MicrophoneError
+from app.recorder import Recorder, to_pcm16
 from tests.android.desktop_java import Switches, events_of
 
 PERIOD = 32749
@@ -33,6 +34,28 @@ class Sink:
 def assert_in_order(samples: np.ndarray) -> None:
     """All of the stub's samples from the first on: none lost, none twice, none in another place."""
     np.testing.assert_array_equal(samples, np.arange(len(samples)) % PERIOD)
+
+
+class GapSink(Sink):
+    """A sink of the recorder's, with the places of its gaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gaps: list[tuple[int, float]] = []
+        self.is_closed = False
+
+    def append(self, samples: np.ndarray) -> None:
+        self.blocks.append(samples)
+
+    def mark_gap(self, lost_s: float) -> None:
+        self.gaps.append((len(self.samples), lost_s))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def recorder_of(phone: Switches, sink: GapSink) -> Recorder:
+    return Recorder(AndroidMicrophone(phone.activity), lambda rate_hz, facts: sink)
 
 
 def wait_until(condition, limit_s: float = 5.0) -> float:
@@ -226,3 +249,97 @@ def test_starts_and_stops_leak_no_thread(phone, times):
     wait_until(lambda: phone.threads("tussis-capture") == 0)
     assert threading.active_count() == before
     assert phone.threads("microphone") == 0
+
+
+def test_it_counts_its_losses_as_the_recorder_expects(phone):
+    assert isinstance(AndroidMicrophone(phone.activity), CountsLosses)
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "fault"),
+    [
+        ("isForbidden", 1, Fault.REFUSED),
+        ("isRefused", 1, Fault.MISSING),
+        ("isBusy", 1, Fault.REFUSED),
+        ("isStuck", 1, Fault.NO_SOUND),
+        ("onlyRateHz", 8000, Fault.MISSING),
+    ],
+)
+def test_a_recorder_tells_each_fault_within_a_second_and_keeps_nothing(phone, switch, value, fault):
+    phone.set(switch, value)
+    sink = GapSink()
+    recorder = recorder_of(phone, sink)
+    recorder.start()
+    took_s = wait_until(lambda: recorder.progress.fault is fault)
+    recorder.stop()
+    assert recorder.wait(3)
+    assert took_s < 1.2
+    assert len(sink.samples) == 0 and not recorder.progress.first_sound
+
+
+@pytest.mark.parametrize(
+    ("switch", "fault", "samples"),
+    [("deadAfterSamples", Fault.UNPLUGGED, 48_000), ("failsAfterSamples", Fault.UNPLUGGED, 48_000)],
+)
+def test_a_recording_ends_at_the_last_good_sample_before_a_fault_and_can_go_on(phone, switch, fault, samples):
+    phone.set(switch, samples)
+    sink = GapSink()
+    recorder = recorder_of(phone, sink)
+    recorder.start()
+    assert wait_until(lambda: recorder.progress.fault is fault) < 2.2  # a second of sound is before it
+    wait_until(lambda: len(sink.samples) >= samples)
+    assert_in_order(sink.samples)
+    phone.set(switch, 0)
+    recorder.go_on()
+    wait_until(lambda: recorder.progress.fault is None and len(sink.samples) > 1.5 * samples)
+    recorder.stop()
+    assert recorder.wait(3) and sink.is_closed
+    assert [place for place, _ in sink.gaps] == [samples]
+
+
+def test_a_slow_microphone_is_told_by_its_rate(phone):
+    phone.set("speed", 0.3)
+    recorder = recorder_of(phone, GapSink())
+    recorder.start()
+    wait_until(lambda: recorder.progress.fault is Fault.OTHER_RATE, limit_s=3)
+    recorder.stop()
+    assert recorder.wait(3)
+
+
+def test_an_app_that_takes_the_microphone_for_five_seconds_leaves_one_gap_and_the_recording_goes_on(phone):
+    sink = GapSink()
+    recorder = recorder_of(phone, sink)
+    recorder.start()
+    wait_until(lambda: recorder.progress.duration_s > 0.5)
+    phone.microphone.silence(True)
+    assert wait_until(lambda: recorder.progress.fault is Fault.REFUSED) < 1
+    time.sleep(5)
+    phone.microphone.silence(False)
+    wait_until(lambda: recorder.progress.fault is None)
+    before_s = recorder.progress.duration_s
+    wait_until(lambda: recorder.progress.duration_s > before_s + 0.5)
+    recorder.stop()
+    assert recorder.wait(3)
+    ((place, lost_s),) = sink.gaps
+    assert lost_s == pytest.approx(5, abs=0.5)
+    samples = sink.samples.astype(np.int64)
+    assert (samples[place] - samples[place - 1] - 1) % PERIOD == round(lost_s * 48_000) % PERIOD
+    assert_in_order(samples[:place])
+
+
+def test_a_python_that_stands_still_for_five_seconds_marks_no_gap(phone):
+    sink = GapSink()
+    recorder = recorder_of(phone, sink)
+    recorder.start()
+    wait_until(lambda: recorder.progress.duration_s > 0.4)
+    stand_still(5)
+    time.sleep(0.5)
+    recorder.stop()
+    assert recorder.wait(3)
+    assert_in_order(sink.samples)
+    assert sink.gaps == [] and len(sink.samples) > 5.5 * 48_000
+
+
+def stand_still(duration_s: float) -> None:
+    """Hold the interpreter's lock, as a long call of a library does that does not give it up."""
+    ctypes.PyDLL(None).usleep(round(duration_s * 1e6))
