@@ -34,6 +34,7 @@ class Method:
 
     name: str
     arguments: str = ""
+    is_public: bool = True
     calls: list[tuple[Call, int]] = field(default_factory=list)  # with the highest level that was checked before
 
 
@@ -71,7 +72,8 @@ def _read_class(lines: list[str]) -> JavaClass:
             java_class.constants[match["name"]] = match["value"]
         elif match := _METHOD.match(line):
             name = match["name"]
-            java_class.methods.append(Method("<init>" if name == java_class.name else name))
+            is_public = line.startswith(("  public", "  protected"))
+            java_class.methods.append(Method("<init>" if name == java_class.name else name, is_public=is_public))
             checked, pushed, sees_version = 0, 0, False
         elif (match := _DESCRIPTOR.match(line)) and java_class.methods:
             java_class.methods[-1].arguments = match["descriptor"][1:].partition(")")[0]
@@ -114,6 +116,17 @@ def overridden(classes: dict[str, JavaClass], stubs: dict[str, JavaClass]) -> It
                 if method.name != "<init>" and (method.name, method.arguments) in names:
                     yield Call(parent, method.name, method.arguments)
             parent = stubs[parent].parent
+
+
+def offered(stubs: dict[str, JavaClass]) -> Iterator[Call]:
+    """The methods of Android's that the stubs offer, all that Python can call in a test; without constructors."""
+    for name, java_class in stubs.items():
+        if name.startswith("android.") and not re.search(r"\$\d", name):
+            yield from (
+                Call(name, method.name, method.arguments)
+                for method in java_class.methods
+                if method.is_public and method.name != "<init>"
+            )
 
 
 def unguarded(classes: dict[str, JavaClass]) -> list[str]:

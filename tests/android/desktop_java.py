@@ -9,10 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.devices.android.activity import activity
+from app.devices.android.java import find_classes
+
 ROOT = Path(__file__).resolve().parents[2]
 JAVA = ROOT / "app" / "android" / "java"
 STUBS = ROOT / "tests" / "android" / "stubs"
 # "options" would say that Java 8 is old, which is the phones' matter.
+# The stub of Android's open files tells their numbers, which Java keeps to itself.
+OPTIONS = ("-Xrs", "-Xmx512m", "--add-opens=java.base/java.io=ALL-UNNAMED")
 STRICT = ("-Xlint:all,-options", "-Werror")
 
 
@@ -51,10 +56,8 @@ def start_java() -> None:
     import jnius_config
 
     if not jnius_config.vm_running:
-        jnius_config.add_options("-Xrs", "-Xmx512m", f"-Dtussis.res={ROOT / 'app' / 'android' / 'res'}")
+        jnius_config.add_options(*OPTIONS, f"-Dtussis.res={ROOT / 'app' / 'android' / 'res'}")
         jnius_config.set_classpath(*map(str, compiled()))
-    from app.devices.android.java import find_classes
-
     find_classes()
 
 
@@ -68,13 +71,19 @@ class Switches:
         self.phone = autoclass("org.tussis.stub.Phone")
         self.microphone = autoclass("org.tussis.stub.Microphone")
         self.keystore = autoclass("org.tussis.stub.ForgetfulKeystore")
-        self.activity = autoclass("android.app.Activity")()
+        self.desk = autoclass("org.tussis.stub.Desk")
 
     def reset(self) -> None:
         self.phone.reset()
+        self.desk.reset()
         self.microphone.reset()
         self.keystore.install()
         self.set_sdk(36)
+
+    @property
+    def activity(self) -> Any:
+        """The application's activity, which is its context."""
+        return activity()
 
     def set_sdk(self, sdk: int) -> None:
         self._switch.set("android.os.Build$VERSION", "SDK_INT", sdk)
@@ -99,10 +108,3 @@ class Switches:
 def events_of(switches: Switches) -> list[str]:
     """The words of the events alone."""
     return [words for _, words in switches.events()]
-
-
-def ours(name: str) -> Any:
-    """One of the application's classes."""
-    from app.devices.android.java import ours as find
-
-    return find(name)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.devices.android.java import ANDROIDS
-from tests.android.bytecode import Call, android_calls, overridden, read_classes
+from app.devices.android.java import ANDROIDS, NEWER_ANDROIDS
+from tests.android.bytecode import Call, android_calls, offered, overridden, read_classes
 from tests.android.desktop_java import compiled
 
 OUT = Path(__file__).with_name("api_levels.txt")
@@ -114,15 +114,15 @@ def facts(classes: dict[str, Declared], newest: dict[str, Declared]) -> Iterator
     """One line for each method, class and constant that is used."""
     stubs_folder, ours_folder = compiled()
     ours, stubs = read_classes(ours_folder), read_classes(stubs_folder)
-    calls = {call for _, call, _ in android_calls(ours)} | set(overridden(ours, stubs))
+    calls = {call for _, call, _ in android_calls(ours)} | set(overridden(ours, stubs)) | set(offered(stubs))
     for call in sorted(calls, key=str):
         is_there = level_of(call, newest) is not None
         yield f"method {call} {level_of(call, classes) if is_there else None}"
-    for name in sorted(set(stubs) | set(ANDROIDS)):
+    for name in sorted(set(stubs) | {*ANDROIDS, *NEWER_ANDROIDS}):
         declared = classes.get(name.replace("$", "."))
         if declared is None or not name.startswith("android."):
             continue
-        if name in ANDROIDS:
+        if name in {*ANDROIDS, *NEWER_ANDROIDS}:
             yield f"class {name} {declared.since}"
         for constant in stubs[name].constants if name in stubs else ():
             value, since = declared.constants.get(constant, ("absent", 0))

@@ -1,16 +1,31 @@
 """Finds the Java classes that the application calls, all of them at once and on the main thread."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from core.errors import TussisError
 
 OURS = tuple(f"org.tussis.app.{name}" for name in ("Capture", "RecorderService", "DeviceKey", "ModelRunner"))
+KIVYS = ("org.kivy.android.PythonActivity",)
 ANDROIDS = (
+    "android.app.Activity",
+    "android.content.Context",
+    "android.content.Intent",
+    "android.content.IntentFilter",
+    "android.content.pm.PackageManager",
+    "android.media.AudioFormat",
     "android.media.AudioManager",
+    "android.media.AudioTrack",
     "android.media.MediaRecorder$AudioSource",
+    "android.net.Uri",
+    "android.os.BatteryManager",
+    "android.os.Build",
     "android.os.Build$VERSION",
+    "android.os.PowerManager",
+    "android.os.Vibrator",
+    "android.provider.Settings",
+    "android.view.WindowManager$LayoutParams",
 )
+NEWER_ANDROIDS = {"android.os.VibrationEffect": 26, "android.view.WindowInsets$Type": 30}
 _classes: dict[str, Any] = {}
 
 
@@ -18,7 +33,7 @@ class JavaError(TussisError):
     """A Java class that this build of the application lacks."""
 
 
-def find_classes(names: Iterable[str] = (*OURS, *ANDROIDS)) -> None:
+def find_classes() -> None:
     """Find the classes; on the main thread, because other threads do not find the application's own.
 
     Raises
@@ -28,11 +43,17 @@ def find_classes(names: Iterable[str] = (*OURS, *ANDROIDS)) -> None:
     """
     from jnius import JavaException, autoclass
 
-    for name in names:
+    def find(name: str) -> None:
         try:
             _classes[name] = autoclass(name, include_protected=False, include_private=False)
         except JavaException as reason:
             raise JavaError(f"the class {name} is missing from this build of Tussis.") from reason
+
+    for name in (*OURS, *KIVYS, *ANDROIDS):
+        find(name)
+    for name, level in NEWER_ANDROIDS.items():
+        if level <= java("android.os.Build$VERSION").SDK_INT:
+            find(name)
 
 
 def java(name: str) -> Any:

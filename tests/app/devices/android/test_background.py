@@ -8,10 +8,11 @@ import pytest
 
 from app.crypto.sealing import random_bytes
 from app.devices.android.background import Background, BackgroundError, NoticeWords
+from app.devices.android.java import ours
 from app.devices.android.microphone import AndroidMicrophone
 from app.recorder import to_pcm16
 from app.sealed_audio import SealedAudioReader, SealedAudioWriter
-from tests.android.desktop_java import Switches, events_of, ours
+from tests.android.desktop_java import Switches, events_of
 
 RECORD_AUDIO = "android.permission.RECORD_AUDIO"
 WORDS = NoticeWords("Recording", "Tussis records", "Round 1 of 3", "Stop")

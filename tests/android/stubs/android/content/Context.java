@@ -6,6 +6,8 @@ import android.content.res.Resources;
 import android.media.AudioManager;
 import android.os.Build;
 import android.os.PowerManager;
+import android.os.Vibrator;
+import org.tussis.stub.Desk;
 import org.tussis.stub.Phone;
 import org.tussis.stub.Since;
 
@@ -13,6 +15,7 @@ import org.tussis.stub.Since;
 public abstract class Context {
     public static final String AUDIO_SERVICE = "audio";
     public static final String NOTIFICATION_SERVICE = "notification";
+    public static final String VIBRATOR_SERVICE = "vibrator";
     public static final String POWER_SERVICE = "power";
 
     public int checkSelfPermission(String permission) {
@@ -28,9 +31,20 @@ public abstract class Context {
                 return new NotificationManager();
             case AUDIO_SERVICE:
                 return new AudioManager();
+            case VIBRATOR_SERVICE:
+                return new Vibrator();
             default:
                 return null;
         }
+    }
+
+    public ContentResolver getContentResolver() {
+        return new ContentResolver();
+    }
+
+    public Intent registerReceiver(BroadcastReceiver receiver, IntentFilter filter) {
+        return new Intent().putExtra("temperature", Desk.batteryTenths).putExtra("level", 40).putExtra("scale", 50)
+                .putExtra("plugged", 2);
     }
 
     public Resources getResources() {

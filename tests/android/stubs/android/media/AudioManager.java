@@ -4,6 +4,7 @@ import java.util.List;
 import org.tussis.stub.Microphone;
 
 public class AudioManager {
+    public static final int STREAM_MUSIC = 3;
     public static final String PROPERTY_SUPPORT_AUDIO_SOURCE_UNPROCESSED =
             "android.media.property.SUPPORT_AUDIO_SOURCE_UNPROCESSED";
 

@@ -1,9 +1,16 @@
 package android.os;
 
+import org.tussis.stub.Desk;
 import org.tussis.stub.Phone;
+import org.tussis.stub.Since;
 
 public final class PowerManager {
     public static final int PARTIAL_WAKE_LOCK = 1;
+
+    public int getCurrentThermalStatus() {
+        Since.api(29);
+        return Desk.thermalStatus;
+    }
 
     public WakeLock newWakeLock(int levelAndFlags, String tag) {
         return new WakeLock();

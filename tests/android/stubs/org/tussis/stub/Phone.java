@@ -129,6 +129,11 @@ public final class Phone {
         }
     }
 
+    /** Have the main thread do this soon. */
+    public static void later(Runnable work) {
+        main.execute(work);
+    }
+
     private static void onMain(Runnable work) {
         try {
             main.submit(work).get(5, TimeUnit.SECONDS);
