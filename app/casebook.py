@@ -200,14 +200,14 @@ class Casebook:
         state: str,
         reason: str = "",
     ) -> Attempt:
-        """Keep an attempt, with its results, or mark it as redone.
+        """Keep an attempt, with its results, or mark it as redone; ``unfinished`` notes results before a decision.
 
         Raises
         ------
         CaseError
             If `state` is none of ``kept``, ``kept_with_reason`` and ``redone``, or the reason is missing.
         """
-        if state not in FINISHED_STATES:
+        if state not in (*FINISHED_STATES, AttemptState.UNFINISHED):
             raise CaseError(f"The state is {state!r}; expected one of {', '.join(FINISHED_STATES)}.")
         if state == AttemptState.KEPT_WITH_REASON and not reason.strip():
             raise CaseError("The reason is missing.")

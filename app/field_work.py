@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from app import words
+from app.casebook import Casebook
 from app.coach import Coach
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
 from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
-from app.handover import HandOver, handover_note, write_handover
+from app.handover import HandOver, write_handover
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
 from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
@@ -89,7 +90,7 @@ class FieldWork(Errands):
         self.preferences = read_preferences(folder)
         self.study: Study | None = None
         self.records: Records | None = None
-        self.casebook: Any = None
+        self.casebook: Casebook | None = None
         self.session: RecordingSession | None = None
         self.monitoring: Any = None
         self.screener: Screener | None = None
@@ -260,7 +261,7 @@ class FieldWork(Errands):
         def job() -> HandOver:
             written = write_handover(records, study, folder, ids)
             if casebook is not None:
-                casebook.mark_handed_over(set(handover_note(records.folder, written.id).audio_bytes), written.id)
+                casebook.mark_handed_over(written.rows, written.id)
             return written
 
         self.run(job, then)
@@ -322,13 +323,11 @@ class FieldWork(Errands):
     def _open_records(self, then: Callable[[], None]) -> None:
         study = self.study
 
-        def job() -> Any:
-            from app.casebook import Casebook
-
+        def job() -> tuple[Records, Casebook]:
             records = Records(self.folder, self.vault, study.handover_public_key)
             return records, Casebook(records, study)
 
-        def take(opened: Any) -> None:
+        def take(opened: tuple[Records, Casebook]) -> None:
             self.records, self.casebook = opened
             self.facilities.screen.keep_secret(not study.allow_screenshots)
             then()

@@ -42,6 +42,10 @@ class Sink(Protocol):
         """Note that about `lost_s` seconds of sound are missing here."""
         ...
 
+    def sync_if_due(self) -> None:
+        """Called often while nothing comes: bring to the disk what waits."""
+        ...
+
     def close(self) -> None:
         """End the recording."""
         ...
@@ -235,6 +239,8 @@ class Recorder:
         try:
             arrival = self._arrivals.get(timeout=TICK_S)
         except queue.Empty:
+            if self._sink is not None:
+                self._sink.sync_if_due()
             return
         if self._sink is None:
             if not arrival.block.any():
@@ -294,6 +300,9 @@ class _MeteredSink:
         finite = np.clip(block, -1.0, 1.0)
         self._level = (dbfs(float(np.sqrt(np.mean(np.square(finite))))), dbfs(float(np.abs(finite).max())))
         return samples
+
+    def sync_if_due(self) -> None:
+        self._sink.sync_if_due()
 
     def close(self) -> None:
         self._sink.close()

@@ -1,21 +1,24 @@
 """Leads one participant through a study's tasks: records, judges, and keeps what was decided."""
 
+import contextlib
 import queue
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from app.casebook import Casebook
+from app.cases.kept_sound import OpenSound
 from app.coach import COUGHS, ROOM_NOISE, Advice, Coach, Verdict
 from app.devices.microphone import Microphone
 from app.recorder import FLOOR_DBFS, End, Recorder, RecordingProgress
 from app.sound.hearing import ColumnRing, Hearing, screen_kept
 from app.sound.spectrogram import N_ROWS
-from app.task_places import TaskPlaces, room_noise_dbfs
+from app.study import Study
+from app.task_places import TaskPlaces, left_open, room_noise_dbfs
 from core.errors import TussisError
 from core.results import Screening
 from core.screener import Screener
@@ -78,18 +81,6 @@ class SessionState:
     gaps: int = 0
 
 
-class OpenAttempt(Protocol):
-    """See `app.casebook`."""
-
-    record_id: str
-
-    def append(self, samples: np.ndarray) -> None: ...
-
-    def mark_gap(self, lost_s: float) -> None: ...
-
-    def close(self) -> None: ...
-
-
 Schedule = Callable[[Callable[[], None]], None]
 OnState = Callable[[SessionState], None]
 
@@ -112,19 +103,16 @@ class RecordingSession:
     participant_id : str
     schedule : callable
         Takes a function of no arguments, from any thread, and has the main thread call it.
-    clock : callable
-        Not used for safety; only for what tests measure.
     """
 
     def __init__(
         self,
-        casebook: Any,
-        study: Any,
+        casebook: Casebook,
+        study: Study,
         screener_loader: Callable[[], Screener],
         microphone: Microphone,
         participant_id: str,
         schedule: Schedule,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._casebook, self._study, self._screener_loader = casebook, study, screener_loader
         self._microphone, self._participant_id, self._schedule = microphone, participant_id, schedule
@@ -134,10 +122,27 @@ class RecordingSession:
         attempts = list(casebook.attempts(participant_id))
         self._places = TaskPlaces(study.tasks, attempts)
         self._room_noise_dbfs = room_noise_dbfs(study.tasks, attempts)
-        self._run: _Run | None = None
+        self._run: _Run | _LeftOpen | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.state = self._ready_state()
+        unfinished = [attempt for attempt in casebook.unfinished() if attempt.participant_id == participant_id]
+        self._take_up(left_open(self._places.present, unfinished))
         threading.Thread(target=self._work, name="session", daemon=True).start()
+
+    def _take_up(self, attempt: Any | None) -> None:
+        """Judge what is left of an attempt that a kill ended, so that it can be kept or done again."""
+        if attempt is None:
+            return
+        self._run = run = _LeftOpen(self, self.state.task, attempt)
+        self.state = replace(
+            self.state,
+            step=JUDGING,
+            attempt=attempt.number,
+            elapsed_s=attempt.duration_s,
+            record_id=attempt.record_id,
+            gaps=len(attempt.gaps),
+        )
+        self._jobs.put(lambda: self._judge(run))
 
     # ---- for the screens -----------------------------------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class RecordingSession:
     def start(self) -> None:
         """Begin a recording of the present task; after a fault, go on with the one that is made."""
         with self._lock:
-            if self.state.step in LIVE and self._run is not None:
+            if self.state.step in LIVE and isinstance(self._run, _Run):
                 self._run.recorder.go_on()
             elif self.state.step == READY:
                 self._run = run = _Run(self, self.state)
@@ -163,7 +168,7 @@ class RecordingSession:
 
     def stop(self) -> None:
         """End the recording that is made; it is judged next."""
-        if self._run is not None and self.state.step in LIVE:
+        if isinstance(self._run, _Run) and self.state.step in LIVE:
             self._run.recorder.stop()
 
     def keep(self) -> None:
@@ -188,10 +193,15 @@ class RecordingSession:
     def abandon(self) -> None:
         """End the session. A recording that is made is closed and stays, unfinished."""
         with self._lock:
-            if self._run is not None:
+            if isinstance(self._run, _Run):
                 self._run.recorder.stop()
             self._change(step=ABANDONED)
             self._jobs.put(None)
+
+    def wait(self, limit_s: float) -> bool:
+        """Wait until an abandoned session has closed its recording; not for the main thread."""
+        run = self._run
+        return not isinstance(run, _Run) or run.recorder.wait(limit_s)
 
     @property
     def n_steps(self) -> int:
@@ -240,34 +250,31 @@ class RecordingSession:
                 with self._lock:
                     self._change(message=NOT_STORED)
 
-    def _judge(self, run: "_Run") -> None:
-        progress = run.recorder.progress
-        if run.attempt is None:  # nothing was recorded
+    def _judge(self, run: "_Run | _LeftOpen") -> None:
+        if run.record_id is None:  # nothing was recorded
             with self._lock:
-                message = _end_message(progress) or self.state.message
-                self._show(replace(self._ready_state(), message=message))
+                self._show(replace(self._ready_state(), message=run.end_message or self.state.message))
             return
         screening, verdict = run.judged()
-        result = None if screening is None else screening.to_json()
         with self._lock:
             self._change(
                 step=DECIDE,
                 verdict=verdict,
-                screening=result,
+                screening=None if screening is None else screening.to_json(),
                 coughs=verdict.coughs,
-                message=_end_message(progress) or self.state.message,
+                n_columns=run.columns.n_columns,
+                message=run.end_message or self.state.message,
             )
-        self._casebook.finish_attempt(run.attempt.record_id, result, verdict.to_json(), "unfinished")
 
     def _decide(self, state: str, reason: str = "") -> None:
         with self._lock:
             run, decided = self._run, self.state
-            if decided.step != DECIDE or run is None or run.attempt is None:
+            if decided.step != DECIDE or run is None:
                 return
             self._change(step=JUDGING, message=None)
-        self._jobs.put(lambda: self._store(decided, state, reason))
+        self._jobs.put(lambda: self._store(run, decided, state, reason))
 
-    def _store(self, decided: SessionState, state: str, reason: str) -> None:
+    def _store(self, run: "_Run | _LeftOpen", decided: SessionState, state: str, reason: str) -> None:
         try:
             self._casebook.finish_attempt(
                 decided.record_id, decided.screening, decided.verdict.to_json(), state, reason
@@ -279,7 +286,7 @@ class RecordingSession:
         with self._lock:
             if decided.task.kind == ROOM_NOISE and decided.verdict.noise_dbfs is not None:
                 self._room_noise_dbfs = decided.verdict.noise_dbfs
-            self._places.note(state)
+            self._places.note(state, is_new=isinstance(run, _Run))
             self._run = None
             self._show(self._ready_state())
 
@@ -317,7 +324,7 @@ class _Run:
 
     def __init__(self, session: RecordingSession, state: SessionState) -> None:
         self._session, self._state = session, state
-        self.attempt: OpenAttempt | None = None
+        self.record_id: str | None = None
         self._coach = Coach(session._study.limits, state.task, session._room_noise_dbfs)
         self.columns = ColumnRing(self._coach)
         self._hearing = Hearing(session._screener_loader, self._coach)
@@ -329,12 +336,17 @@ class _Run:
             on_change=lambda: session._follow(self),
         )
 
-    def _open(self, rate_hz: int, facts: dict[str, Any]) -> OpenAttempt:
+    def _open(self, rate_hz: int, facts: dict[str, Any]) -> OpenSound:
         state, session = self._state, self._session
-        self.attempt = session._casebook.begin_attempt(
-            session._participant_id, state.task.id, state.round, rate_hz, facts
-        )
-        return self.attempt
+        attempt = session._casebook.begin_attempt(session._participant_id, state.task.id, state.round, rate_hz, facts)
+        self.record_id = attempt.record_id
+        return attempt
+
+    @property
+    def end_message(self) -> str | None:
+        """Why it ended, where that has to be told."""
+        end = self.recorder.progress.end
+        return end.value if end in (End.DISK_FULL, End.NOT_STORED) else None
 
     def figures(self, progress: RecordingProgress, before: str | None) -> dict[str, Any]:
         """What the session's state tells of the recording; the message `before` its end stays."""
@@ -346,7 +358,7 @@ class _Run:
             "n_columns": self.columns.n_columns,
             "coughs": self._hearing.cough_count if self._state.task.kind == COUGHS else None,
             "advice": self._coach.advice if progress.first_sound else Advice.GET_READY,
-            "record_id": self.attempt.record_id if self.attempt else None,
+            "record_id": self.record_id,
             "message": progress.fault.value if progress.fault else before if progress.end else None,
             "gaps": progress.n_gaps,
         }
@@ -354,14 +366,34 @@ class _Run:
     def judged(self) -> tuple[Screening | None, Verdict]:
         """The screening and the verdict, of what can be read from the disk where the disk refused."""
         is_heard = self.recorder.wait(LISTENERS_PATIENCE_S)
-        coach, screening = self._coach, self._hearing.screening if is_heard else None
         if self.recorder.progress.failure is not None:
-            coach = Coach(self._session._study.limits, self._state.task, self._session._room_noise_dbfs)
-            coach.has_gaps = self._coach.has_gaps
-            audio = self._session._casebook.audio(self.attempt.record_id)
-            screening = screen_kept(audio, self._session._screener_loader, coach)
-        return screening, coach.verdict(screening)
+            return _judged_again(self._session, self._state.task, self.record_id, self._coach.has_gaps)
+        screening = self._hearing.screening if is_heard else None
+        return screening, self._coach.verdict(screening)
 
 
-def _end_message(progress: RecordingProgress) -> str | None:
-    return progress.end.value if progress.end in (End.DISK_FULL, End.NOT_STORED) else None
+class _LeftOpen:
+    """An attempt that a kill ended, of which nothing was decided."""
+
+    end_message = None
+
+    def __init__(self, session: RecordingSession, task: Any, attempt: Any) -> None:
+        self._session, self._task, self._attempt = session, task, attempt
+        self.record_id = attempt.record_id
+        self.columns = ColumnRing(Coach(session._study.limits, task))
+
+    def judged(self) -> tuple[Screening | None, Verdict]:
+        """The screening and the verdict of what can be read."""
+        return _judged_again(self._session, self._task, self.record_id, bool(self._attempt.gaps))
+
+
+def _judged_again(
+    session: RecordingSession, task: Any, record_id: str, has_gaps: bool
+) -> tuple[Screening | None, Verdict]:
+    """The screening and the verdict of what the disk holds of a recording."""
+    coach = Coach(session._study.limits, task, session._room_noise_dbfs)
+    coach.has_gaps = has_gaps
+    screening = None
+    with contextlib.suppress(TussisError):  # nothing can be read of it
+        screening = screen_kept(session._casebook.audio(record_id), session._screener_loader, coach)
+    return screening, coach.verdict(screening)

@@ -49,10 +49,10 @@ class TaskPlaces:
         task, number = self._left[0]
         return TaskPlace(task, number, self._n_attempts.get((task.id, number), 0) + 1)
 
-    def note(self, state: str) -> None:
-        """Note what was decided of the present place's attempt: go on where it is kept."""
+    def note(self, state: str, is_new: bool = True) -> None:
+        """Note what was decided of the present place's attempt, a new one or one of before: go on where it is kept."""
         task, number = self._left[0]
-        self._n_attempts[task.id, number] = self._n_attempts.get((task.id, number), 0) + 1
+        self._n_attempts[task.id, number] = self._n_attempts.get((task.id, number), 0) + is_new
         if state in KEPT_STATES:
             self._left.pop(0)
 
@@ -60,6 +60,14 @@ class TaskPlaces:
         """Leave out what is left of the present task."""
         task = self._left[0][0]
         self._left = [place for place in self._left if place[0].id != task.id]
+
+
+def left_open(place: TaskPlace | None, unfinished: Iterable[Any]) -> Any | None:
+    """The newest of the unfinished attempts of a participant that belongs to a place; None where there is none."""
+    if place is None:
+        return None
+    here = [attempt for attempt in unfinished if (attempt.task_id, attempt.round) == (place.task.id, place.round)]
+    return here[-1] if here else None
 
 
 def room_noise_dbfs(tasks: Iterable[Any], attempts: Iterable[Any]) -> float | None:

@@ -39,12 +39,7 @@ def yes_no(heading: str, text: str, yes: str, no: str = "", danger: bool = False
     return QuestionWords(heading, text, {"yes": yes, "no": no or _("Cancel")}, danger)
 
 
-def _leave_recording_words(_facts: Mapping[str, Any]) -> QuestionWords:
-    text = _("What was recorded until now is kept. You can finish it later from the first page.")
-    return yes_no(_("Stop recording and leave?"), text, _("Stop and leave"), _("Go on recording"))
-
-
-WORDS: dict[str, Callable[[Mapping[str, Any]], QuestionWords]] = {"leave_recording": _leave_recording_words}
+WORDS: dict[str, Callable[[Mapping[str, Any]], QuestionWords]] = {}
 """By the code of a question, what gives its words from the question's facts; pages add theirs when imported."""
 
 

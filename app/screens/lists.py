@@ -13,7 +13,6 @@ from kivy.uix.recycleview import RecycleView
 
 from app.screens.controls import Row
 
-
 PLAIN = {"text": "", "below": "", "aside": "", "icon": "", "onward": True}
 
 
@@ -56,7 +55,9 @@ class RowList(RecycleView):
 def row_height(row: dict[str, Any], width: float) -> float:
     """The height in pixels of a `Row` of this width, as its rule in controls.kv lays it out."""
     aside_width = min(0.35 * width, natural_width(row["aside"], sp(14)) + dp(2)) if row["aside"] else 0.0
-    room = width - dp(14 + 10 + 3 * 12) - (dp(26) if row["icon"] else 0) - aside_width - (dp(20) if row["onward"] else 0)
+    room = (
+        width - dp(14 + 10 + 3 * 12) - (dp(26) if row["icon"] else 0) - aside_width - (dp(20) if row["onward"] else 0)
+    )
     words = text_height(row["text"], sp(16), True, room) + dp(2) + text_height(row["below"], sp(14), False, room)
     return max(dp(60), words + dp(22), text_height(row["aside"], sp(14), False, aside_width) + dp(16))
 

@@ -1,6 +1,6 @@
 """Leads through the study's tasks, one recording after the other, and has each kept or done again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from app.screens.page import Page
 from app.screens.result import QUALITY_KINDS
 from app.words import _, ngettext, shown_language
 
-NO_NUMBER = "\N{EN DASH}"
+NO_NUMBER, UNKNOWN = "\N{EN DASH}", "?"
 CUE_VIBRATION_S = 0.15
 """How long the phone shakes as sound has arrived."""
 
@@ -31,7 +31,7 @@ class RecordFoot(BoxLayout):
 
     recording = BooleanProperty(False)
     text = StringProperty()
-    on_press = ObjectProperty(lambda: None)
+    press = ObjectProperty(lambda: None)
 
 
 class ReadyView(BoxLayout):
@@ -101,7 +101,7 @@ class TaskPage(Page):
             has_begun = self._shown[1:2] == ("waiting_for_sound",) and state.step == "recording"
             self._shown = step
             self.title = task_title(state, shown_language())
-            self.ids.steps.n_steps, self.ids.steps.n_done = progress_of(self.work.study.tasks, state)
+            self.ids.steps.n_steps, self.ids.steps.n_done = self._session.n_steps, self._session.n_done
             self.is_live = view == "live"
             getattr(self, f"_build_{view}")(state)
             if has_begun:
@@ -117,12 +117,12 @@ class TaskPage(Page):
             below=_("Attempt {n}").format(n=state.attempt) if state.attempt > 1 else "",
             fault=task_words.fault_words(state.message) if state.message else "",
         )
-        self._put(view, RecordFoot(text=_("Start"), recording=False, on_press=self.work.session.start))
+        self._put(view, RecordFoot(text=_("Start"), recording=False, press=self.work.session.start))
 
     def _build_live(self, state: SessionState) -> None:
         if not isinstance(self._view, LiveView):
             self._n_columns = 0
-            foot = RecordFoot(text=_("Stop"), recording=True, on_press=self.work.session.stop)
+            foot = RecordFoot(text=_("Stop"), recording=True, press=self.work.session.stop)
             self._put(LiveView(), foot)
         is_waiting = state.step == "waiting_for_sound"
         shape, say = ("wait", lambda: _("Get ready")) if is_waiting else task_words.CUES[state.task.kind]
@@ -151,9 +151,7 @@ class TaskPage(Page):
             text="\n".join([*faults, *map(task_words.reason_words, verdict.reasons)]),
             clock="" if self._is_asking else clock_words(state.elapsed_s),
             clock_unit=_("length"),
-            coughs="?" if verdict.coughs is None else str(verdict.coughs),
-            coughs_unit=_("coughs"),
-            counts_coughs=state.task.kind == "coughs",
+            **cough_figure(state, UNKNOWN),
         )
         if self._is_asking:
             self._ask_in(view)
@@ -233,13 +231,21 @@ def show_sound(view: LiveView, state: SessionState) -> None:
     is_waiting = state.step == "waiting_for_sound"
     view.clock = NO_NUMBER if is_waiting else clock_words(state.elapsed_s)
     view.clock_unit = _("of {time}").format(time=clock_words(state.task.duration_s))
-    view.counts_coughs = state.task.kind == "coughs"
-    view.coughs = NO_NUMBER if is_waiting or state.coughs is None else str(state.coughs)
-    wanted = state.task.min_coughs
-    view.coughs_unit = ngettext("of {n} cough", "of {n} coughs", wanted) if wanted else _("coughs")
+    for name, value in cough_figure(state, NO_NUMBER).items():
+        setattr(view, name, value)
     view.level_dbfs = state.level_dbfs
     view.advice_icon, view.advice_kind, say = task_words.ADVICE[state.advice.value]
     view.advice = say()
+
+
+def cough_figure(state: SessionState, unknown: str) -> dict[str, Any]:
+    """The properties of a view that tell the coughs, empty for a task that counts none."""
+    if state.task.kind != "coughs":
+        return {"counts_coughs": False, "coughs": "", "coughs_unit": ""}
+    wanted = state.task.min_coughs
+    unit = ngettext("of {n} cough", "of {n} coughs", wanted) if wanted else _("coughs")
+    has_none = state.coughs is None or state.step == "waiting_for_sound"
+    return {"counts_coughs": True, "coughs": unknown if has_none else str(state.coughs), "coughs_unit": unit}
 
 
 def task_title(state: SessionState, language: str) -> str:
@@ -253,12 +259,6 @@ def task_title(state: SessionState, language: str) -> str:
 def clock_words(seconds: float) -> str:
     """Minutes and whole seconds, such as 0:07."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def progress_of(tasks: Iterable[Any], state: SessionState) -> tuple[int, int]:
-    """How many recordings the study wants, and how many come before this one."""
-    rounds = [(task.id, number) for task in tasks for number in range(1, task.rounds + 1)]
-    return len(rounds), rounds.index((state.task.id, state.round))
 
 
 def button(text: str, press: Callable[[], Any], filled: bool = True) -> PillButton:

@@ -40,16 +40,11 @@ class UnlockPage(Page):
         self.field: PasscodeField | None = None
         self._built = False
         super().__init__(*arguments, **properties)
+        self.step = self.place.facts.get("step", "" if self.work.vault.exists else "language")
         self._build()
         self._ticking = Clock.schedule_interval(lambda _: self.refresh(), COUNT_DOWN_S)
         self._built = True
         self.refresh()
-
-    @property
-    def step(self) -> str:
-        """Which step is shown."""
-        first = "" if self.work.vault.exists else "language"
-        return self.place.facts.get("step", first)
 
     def refresh(self) -> None:
         """Count the time down until a passcode is taken."""

@@ -59,7 +59,7 @@ def fill(work: object, draw: Callable[[], None], screener: object) -> None:
     casebook.add_note(casebook.attempts(first)[2].record_id, "Sat on a bench in the yard; a motorbike passed.")
     casebook.withdraw(withdrawn)
     written = write_handover(work.records, study, work.facilities.files.folders()[0])
-    casebook.mark_handed_over(None, written.id)
+    casebook.mark_handed_over(written.rows, written.id)
 
 
 def locked_places(work: object) -> Iterator[str]:
@@ -96,7 +96,7 @@ def open_places(work: object) -> Iterator[str]:
     yield "question_withdraw"
     navigation.restart("home")
     navigation.go("consent", participant_id=no_consent)
-    navigation.top.draft.update(ticked=True, strokes=SIGNATURE)
+    enter(navigation, ticked=True, strokes=SIGNATURE)
     yield "consent"
     for attempt in casebook.attempts(first):
         navigation.restart("home")
@@ -123,16 +123,22 @@ def _handover_places(work: object) -> Iterator[str]:
     navigation, (note, *_) = work.navigation, handovers(work.records.folder)
     navigation.restart("home")
     navigation.go("handover", step="choose")
-    navigation.top.draft["chosen"] = {work.study.new_id(1)}
-    work.changed()
+    enter(navigation, chosen={work.study.new_id(1)})
     yield "handover_choose"
     for name, draft in (("typing", {"receipt": "12345"}), ("received", {"receipt_is_right": True})):
         navigation.restart("home")
         navigation.go("handover", step="receipt", handover_id=note.id)
-        navigation.top.draft.update(draft)
+        enter(navigation, **draft)
         yield f"handover_{name}"
     navigation.confirm("delete_handed_over", lambda: None, n_records=12)
     yield "question_delete"
+
+
+def enter(navigation: object, **draft: object) -> None:
+    """Have the place that is shown hold what a person entered, as a page that is found again does."""
+    navigation.top.draft.update(draft)
+    navigation.go("home")
+    navigation.back()
 
 
 class ShownSession:
@@ -140,11 +146,11 @@ class ShownSession:
 
     n_steps, n_done = 7, 3
 
-    def __init__(self, state: SessionState) -> None:
-        self.state = state
+    def __init__(self, state: SessionState, columns: np.ndarray) -> None:
+        self.state, self._columns = state, columns
 
     def columns_from(self, first: int) -> np.ndarray:
-        return self.state.columns[first:]
+        return self._columns[first : self.state.n_columns]
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_"):
@@ -155,7 +161,7 @@ class ShownSession:
 def _task_places(work: object, participant_id: str) -> Iterator[str]:
     room, coughs, breaths = work.study.tasks
     columns = (np.random.default_rng(3).random((250, 48)) ** 3 * 255).astype(np.uint8)
-    moving = {"columns": columns, "n_columns": 250, "level_dbfs": -24.0, "elapsed_s": 7.4}
+    moving = {"n_columns": 250, "level_dbfs": -24.0, "elapsed_s": 7.4}
     states = {
         "ready": SessionState("ready", coughs, 2),
         "waiting": SessionState("waiting_for_sound", coughs, 2),
@@ -168,18 +174,16 @@ def _task_places(work: object, participant_id: str) -> Iterator[str]:
     for outcome, verdict in VERDICTS.items():
         facts = {"verdict": verdict, "coughs": verdict.coughs, "record_id": "x"}
         states[f"decide_{outcome}"] = SessionState("decide", coughs, 2, **moving, **facts)
-    states["fault"] = SessionState("recording", coughs, 2, **moving, coughs=3, message="microphone_unplugged", gaps=1)
+    states["fault"] = SessionState("stopped", coughs, 2, **moving, coughs=3, message="microphone_unplugged", gaps=1)
     for name, state in states.items():
-        work.session = ShownSession(state)
+        work.session = ShownSession(state, columns)
         work.navigation.restart("home")
         work.navigation.go("task", participant_id=participant_id)
         yield f"task_{name}"
-    work.navigation.top.draft["reason"] = ""
-    work.session = ShownSession(states["decide_poor"])
+    work.session = ShownSession(states["decide_poor"], columns)
     work.navigation.restart("home")
     work.navigation.go("task", participant_id=participant_id)
-    work.navigation.top.draft["reason"] = ""
-    work.changed()
+    enter(work.navigation, reason="")
     yield "task_reason"
     work.navigation.ask(SimpleNamespace(code="leave_recording", answers={"yes": None, "no": None}, facts={}))
     yield "question_leave"

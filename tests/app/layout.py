@@ -79,7 +79,9 @@ def contrast_faults(shell: object, path: str) -> list[str]:
     data = Image(path, keep_data=True, nocache=True).image._data[0]
     pixels = np.frombuffer(data.data, np.uint8).reshape(data.height, data.width, -1)[..., :3]
     found = []
-    for box in shown_texts(shell):
+    layers = _layers(list(shown_texts(shell)))
+    top = max(layer for layer, _ in layers)  # what lies under a sheet is in its shade
+    for box in (box for (layer, _), boxes in layers.items() if layer == top for box in boxes):
         if isinstance(box.widget, TextInput):
             continue
         rows = slice(max(0, int(data.height - box.top)), max(1, int(data.height - box.foot)))

@@ -23,7 +23,7 @@ class Kept:
 
     def __init__(self, refuse=lambda n_samples: None) -> None:
         self.pieces, self.gaps, self.is_closed, self._refuse = [], [], False, refuse
-        self.rate_hz, self.facts = None, None
+        self.rate_hz, self.facts, self.n_idle = None, None, 0
 
     def open(self, rate_hz, facts):
         self.rate_hz, self.facts = rate_hz, facts
@@ -42,6 +42,9 @@ class Kept:
 
     def mark_gap(self, lost_s):
         self.gaps.append((len(self.samples), lost_s))
+
+    def sync_if_due(self):
+        self.n_idle += 1
 
     def close(self):
         self.is_closed = True
@@ -155,6 +158,7 @@ def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
     recorder = Recorder(microphone, sink.open)
     recorder.start()
     wait_until(lambda: recorder.progress.fault is Fault.NO_SOUND)
+    assert sink.n_idle > 1  # what waits was brought to the disk meanwhile
     recorder.go_on()
     wait_until(lambda: recorder.progress.duration_s > 0.6)
     recorder.stop()

@@ -3,23 +3,22 @@
 import queue
 import threading
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from app.casebook import Casebook
 from app.coach import Advice
 from app.devices.microphone import Fault
 from app.recording_session import RecordingSession
-from app.sealed_audio import DiskFullError, SealedAudioReader, SealedAudioWriter
-from app.study import practice_study
+from app.sealed_audio import DiskFullError, SealedAudioWriter
 from core.demonstration import synthesize_demonstration
 from core.errors import BundleError
 from core.screener import Screener
 from tests.app.fake_microphones import ScriptedMicrophone
+from tests.app.opened_casebook import RATE_HZ, SOUND, STUDY, consented, new_casebook
 
 WAIT_S = 30.0
-KEY = bytes(32)
 
 
 class MainThread:
@@ -50,45 +49,16 @@ class MainThread:
         return self.until(lambda state: state.step in steps)
 
 
-@dataclass
-class Attempt:
-    record_id: str
-    task_id: str
-    round: int
-    state: str = "unfinished"
-    screening: dict | None = None
-    verdict: dict | None = None
-    reason: str = ""
-
-
-@dataclass
-class FolderCasebook:
-    folder: object
-    kept: dict = field(default_factory=dict)
-    microphones: list = field(default_factory=list)
-
-    def attempts(self, participant_id=None):
-        return list(self.kept.values())
-
-    def begin_attempt(self, participant_id, task_id, round, sample_rate_hz, microphone):
-        record_id = f"{len(self.kept):04d}"
-        self.kept[record_id] = Attempt(record_id, task_id, round)
-        self.microphones.append(microphone)
-        writer = SealedAudioWriter(self.folder / record_id, KEY, record_id, sample_rate_hz)
-        writer.record_id = record_id
-        return writer
-
-    def finish_attempt(self, record_id, screening, verdict, state, reason=""):
-        attempt = self.kept[record_id]
-        attempt.screening, attempt.verdict, attempt.state, attempt.reason = screening, verdict, state, reason
-
-    def audio(self, record_id):
-        return SealedAudioReader(self.folder / record_id, KEY, record_id)
+@pytest.fixture
+def casebook(tmp_path):
+    casebook = new_casebook(tmp_path)
+    yield casebook
+    casebook.records.close()
 
 
 @pytest.fixture
-def casebook(tmp_path):
-    return FolderCasebook(tmp_path)
+def participant_id(casebook):
+    return consented(casebook)
 
 
 @pytest.fixture
@@ -101,11 +71,11 @@ def no_model():
 
 
 @pytest.fixture
-def session_with(casebook, main_thread):
+def session_with(casebook, main_thread, participant_id):
     made = []
 
-    def make(microphone, load=no_model, **options) -> RecordingSession:
-        session = RecordingSession(casebook, practice_study(), load, microphone, "P-1", main_thread.schedule, **options)
+    def make(microphone, load=no_model) -> RecordingSession:
+        session = RecordingSession(casebook, STUDY, load, microphone, participant_id, main_thread.schedule)
         session.subscribe(main_thread.follow)
         made.append((session, microphone))
         return session
@@ -114,6 +84,7 @@ def session_with(casebook, main_thread):
     for session, microphone in made:
         session.abandon()
         getattr(microphone, "released", threading.Event()).set()
+        assert session.wait(WAIT_S)
 
 
 @pytest.fixture
@@ -156,11 +127,12 @@ def test_a_round_of_coughs_is_recorded_counted_judged_and_kept(
     assert without_time_and_place(state.screening) == without_time_and_place(again)
     session.keep()
     state = main_thread.until_step("ready")
-    attempt = casebook.kept["0000"]
+    (attempt,) = casebook.attempts()
     assert (attempt.state, attempt.verdict["coughs"], attempt.screening["cough_count"]) == ("kept", 5, 5)
     assert (state.task.id, state.round, state.attempt) == ("coughs", 2, 1)
     assert (session.n_steps, session.n_done) == (7, 2)
-    assert casebook.microphones == [{"name": "from memory", "sample_rate_hz": 16_000}]
+    assert attempt.microphone == {"name": "from memory", "sample_rate_hz": 16_000}
+    assert (attempt.duration_s, attempt.gaps, attempt.number) == (10.0, (), 1)
 
 
 @pytest.mark.parametrize(("colour", "snr_db"), [(0.0, -16.0), (1.0, -10.0)])
@@ -195,7 +167,7 @@ def test_redo_and_keep_with_a_reason_leave_all_attempts(session_with, main_threa
         main_thread.until_step("decide")
         decide()
     main_thread.until(lambda state: state.task.id == "coughs")
-    assert [(attempt.state, attempt.reason) for attempt in casebook.kept.values()] == [
+    assert [(attempt.state, attempt.reason) for attempt in casebook.attempts()] == [
         ("redone", ""), ("kept_with_reason", "unable"),
     ]  # fmt: skip
 
@@ -206,7 +178,7 @@ def test_without_a_model_a_recording_is_kept_and_not_judged(session_with, main_t
     state = main_thread.until_step("decide")
     assert (state.verdict.outcome, state.verdict.reasons) == ("could_not_be_judged", ("not_screened",))
     assert (state.screening, state.elapsed_s) == (None, 3.0)
-    assert len(casebook.audio("0000").read()) == 48_000
+    assert len(casebook.audio(state.record_id).read()) == 48_000
 
 
 @pytest.mark.parametrize(
@@ -255,7 +227,7 @@ def test_without_any_sound_nothing_is_recorded_and_the_round_can_be_begun_again(
     main_thread.until_step("stopped")
     session.stop()
     state = main_thread.until_step("ready")
-    assert (state.message, state.attempt, casebook.kept) == (Fault.MISSING.value, 1, {})
+    assert (state.message, state.attempt, casebook.attempts()) == (Fault.MISSING.value, 1, [])
     session.start()
     main_thread.until_step("stopped")
     session.start()
@@ -298,7 +270,8 @@ def test_where_the_disk_refuses_what_it_holds_is_judged_and_not_what_was_heard(
 
     def refuse(writer):
         if writer.n_samples > 24_000:
-            raise OSError(28, "No space left on device")
+            error = OSError(28, "No space left on device")
+            raise writer._cannot_write(error) from error
         write(writer)
 
     monkeypatch.setattr(SealedAudioWriter, "_write", refuse)
@@ -317,14 +290,13 @@ def test_a_decision_that_cannot_be_stored_is_told_and_can_be_made_again(
     session = session_with(ScriptedMicrophone())
     session.start()
     state = main_thread.until_step("decide")
-    main_thread.until(lambda _: casebook.kept["0000"].verdict is not None)
     with monkeypatch.context() as refusing:
-        refusing.setattr(FolderCasebook, "finish_attempt", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        refusing.setattr(Casebook, "finish_attempt", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
         session.keep()
         assert main_thread.until(lambda state: state.message == "not_stored").verdict == state.verdict
     session.keep()
     main_thread.until_step("ready")
-    assert casebook.kept["0000"].state == "kept"
+    assert casebook.attempts()[0].state == "kept"
 
 
 def test_abandoned_a_recording_is_closed_and_stays_unfinished(session_with, main_thread, casebook):
@@ -333,11 +305,10 @@ def test_abandoned_a_recording_is_closed_and_stays_unfinished(session_with, main
     main_thread.until(lambda state: state.elapsed_s > 0.5)
     session.abandon()
     main_thread.until_step("abandoned")
-    deadline_s = time.monotonic() + WAIT_S
-    while casebook.audio("0000").check() != "complete":
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    assert casebook.kept["0000"].state == "unfinished"
+    assert session.wait(WAIT_S)
+    (attempt,) = casebook.unfinished()
+    assert casebook.audio(attempt.record_id).check() == "complete"
+    assert attempt.duration_s > 0.5
 
 
 def test_what_is_safe_needs_no_main_thread(session_with, main_thread, casebook):
@@ -345,10 +316,12 @@ def test_what_is_safe_needs_no_main_thread(session_with, main_thread, casebook):
     session = session_with(ScriptedMicrophone())
     session.start()
     deadline_s = time.monotonic() + WAIT_S
-    while not casebook.kept or casebook.kept["0000"].verdict is None:
+    while session.state.step != "decide":
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    assert len(casebook.audio("0000").read()) == 48_000
+    (attempt,) = casebook.unfinished()
+    assert casebook.audio(attempt.record_id).check() == "complete"
+    assert attempt.duration_s == 3.0
     assert len(main_thread.states) == 1
 
 
@@ -367,3 +340,30 @@ def test_no_call_of_the_main_thread_waits(session_with, main_thread):
         begun_s = time.monotonic()
         call()
         assert time.monotonic() - begun_s < 0.5
+
+
+def test_an_attempt_that_a_kill_ended_is_judged_anew_and_can_be_decided_on(
+    session_with, main_thread, casebook, participant_id, default_bundle
+):
+    attempt = casebook.begin_attempt(participant_id, "room_noise", 1, RATE_HZ, {"name": "built in"})
+    attempt.append(SOUND)
+    screener = Screener(default_bundle)
+    session = session_with(ScriptedMicrophone(), lambda: screener)
+    assert session.state.step == "ready"  # it is still being made
+    attempt.close()
+    session = session_with(ScriptedMicrophone(), lambda: screener)
+    state = main_thread.until_step("decide")
+    assert (state.record_id, state.elapsed_s, state.attempt, state.task.id) == (attempt.record_id, 2.0, 1, "room_noise")
+    assert state.screening["recording"]["duration_s"] == 2.0
+    session.redo()
+    state = main_thread.until_step("ready")
+    assert (state.task.id, state.attempt) == ("room_noise", 2)
+    assert [one.state for one in casebook.attempts()] == ["redone"]
+
+
+def test_without_consent_nothing_is_recorded_and_that_is_told(session_with, main_thread, casebook, participant_id):
+    session = session_with(ScriptedMicrophone())
+    casebook.withdraw(participant_id)
+    session.start()
+    state = main_thread.until(lambda state: state.step == "ready" and state.message is not None)
+    assert (state.message, casebook.attempts()) == ("not_stored", [])

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from app.study import practice_study
-from app.task_places import TaskPlaces, room_noise_dbfs
+from app.task_places import TaskPlaces, left_open, room_noise_dbfs
 
 TASKS = practice_study().tasks
 
@@ -72,3 +72,11 @@ def test_the_noise_of_the_room_is_that_of_the_newest_recording_that_was_kept():
         attempt("coughs", 1, "kept", noise_dbfs=-20.0),
     ]
     assert room_noise_dbfs(TASKS, attempts) == -40.0
+
+
+def test_what_a_kill_left_open_is_the_newest_unfinished_attempt_at_the_present_place():
+    present = TaskPlaces(TASKS, []).present
+    first, second = attempt("room_noise", 1, "unfinished"), attempt("room_noise", 1, "unfinished")
+    assert left_open(present, [first, second, attempt("coughs", 1, "unfinished")]) is second
+    assert left_open(present, [attempt("coughs", 1, "unfinished")]) is None
+    assert left_open(None, [first]) is None

@@ -1,5 +1,6 @@
 """The study's tasks one by one, by taps, with real recordings of a fake microphone."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -47,7 +48,7 @@ def hiss(duration_s: float, dbfs: float = -70.0) -> np.ndarray:
 def short_study():
     """The practice study with one round of each task, a second or two long."""
     study = practice_study()
-    lengths_s = {"room_noise": 1.2, "coughs": 4.0, "forced_breaths": 1.5}
+    lengths_s = {"room_noise": 3.0, "coughs": 4.0, "forced_breaths": 1.5}
     tasks = [replace(task, duration_s=lengths_s[task.kind], rounds=1, min_coughs=0) for task in study.tasks]
     tasks[1] = replace(tasks[1], rounds=2, min_coughs=2)
     return replace(study, tasks=tuple(tasks))
@@ -100,7 +101,7 @@ def record(shell, stage) -> None:
 
 
 def test_the_tasks_come_one_by_one_and_end_at_the_result(at_tasks, stage, bursts):
-    shell = at_tasks(Voice(hiss(3), bursts(RATE_HZ)))
+    shell = at_tasks(Voice(hiss(5), bursts(RATE_HZ)))
     assert "Keep silent for 3 seconds" in stage.text
     record(shell, stage)
     stage.press_words("Keep")
@@ -123,25 +124,31 @@ def test_the_tasks_come_one_by_one_and_end_at_the_result(at_tasks, stage, bursts
 
 
 def test_get_ready_stays_and_no_number_runs_until_sound_has_arrived(at_tasks, stage):
+    has_come = threading.Event()
+
     class Late(ScriptedMicrophone):
         def start(self, on_block):
-            time.sleep(0.6)
-            return super().start(on_block)
+            def wait(block):
+                if has_come.is_set():
+                    on_block(block)
+
+            return super().start(wait)
 
     shell = at_tasks(Late())
     stage.press(record_button(stage))
     stage.draw(5)
     assert "Get ready" in stage.text and "0:00" not in stage.text
     assert shell.work.facilities.vibration.shaken_s == []
+    has_come.set()
     stage.wait(lambda: step_of(shell) == "recording")
     assert "Keep silent" in stage.text and "Get ready" not in stage.text
-    assert live_view(shell).clock == "0:00"
+    assert live_view(shell).clock in ("0:00", "0:01")
     assert len(shell.work.facilities.vibration.shaken_s) == 1
-    stage.wait(lambda: live_view(shell).clock == "0:01" if step_of(shell) == "recording" else True)
+    stage.wait(lambda: step_of(shell) != "recording" or live_view(shell).clock == "0:01")
 
 
 def test_while_recording_the_clock_level_spectrogram_coughs_and_one_advice_move(at_tasks, stage, bursts):
-    shell = at_tasks(Voice(hiss(3), bursts(RATE_HZ)))
+    shell = at_tasks(Voice(hiss(5), bursts(RATE_HZ)))
     record(shell, stage)
     stage.press_words("Keep")
     stage.wait(lambda: step_of(shell) == "ready")
@@ -168,11 +175,11 @@ def test_stop_ends_a_recording_early_and_its_length_is_told(at_tasks, stage):
     stage.press(record_button(stage))
     stage.wait(lambda: step_of(shell) == "decide")
     (attempt,) = shell.work.casebook.attempts(PARTICIPANT)
-    assert 0.4 <= attempt.duration_s < 1.1
+    assert 0.4 <= attempt.duration_s < 2.9
 
 
 def test_done_again_every_attempt_stays_and_the_page_counts_them(at_tasks, stage):
-    shell = at_tasks(Voice(hiss(3)))
+    shell = at_tasks(Voice(hiss(5)))
     record(shell, stage)
     stage.press_words("Record again")
     stage.wait(lambda: step_of(shell) == "ready")
@@ -187,7 +194,7 @@ def test_in_noise_above_the_limit_the_words_are_could_not_be_judged_and_it_is_ke
     at_tasks, stage, bursts
 ):
     noisy = np.clip(hiss(5, -12.0)[: 3 * RATE_HZ] + bursts(RATE_HZ), -1, 1)
-    shell = at_tasks(Voice(hiss(3), noisy))
+    shell = at_tasks(Voice(hiss(5), noisy))
     record(shell, stage)
     stage.press_words("Keep")
     stage.wait(lambda: step_of(shell) == "ready")
@@ -297,7 +304,7 @@ def assert_nothing_is_covered(shell, stage) -> None:
 def test_the_real_model_counts_while_recording_and_gives_the_same_as_the_file(at_tasks, stage, default_bundle):
     from core.demonstration import synthesize_demonstration
 
-    shell = at_tasks(Voice(hiss(3), synthesize_demonstration()))
+    shell = at_tasks(Voice(hiss(5), synthesize_demonstration()))
     shell.work.screener = screener = Screener(default_bundle)
     record(shell, stage)
     stage.press_words("Keep")
