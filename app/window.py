@@ -11,16 +11,16 @@ from kivy.config import Config
 from kivy.logger import Logger
 from kivy.metrics import Metrics
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
-from app.devices.desktop_facilities import desktop_facilities
-from app.devices.desktop_microphone import DesktopMicrophone
+from app.devices.platform import open_interpreter, platform_devices
 from app.field_work import FieldWork
 from app.imported_model import load_model
+from app.recording_session import RecordingSession
 from core.errors import TussisError
 from core.screener import Screener
 from core.signing import TrustPolicy
 
 WINDOW_SIZE = (400, 780)
+CLOSING_S = 2.0
 
 
 class TussisApp(App):
@@ -68,13 +68,31 @@ def on_main_thread(job: Callable[[], None]) -> None:
 
 
 def open_work(folder: Path, bundle: Path | None, trust: TrustPolicy, threads: int) -> FieldWork:
-    """The application's state over `folder` with the desktop's devices; `bundle` is the model to screen with."""
+    """The application's state over `folder` with this platform's devices; `bundle` is the model to screen with."""
 
     def load_screener() -> Screener:
-        return Screener(load_model(folder, bundle, trust), threads)
+        opened = load_model(folder, bundle, trust)
+        return Screener(opened, threads, open_interpreter(opened.read_model(), threads, opened.model_shape))
 
-    secret, facilities = DesktopDeviceSecret(folder), desktop_facilities()
-    return FieldWork(folder, secret, DesktopMicrophone(), facilities, on_main_thread, load_screener, trust)
+    devices = platform_devices(folder)
+    work = FieldWork(
+        folder, devices.secret, devices.microphone, devices.facilities, on_main_thread, load_screener, trust
+    )
+    devices.heed(lambda: _stop(work.session), lambda: _close(work.session))
+    return work
+
+
+def _stop(session: RecordingSession | None) -> None:
+    """End the recording that is made, as the page's button does; from any thread."""
+    if session is not None:
+        session.stop()
+
+
+def _close(session: RecordingSession | None) -> None:
+    """Close the recording that is made, because the system ends the application; not for the main thread."""
+    if session is not None:
+        session.abandon()
+        session.wait(CLOSING_S)
 
 
 def run(work: FieldWork) -> None:

@@ -21,6 +21,7 @@ SILENT_S = 2.5
 RATE_WATCH_S = 0.9  # over which the delivered rate is compared with the declared one
 WRONG_RATE = (0.45, 1.6)  # delivered over declared; a busy machine delivers late
 RATE_PAUSE_S = 0.3
+CAUGHT_UP_S = 0.02  # blocks of a microphone that catches up follow each other faster
 SHORTEST_GAP_S = 0.001  # of one that was started anew
 UNPACED = 8.0  # from here on the source is no device: it plays from memory
 
@@ -194,6 +195,8 @@ class WatchedMicrophone:
             self._timed_samples += n_samples
         ratio = self._timed_samples / self._rate_hz / max(self._timed_s, 1e-9)
         is_wrong = ratio < WRONG_RATE[0] or WRONG_RATE[1] < ratio < UNPACED
+        if self._counts_losses:  # it catches up after a pause, and then all sound is there
+            return self._timed_s >= RATE_WATCH_S and is_wrong and CAUGHT_UP_S < since_s < RATE_PAUSE_S
         return RATE_WATCH_S <= self._timed_s <= 2 * RATE_WATCH_S and is_wrong
 
     def _fault_of_sound(self) -> Fault | None:

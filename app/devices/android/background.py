@@ -28,6 +28,7 @@ class NoticeWords:
     title: str
     text: str
     stop: str
+    silenced: str
 
 
 class Background:
@@ -37,20 +38,32 @@ class Background:
     ----------
     context : Java object
         The activity's context.
+    words : callable
+        Gives the `NoticeWords` in the language of the moment.
+
+    Attributes
+    ----------
     on_stop : callable
         A person touched Stop in the notification. Called from a thread of this object.
     on_close : callable
         The application was swiped away: close the recording now, at most 3 seconds are left. Called likewise.
     """
 
-    def __init__(self, context: Any, on_stop: Callable[[], None], on_close: Callable[[], None]) -> None:
-        self._context, self._on_stop, self._on_close = context, on_stop, on_close
+    def __init__(self, context: Any, words: Callable[[], NoticeWords]) -> None:
+        self.on_stop: Callable[[], None] = lambda: None
+        self.on_close: Callable[[], None] = lambda: None
+        self._context, self._words = context, words
         self._service = ours("RecorderService")
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def start(self, words: NoticeWords) -> None:
-        """Start the service from a visible screen; raises `BackgroundError`. Not from the main thread."""
+    def start(self) -> None:
+        """Start the service from a visible screen; raises `BackgroundError`. Not from the main thread.
+
+        Where it runs already it goes on.
+        """
+        if self._service.isRunning():
+            return
+        words = self._words()
         code = self._service.start(self._context, words.channel, words.title, words.text, words.stop)
         if code != self._service.OK:
             raise BackgroundError(self._sentence(code), code)
@@ -62,25 +75,25 @@ class Background:
         if not self._service.isRunning():
             self._service.stop(self._context)
             raise BackgroundError(self._sentence(self._service.REFUSED), self._service.REFUSED)
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._watch, name="background", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, args=(self._ended,), name="background", daemon=True).start()
 
-    def say(self, text: str) -> None:
-        """Show another text in the notification."""
-        self._service.say(self._context, text)
+    def say_silenced(self, is_silenced: bool) -> None:
+        """Show in the notification whether another application has the microphone."""
+        words = self._words()
+        self._service.say(self._context, words.silenced if is_silenced else words.text)
 
     def stop(self) -> None:
         """End the service; without effect where it does not run."""
         self._ended.set()
         self._service.stop(self._context)
 
-    def _watch(self) -> None:
+    def _watch(self, ended: threading.Event) -> None:
         try:
-            while not self._ended.wait(POLL_S):
+            while not ended.wait(POLL_S):
                 request = self._service.takeRequest()
                 if request == self._service.STOP:
-                    self._on_stop()
+                    self.on_stop()
                 elif request == self._service.CLOSE:
                     self._close()
                     return
@@ -89,7 +102,7 @@ class Background:
 
     def _close(self) -> None:
         try:
-            self._on_close()
+            self.on_close()
         finally:
             self._service.closed()
 

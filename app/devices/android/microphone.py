@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from app.devices.android.background import Background, BackgroundError
 from app.devices.android.java import bytes_of, cast_to, java, leave_java, ours
+from app.devices.android.permissions import Permissions
 from app.devices.microphone import Fault, MicrophoneError, OnBlock
 
 RATES_HZ = (48_000, 44_100, 16_000)
@@ -14,6 +16,7 @@ RING_S = 10
 POLL_S = 0.04
 TAKE_S = 0.1  # the longest block
 ZEROS_MEAN_SILENCED_S = 1.0
+NOT_ALLOWED = "Android does not let Tussis use the microphone; allow it in the phone's settings."
 UNPROCESSED, VOICE_RECOGNITION, MIC = "UNPROCESSED", "VOICE_RECOGNITION", "MIC"
 SOURCES = (UNPROCESSED, VOICE_RECOGNITION, MIC)
 
@@ -30,6 +33,10 @@ class AndroidMicrophone:
         The application's context.
     source : str or None
         One of `SOURCES`; None for the best that the phone says it has.
+    background : Background or None
+        What keeps the application alive as long as this records.
+    permissions : Permissions or None
+        Asked, where the microphone is not allowed yet; the recording does not start then.
 
     Attributes
     ----------
@@ -39,11 +46,18 @@ class AndroidMicrophone:
         Whether another app has the microphone now.
     """
 
-    def __init__(self, context: Any, source: str | None = None) -> None:
+    def __init__(
+        self,
+        context: Any,
+        source: str | None = None,
+        background: Background | None = None,
+        permissions: Permissions | None = None,
+    ) -> None:
         self.n_overflows, self.lost_s = 0, 0.0
         self.has_ended = self.is_silenced = False
         self.facts: dict[str, Any] = {}
         self._context, self._source = context, source
+        self._background, self._permissions = background, permissions
         self._starting = threading.Lock()
         self._delivery: _Delivery | None = None
 
@@ -51,8 +65,13 @@ class AndroidMicrophone:
         """See `app.devices.microphone.Microphone.start`."""
         with self._starting:
             self._end()
+            self._prepare()
             source = self._source or best_source(self._context)
-            capture, rate_hz = _open(self._context, source)
+            try:
+                capture, rate_hz = _open(self._context, source)
+            except MicrophoneError:
+                self._leave_background()
+                raise
             self.n_overflows, self.lost_s = 0, 0.0
             self.has_ended = self.is_silenced = False
             self.facts = {"name": f"Android {source}", "source": source, "sample_rate_hz": rate_hz}
@@ -63,6 +82,27 @@ class AndroidMicrophone:
         """See `app.devices.microphone.Microphone.stop`."""
         with self._starting:
             self._end()
+            self._leave_background()
+
+    def note_silence(self, is_silenced: bool) -> None:
+        """Called by the delivery where another application takes the microphone or gives it back."""
+        self.is_silenced = is_silenced
+        if self._background is not None:
+            self._background.say_silenced(is_silenced)
+
+    def _prepare(self) -> None:
+        if self._permissions is not None and not self._permissions.may_record():
+            self._permissions.ask_to_record()
+            raise MicrophoneError(NOT_ALLOWED)
+        if self._background is not None:
+            try:
+                self._background.start()
+            except BackgroundError as error:
+                raise MicrophoneError(str(error)) from error
+
+    def _leave_background(self) -> None:
+        if self._background is not None:
+            self._background.stop()
 
     def _end(self) -> None:
         delivery, self._delivery = self._delivery, None
@@ -111,13 +151,13 @@ class _Delivery:
 
     def _take(self, block: np.ndarray) -> None:
         microphone, silence = self._microphone, self._silence
-        was_silenced = microphone.is_silenced
-        microphone.is_silenced = silence.holds(block, self._capture.isSilenced())
-        if microphone.is_silenced:
+        is_silenced = silence.holds(block, self._capture.isSilenced())
+        if is_silenced != microphone.is_silenced:
+            microphone.note_silence(is_silenced)
+            microphone.n_overflows += not is_silenced
+        if is_silenced:
             microphone.lost_s += len(block) / self._rate_hz
             return
-        if was_silenced:
-            microphone.n_overflows += 1
         self._on_block(block.astype(np.float32) / 32768.0)
 
     def _note_gap(self, lost_s: float) -> None:
@@ -167,7 +207,7 @@ def _open(context: Any, source: str) -> tuple[Any, int]:
 def _refusal(code: int) -> MicrophoneError:
     capture_class = ours("Capture")
     if code == capture_class.REFUSED:
-        return MicrophoneError("Android does not let Tussis use the microphone; allow it in the phone's settings.")
+        return MicrophoneError(NOT_ALLOWED)
     if code == capture_class.BUSY:
         return MicrophoneError("Another app has the microphone; end its call or recording, and press Record again.")
     return MicrophoneError("This phone has no microphone that records in a way Tussis can use.", Fault.MISSING)

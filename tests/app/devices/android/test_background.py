@@ -15,7 +15,7 @@ from app.sealed_audio import SealedAudioReader, SealedAudioWriter
 from tests.android.desktop_java import Switches, events_of
 
 RECORD_AUDIO = "android.permission.RECORD_AUDIO"
-WORDS = NoticeWords("Recording", "Tussis records", "Round 1 of 3", "Stop")
+WORDS = NoticeWords("Recording", "Tussis records", "Round 1 of 3", "Stop", "Another app has the microphone")
 MICROPHONE_TYPE = 128
 
 
@@ -28,7 +28,9 @@ def granted(phone: Switches) -> Switches:
 
 
 def background(phone: Switches, on_stop=lambda: None, on_close=lambda: None) -> Background:
-    return Background(phone.activity, on_stop, on_close)
+    service = Background(phone.activity, lambda: WORDS)
+    service.on_stop, service.on_close = on_stop, on_close
+    return service
 
 
 def wait_for(phone: Switches, words: str, limit_s: float = 4.0) -> int:
@@ -58,7 +60,7 @@ def crashes(phone: Switches) -> list[str]:
 def test_the_service_is_in_the_foreground_within_a_second(granted, api, start, foreground):
     granted.set_sdk(api)
     service = background(granted)
-    service.start(WORDS)
+    service.start()
     assert wait_for(granted, foreground) - wait_for(granted, start) < 1000
     assert granted.phone.notification(1) == "Tussis records | Round 1 of 3 | Stop | ongoing"
     assert granted.phone.channelImportance("recording") == (2 if api >= 26 else -1)
@@ -74,7 +76,7 @@ def test_the_service_is_in_the_foreground_within_a_second(granted, api, start, f
 def test_nothing_starts_without_the_permission(phone, api):
     phone.set_sdk(api)
     with pytest.raises(BackgroundError, match="allow it in the phone's settings"):
-        background(phone).start(WORDS)
+        background(phone).start()
     assert events_of(phone) == [] and phone.phone.runningServices() == 0
 
 
@@ -83,7 +85,7 @@ def test_nothing_starts_while_the_app_is_not_on_the_screen(granted, api):
     granted.set_sdk(api)
     granted.set("Phone.importance", 400)
     with pytest.raises(BackgroundError, match="only while Tussis is on the screen"):
-        background(granted).start(WORDS)
+        background(granted).start()
     assert events_of(granted) == [] and granted.phone.runningServices() == 0
 
 
@@ -93,7 +95,7 @@ def test_a_permission_that_is_taken_while_it_starts_is_a_sentence(granted):
 
     def start() -> None:
         try:
-            background(granted).start(WORDS)
+            background(granted).start()
         except BackgroundError as error:
             failures.append(str(error))
 
@@ -119,16 +121,18 @@ def test_a_stop_before_the_service_runs_does_not_crash_the_app(granted):
 
 def test_the_notification_says_what_happens(granted):
     service = background(granted)
-    service.start(WORDS)
-    service.say("Another app has the microphone")
+    service.start()
+    service.say_silenced(True)
     assert "Another app has the microphone" in granted.phone.notification(1)
+    service.say_silenced(False)
+    assert "Round 1 of 3" in granted.phone.notification(1)
     service.stop()
 
 
 def test_stop_in_the_notification_is_passed_on_once(granted):
     stops = []
     service = background(granted, on_stop=lambda: stops.append(1))
-    service.start(WORDS)
+    service.start()
     ours_pending().touchLast()
     time.sleep(0.4)
     assert stops == [1]
@@ -137,7 +141,7 @@ def test_stop_in_the_notification_is_passed_on_once(granted):
 
 def test_a_notification_that_outlived_its_process_starts_nothing(granted):
     service = background(granted)
-    service.start(WORDS)
+    service.start()
     service.stop()
     wait_for(granted, "destroyed")
     ours_pending().touchLast()
@@ -167,7 +171,7 @@ def test_an_app_that_is_swiped_away_closes_its_recording_and_ends(granted, tmp_p
         writer.close()
 
     service = background(granted, on_close=close)
-    service.start(WORDS)
+    service.start()
     microphone.start(take)
     began_s = time.monotonic()
     time.sleep(1.5)
@@ -186,7 +190,7 @@ def test_an_app_that_is_swiped_away_closes_its_recording_and_ends(granted, tmp_p
 def test_an_app_whose_recording_does_not_close_ends_all_the_same(granted):
     never = threading.Event()
     service = background(granted, on_close=never.wait)
-    service.start(WORDS)
+    service.start()
     removed_ms = time.monotonic_ns() // 1_000_000
     granted.phone.removeTask()
     wait_for(granted, "killed", limit_s=6)
