@@ -1,6 +1,7 @@
 """Compiles the application's Java against the stubs of Android, and starts a desktop's Java with both."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JAVA = ROOT / "app" / "android" / "java"
 STUBS = ROOT / "tests" / "android" / "stubs"
 # "options" would say that Java 8 is old, which is the phones' matter.
+COMPILED_VARIABLE = "TUSSIS_JAVA_CLASSES"  # where a process before this one compiled them
 # The stub of Android's open files tells their numbers, which Java keeps to itself.
 OPTIONS = ("-Xrs", "-Xmx512m", "--add-opens=java.base/java.io=ALL-UNNAMED")
 STRICT = ("-Xlint:all,-options", "-Werror")
@@ -43,6 +45,9 @@ def compile_java(sources: Path, out: Path, *options: str, classpath: Path | None
 @cache
 def compiled() -> tuple[Path, Path]:
     """Folders with the stubs' classes and the application's, compiled once for a process."""
+    if given := os.environ.get(COMPILED_VARIABLE):
+        stubs, ours = map(Path, given.split(os.pathsep))
+        return stubs, ours
     out = Path(tempfile.mkdtemp(prefix="tussis-java-"))
     stubs, ours = out / "stubs", out / "ours"
     compile_java(STUBS, stubs, "-Xlint:-options")

@@ -11,6 +11,7 @@ ANDROIDS = (
     "android.content.Context",
     "android.content.Intent",
     "android.content.IntentFilter",
+    "android.content.pm.ApplicationInfo",
     "android.content.pm.PackageManager",
     "android.media.AudioFormat",
     "android.media.AudioManager",

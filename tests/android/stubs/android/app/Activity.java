@@ -11,6 +11,10 @@ public class Activity extends Context {
     public static final int RESULT_CANCELED = 0;
     private final Window window = new Window();
 
+    public Intent getIntent() {
+        return Desk.started;
+    }
+
     public Window getWindow() {
         return window;
     }

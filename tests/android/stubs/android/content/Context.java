@@ -1,12 +1,14 @@
 package android.content;
 
 import android.app.NotificationManager;
+import android.content.pm.ApplicationInfo;
 import android.content.pm.PackageManager;
 import android.content.res.Resources;
 import android.media.AudioManager;
 import android.os.Build;
 import android.os.PowerManager;
 import android.os.Vibrator;
+import java.io.File;
 import org.tussis.stub.Desk;
 import org.tussis.stub.Phone;
 import org.tussis.stub.Since;
@@ -45,6 +47,16 @@ public abstract class Context {
     public Intent registerReceiver(BroadcastReceiver receiver, IntentFilter filter) {
         return new Intent().putExtra("temperature", Desk.batteryTenths).putExtra("level", 40).putExtra("scale", 50)
                 .putExtra("plugged", 2);
+    }
+
+    public ApplicationInfo getApplicationInfo() {
+        ApplicationInfo information = new ApplicationInfo();
+        information.flags = Desk.isRelease ? 0 : ApplicationInfo.FLAG_DEBUGGABLE;
+        return information;
+    }
+
+    public File getFilesDir() {
+        return new File(Desk.filesFolder);
     }
 
     public Resources getResources() {

@@ -10,6 +10,9 @@ import org.kivy.android.PythonActivity;
 /** What a person does with the phone, and what its window and its motor were told. */
 public final class Desk {
     public static final List<String> told = new CopyOnWriteArrayList<>();
+    public static volatile boolean isRelease;
+    public static volatile String filesFolder = "";
+    public static volatile Intent started = new Intent();
     public static volatile String chosen = "";
     public static volatile boolean isDeniedForEver;
     public static volatile double fontScale = 1;
@@ -24,6 +27,8 @@ public final class Desk {
         told.clear();
         chosen = "";
         isDeniedForEver = false;
+        isRelease = false;
+        started = new Intent();
         fontScale = 1;
         losesLastByte = false;
         playedSamples = 0;
@@ -36,6 +41,12 @@ public final class Desk {
 
     public static String[] allTold() {
         return told.toArray(new String[0]);
+    }
+
+    /** The activity is started with this intent. */
+    public static void start(Intent intent, String folder) {
+        started = intent;
+        filesFolder = folder;
     }
 
     /** The person chooses this file in the next picker; "" for Back. */
