@@ -80,13 +80,16 @@ def test_a_missing_model_a_link_and_a_damaged_one_are_refused(folder):
     (folder / "link.tflite").symlink_to(folder / "a.tflite")
     assert "There is no model link.tflite" in answer(folder, model="link.tflite")["error"]
     (folder / "bad.tflite").write_bytes(b"TFL3" * 50)
-    assert "not a TFLite model" in answer(folder, model="bad.tflite")["error"]
+    assert answer(folder, model="bad.tflite")["error"].endswith("bad.tflite is a damaged TFLite model.")
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("runs", 10**9), ("runs", 0), ("runs", MAX_RUNS + 1), ("runs", None), ("runs", "30"), ("runs", True)]
-    + [("threads", 0), ("threads", 65), ("threads", -(2**31)), ("delegate", "gpu"), ("delegate", None)],
+    [
+        *(("runs", value) for value in (10**9, 0, MAX_RUNS + 1, None, "30", True)),
+        *(("threads", value) for value in (0, 65, -(2**31))),
+        *(("delegate", value) for value in ("gpu", None)),
+    ],
 )
 def test_numbers_out_of_range_and_other_delegates_are_refused(folder, key, value):
     answered = answer(folder, **{key: value})

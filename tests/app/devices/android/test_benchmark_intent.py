@@ -83,7 +83,7 @@ def test_both_halves_state_the_same_contract():
 
 def test_the_command_gets_rows_from_the_applications_own_process(phone, tmp_path):
     out = tmp_path / "phone.json"
-    done = run("--threads", 1, "--rounds", 2, "--runs", 100, "--json", out)
+    done = run("--threads", 1, "--rounds", 1, "--runs", 200, "--json", out)
     assert done.exit_code == 0, done.stderr
     (row,) = read_result(out)["rows"]
     assert row["n_runs"] == 200 and len(row["samples_ms"]) == 200
