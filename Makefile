@@ -100,7 +100,7 @@ test test-all: export OMP_NUM_THREADS := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
 
-.PHONY: dev dev-cluster debian-packages test test-all field-files lint format
+.PHONY: dev dev-cluster debian-packages test test-all field-files app-benchmark kill-test lint format
 dev: $(DEV_READY) ## set up .venv-dev with every extra
 
 dev-cluster: $(CLUSTER_READY)
@@ -121,6 +121,13 @@ test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's pac
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
 	@$(DEV)/bin/python tests/field_files.py
+
+KILLS ?= 200
+app-benchmark: $(DEV_READY) ## first frame, record screen, stop to result, frames and memory of the field app (4 minutes)
+	@$(DEV)/bin/python tests/app_benchmark.py
+
+kill-test: $(DEV_READY) ## kill the app's store KILLS=200 times at random moments, and check that nothing is lost (minutes)
+	@$(DEV)/bin/python tests/kill_test.py --kills $(KILLS)
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)

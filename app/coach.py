@@ -58,7 +58,7 @@ REASONS = (TOO_NOISY, NOTHING_STOOD_OUT, TOO_FEW_COUGHS, TOO_QUIET, TOO_LOUD, SP
 
 
 class Limits(Protocol):
-    """What a study demands of a recording, such as `app.study_parts.Limits`.
+    """What a study demands of a recording, such as `app.studies.study_parts.Limits`.
 
     Levels are of 20 ms frames above 150 Hz. ``min_snr_db`` is compared with `Verdict.snr_db`.
     """

@@ -10,17 +10,17 @@ from typing import Any
 
 from app import words
 from app.casebook import Casebook
-from app.coach import Coach
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
 from app.devices.microphone import Microphone
 from app.errands import Errands, Schedule, outcome_of
 from app.handover import HandOver, write_handover
+from app.monitoring_session import MonitoringSession
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
-from app.recording_session import JUDGING, RECORDING, WAITING, RecordingSession, SessionState
+from app.recording_session import JUDGING, LIVE, RecordingSession, SessionState
 from app.records import Records
-from app.sound.hearing import screen_kept
+from app.sessions.left_attempt import keep_what_is_there
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -31,7 +31,7 @@ from core.signing import ANYBODY, TrustPolicy
 STUDY_NAME = "study.tussis-study"
 LOCK_CHECK_S = 1.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
-ACTIVE_STEPS = (WAITING, RECORDING, JUDGING)
+ACTIVE_STEPS = (*LIVE, JUDGING)
 
 
 class FieldWork(Errands):
@@ -92,7 +92,7 @@ class FieldWork(Errands):
         self.records: Records | None = None
         self.casebook: Casebook | None = None
         self.session: RecordingSession | None = None
-        self.monitoring: Any = None
+        self.monitoring: MonitoringSession | None = None
         self.screener: Screener | None = None
         self.screener_error, self.playing = "", ""
         self._session_shown: tuple[Any, ...] = ()
@@ -215,39 +215,39 @@ class FieldWork(Errands):
     @property
     def is_recording(self) -> bool:
         """Whether sound is taken at this moment, so that nothing may lock or leave unasked."""
-        watching = self.monitoring is not None and getattr(self.monitoring, "is_running", False)
-        return watching or (self.session is not None and self.session.state.step in ACTIVE_STEPS)
+        is_watching = self.monitoring is not None and self.monitoring.is_running
+        return is_watching or (self.session is not None and self.session.state.step in ACTIVE_STEPS)
 
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
-        self.stop_playing()
-        self.end_session()
-        self.session = RecordingSession(
-            self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule
-        )
+        self.session = self._session_of(RecordingSession, participant_id)
         self.session.subscribe(self._follow_session)
         self.navigation.go("task", participant_id=participant_id)
 
+    def start_watching(self, participant_id: str) -> None:
+        """Watch a participant for hours, "" for a room; the page asks before it is left meanwhile."""
+        self.monitoring = self._session_of(MonitoringSession, participant_id)
+        self.monitoring.subscribe(lambda _: self.changed())
+        self.monitoring.start()
+
+    def _session_of(self, kind: type, participant_id: str) -> Any:
+        self.stop_playing()
+        self.end_session()
+        return kind(self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule)
+
     def end_session(self) -> None:
-        """End the tasks that are done; what was recorded stays."""
+        """End the tasks that are done, or the watching; what was recorded stays."""
         session, self.session = self.session, None
         if session is not None:
             session.abandon()
             self.facilities.screen.keep_on(False)
+        if self.monitoring is not None:
+            self.monitoring.stop()
 
     def finish_unfinished(self, attempt: Any) -> None:
         """Screen and keep what is there of a recording that was left in its middle."""
         casebook, study = self.casebook, self.study
-
-        def job() -> None:
-            coach = Coach(study.limits, study.task(attempt.task_id))
-            coach.has_gaps = bool(attempt.gaps)
-            screening = screen_kept(casebook.audio(attempt.record_id), self.loaded_screener, coach)
-            result = screening.to_json() if screening is not None else None
-            verdict = coach.verdict(screening).to_json()
-            casebook.finish_attempt(attempt.record_id, result, verdict, "kept_with_reason", "unfinished")
-
-        self.run(job)
+        self.run(lambda: keep_what_is_there(casebook, study, self.loaded_screener, attempt))
 
     def record_ids(self, participant_ids: set[str]) -> set[str]:
         """Ids of all records of these participants."""
@@ -373,6 +373,8 @@ class FieldWork(Errands):
     def _question_before_leaving(self) -> Question | None:
         if self.navigation.top.name == "task" and self.is_recording:
             return Question("leave_recording", {"yes": self._leave_task, "no": lambda: None})
+        if self.navigation.top.name == "monitor" and self.is_recording:
+            return Question("stop_watching", {"yes": self.monitoring.stop, "no": lambda: None})
         return None
 
     def _leave_task(self) -> None:

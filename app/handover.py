@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from app.cases.index import CONSENT, PARTICIPANT, WITHDRAWAL
 from app.crypto import hpke
 from app.crypto.sealing import random_bytes
-from app.participant_id import check_digit
+from app.data_folder import sync_folder
 from app.records import Records
-from app.sealed_rows import SealedRow
+from app.storage.sealed_rows import SealedRow
+from app.studies.participant_id import check_digit
 from app.study import Study
 from app.vault import LockedError
 from core.errors import OutputError, TussisError
@@ -33,7 +35,6 @@ INDEX_INFO = b"tussis hand-over 1"
 SECRET_BYTES, RECEIPT_DIGITS, PBKDF2_ROUNDS = 16, 12, 100_000
 PIECE_BYTES = 2**18
 MAX_NOTE_BYTES = 2**26
-WITHDRAWAL_KIND, OWNER_KINDS = "withdrawal", ("participant", "consent")
 
 
 class HandOverError(TussisError):
@@ -105,10 +106,12 @@ def write_handover(
                 writing = _Writing(file)
                 writing.write_all(records, study, ids, handover_id, secret)
                 _compare(file, writing.digest.hexdigest())
+            with contextlib.suppress(OutputError):  # a card whose folders cannot be synced
+                sync_folder(target)
         else:
             writing = _Writing(target)
             writing.write_all(records, study, ids, handover_id, secret)
-        _write_note(records.folder, handover_id, secret, writing)
+        _write_note(records.folder, handover_id, secret, writing, path)
     except OSError as reason:
         raise HandOverError(f"The hand-over cannot be written: {reason.strerror or reason}.") from reason
     except OutputError as reason:
@@ -185,7 +188,7 @@ class _Writing:
         self._write(header)
         chosen, last_sequence = None if ids is None else {*ids, *_owners(records, ids)}, 0
         for row in records.sealed_rows():
-            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL_KIND:
+            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL:
                 self._write_record(row, records.audio_path(row.id))
             last_sequence = row.sequence
         if not self._entries:
@@ -233,7 +236,9 @@ def _owners(records: Records, ids: Collection[str]) -> list[str]:
     except LockedError:
         return []
     owners = {record.content.get("participant_id") for record in known if record.id in ids} - {None, ""}
-    return [one.id for one in known if one.kind in OWNER_KINDS and one.content.get("participant_id") in owners]
+    return [
+        one.id for one in known if one.kind in (PARTICIPANT, CONSENT) and one.content.get("participant_id") in owners
+    ]
 
 
 def _pieces(file: BinaryIO, n_bytes: int) -> Iterator[bytes]:
@@ -253,10 +258,9 @@ def _compare(file: BinaryIO, sha256: str) -> None:
         raise HandOverError("The hand-over reads differently from what was written; try another place for it.")
 
 
-def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing) -> None:
-    make_folder(folder / NOTE_FOLDER)
-    salt = random_bytes(SECRET_BYTES)
-    digits = receipt(secret, handover_id).replace("-", "")
+def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing, path: Path | None) -> None:
+    """Keep a note; where the disk takes none, the hand-over goes too, for no receipt could be checked."""
+    salt, digits = random_bytes(SECRET_BYTES), receipt(secret, handover_id).replace("-", "")
     note = {
         "schema": NOTE_SCHEMA,
         "id": handover_id,
@@ -267,7 +271,13 @@ def _write_note(folder: Path, handover_id: str, secret: bytes, writing: _Writing
         "receipt_hash": _receipt_hash(digits, salt).hex(),
         "rows": writing.rows,
     }
-    write_atomically(folder / NOTE_FOLDER / f"{handover_id}.json", json.dumps(note))
+    try:
+        make_folder(folder / NOTE_FOLDER)
+        write_atomically(folder / NOTE_FOLDER / f"{handover_id}.json", json.dumps(note))
+    except OutputError:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _read_note(path: Path) -> HandOverNote:

@@ -26,7 +26,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Question:
-    """Something to be answered before anything else; `app.screens.dialogs` has the words of each `code`.
+    """Something to be answered before anything else; `app.widgets.dialogs` has the words of each `code`.
 
     Attributes
     ----------

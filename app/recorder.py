@@ -20,6 +20,7 @@ from core.resample import Resampler
 FLOOR_DBFS = -100.0
 QUEUE_BLOCKS = 3000  # a minute of the desktop's blocks, should the disk stand still for so long
 TICK_S = 0.05
+LISTENERS_S = 5.0
 
 
 class End(Enum):
@@ -53,6 +54,10 @@ class Sink(Protocol):
 
 class Listener(Protocol):
     """Hears the samples that were kept, on a thread of its own."""
+
+    def miss(self, lost_s: float) -> None:
+        """About `lost_s` seconds are missing before the next samples."""
+        ...
 
     def hear(self, samples: np.ndarray, sample_rate_hz: int) -> None:
         """Take the next int16 samples, shape (n,)."""
@@ -135,6 +140,9 @@ class Recorder:
         Length at which the recording ends by itself.
     on_change : callable
         Called from the watching thread about 20 times a second, and once after the end.
+    listener_blocks : int
+        For recordings without an end: how many blocks may wait for a listener before the sink waits too. Then the sink
+        is closed last, because listeners decide what it keeps. 0 for any number, and the sink is closed first.
     """
 
     def __init__(
@@ -145,12 +153,14 @@ class Recorder:
         max_s: float | None = None,
         on_change: Callable[[], None] = lambda: None,
         queue_blocks: int = QUEUE_BLOCKS,
+        listener_blocks: int = 0,
     ) -> None:
         self._microphone = WatchedMicrophone(microphone, self._take)
         self._open_sink, self._max_s, self._on_change = open_sink, max_s, on_change
         self._arrivals: queue.Queue[Arrival] = queue.Queue(queue_blocks)
         self._dropped_s = 0.0
-        self._feeds = [_Feed(listener) for listener in listeners]
+        self._feeds = [_Feed(listener, listener_blocks) for listener in listeners]
+        self._closes_last = listener_blocks > 0
         self._sink: _MeteredSink | None = None
         self._is_stopping, self._is_closed = threading.Event(), threading.Event()
         self._end: End | None = None
@@ -221,14 +231,22 @@ class Recorder:
                 self._write_next()
         except Exception as error:
             self._note_refusal(error)
+        if self._closes_last:
+            self._end_feeds(LISTENERS_S)
         try:
             if self._sink is not None:
                 self._sink.close()
         except Exception as error:
             self._note_refusal(error)
+        if not self._closes_last:
+            self._end_feeds(0.0)
+        self._is_closed.set()
+
+    def _end_feeds(self, limit_s: float) -> None:
         for feed in self._feeds:
             feed.end()
-        self._is_closed.set()
+        for feed in self._feeds:
+            feed.wait(limit_s)
 
     def _note_refusal(self, error: Exception) -> None:
         is_disk = isinstance(error, DiskFullError | OSError) or isinstance(error.__cause__, OSError)
@@ -248,9 +266,9 @@ class Recorder:
             sink = self._open_sink(arrival.rate_hz, self._microphone.facts)
             self._sink = _MeteredSink(sink, arrival.rate_hz, self._max_s)
             arrival = Arrival(arrival.block, arrival.rate_hz, 0.0)
-        samples = self._sink.append(arrival)
+        samples, lost_s = self._sink.append(arrival)
         for feed in self._feeds:
-            feed.put(samples, self._sink.rate_hz)
+            feed.put((lost_s, samples, self._sink.rate_hz), self._is_stopping)
         if self._sink.disk_is_full:
             self._finish(End.DISK_FULL)
         elif self._sink.is_full:
@@ -282,16 +300,17 @@ class _MeteredSink:
     def is_full(self) -> bool:
         return self._n_samples >= self._max_samples
 
-    def append(self, arrival: Arrival) -> np.ndarray:
-        """Keep a block; what was kept of it, int16, shape (n,)."""
+    def append(self, arrival: Arrival) -> tuple[np.ndarray, float]:
+        """Keep a block; what was kept of it, int16, shape (n,), and how much was lost before it, seconds."""
         block = self._at_own_rate(arrival)
         self._untold_s += arrival.lost_s
         samples = to_pcm16(block)[: max(0, min(len(block), self._max_samples - self._n_samples))]
         if not len(samples):
-            return samples
-        if self._untold_s > 0:
-            self._sink.mark_gap(self._untold_s)
-            self._n_gaps, self._lost_s, self._untold_s = self._n_gaps + 1, self._lost_s + self._untold_s, 0.0
+            return samples, 0.0
+        lost_s, self._untold_s = self._untold_s, 0.0
+        if lost_s > 0:
+            self._sink.mark_gap(lost_s)
+            self._n_gaps, self._lost_s = self._n_gaps + 1, self._lost_s + lost_s
         try:
             self._sink.append(samples)
         except DiskFullError:
@@ -299,7 +318,7 @@ class _MeteredSink:
         self._n_samples += len(samples)
         finite = np.clip(block, -1.0, 1.0)
         self._level = (dbfs(float(np.sqrt(np.mean(np.square(finite))))), dbfs(float(np.abs(finite).max())))
-        return samples
+        return samples, lost_s
 
     def sync_if_due(self) -> None:
         self._sink.sync_if_due()
@@ -317,28 +336,45 @@ class _MeteredSink:
         return self._resampler[1].process(arrival.block)
 
 
+_Fed = tuple[float, np.ndarray, int]  # seconds lost before, samples, their rate in Hz
+
+
 class _Feed:
     """Hands samples to one listener on a thread of its own, so that a slow one delays nothing else."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, max_blocks: int) -> None:
         self._listener = listener
-        self._queue: queue.SimpleQueue[tuple[np.ndarray, int] | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[_Fed | None] = queue.Queue(max_blocks)
         self._is_done = threading.Event()
         threading.Thread(target=self._run, name="recording-listener", daemon=True).start()
 
-    def put(self, samples: np.ndarray, rate_hz: int) -> None:
-        self._queue.put((samples, rate_hz))
+    def put(self, fed: _Fed, is_stopping: threading.Event) -> None:
+        while not self._is_done.is_set():
+            try:
+                self._queue.put(fed, timeout=TICK_S)
+                return
+            except queue.Full:
+                if is_stopping.is_set():
+                    return
 
     def end(self) -> None:
-        self._queue.put(None)
+        """What a listener that stands still has not heard by now it does not hear any more."""
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            self._queue.get_nowait()
+            self._queue.put_nowait(None)
 
     def wait(self, limit_s: float) -> bool:
         return self._is_done.wait(max(0.0, limit_s))
 
     def _run(self) -> None:
         try:
-            while (item := self._queue.get()) is not None:
-                self._listener.hear(*item)
+            while (fed := self._queue.get()) is not None:
+                lost_s, samples, rate_hz = fed
+                if lost_s > 0:
+                    self._listener.miss(lost_s)
+                self._listener.hear(samples, rate_hz)
             self._listener.finish()
         except Exception as error:  # the recording goes on without this listener
             traceback.print_exception(error)

@@ -15,10 +15,11 @@ from app.cases.kept_sound import OpenSound
 from app.coach import COUGHS, ROOM_NOISE, Advice, Coach, Verdict
 from app.devices.microphone import Microphone
 from app.recorder import FLOOR_DBFS, End, Recorder, RecordingProgress
+from app.sessions.task_places import TaskPlaces, left_open, room_noise_dbfs
+from app.sessions.told_state import Schedule, ToldState
 from app.sound.hearing import ColumnRing, Hearing, screen_kept
 from app.sound.spectrogram import N_ROWS
 from app.study import Study
-from app.task_places import TaskPlaces, left_open, room_noise_dbfs
 from core.errors import TussisError
 from core.results import Screening
 from core.screener import Screener
@@ -81,7 +82,6 @@ class SessionState:
     gaps: int = 0
 
 
-Schedule = Callable[[Callable[[], None]], None]
 OnState = Callable[[SessionState], None]
 
 
@@ -115,16 +115,14 @@ class RecordingSession:
         schedule: Schedule,
     ) -> None:
         self._casebook, self._study, self._screener_loader = casebook, study, screener_loader
-        self._microphone, self._participant_id, self._schedule = microphone, participant_id, schedule
-        self._lock = threading.RLock()
-        self._listeners: list[OnState] = []
-        self._is_scheduled = False
+        self._microphone, self._participant_id = microphone, participant_id
         attempts = list(casebook.attempts(participant_id))
         self._places = TaskPlaces(study.tasks, attempts)
         self._room_noise_dbfs = room_noise_dbfs(study.tasks, attempts)
         self._run: _Run | _LeftOpen | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self.state = self._ready_state()
+        self._told = ToldState(self._ready_state(), schedule)
+        self._lock = self._told.lock
         unfinished = [attempt for attempt in casebook.unfinished() if attempt.participant_id == participant_id]
         self._take_up(left_open(self._places.present, unfinished))
         threading.Thread(target=self._work, name="session", daemon=True).start()
@@ -134,8 +132,7 @@ class RecordingSession:
         if attempt is None:
             return
         self._run = run = _LeftOpen(self, self.state.task, attempt)
-        self.state = replace(
-            self.state,
+        self._change(
             step=JUDGING,
             attempt=attempt.number,
             elapsed_s=attempt.duration_s,
@@ -146,15 +143,18 @@ class RecordingSession:
 
     # ---- for the screens -----------------------------------------------------------------------------------------
 
+    @property
+    def state(self) -> SessionState:
+        """The newest state."""
+        return self._told.state
+
     def subscribe(self, on_state: OnState) -> None:
         """Have `on_state` called on the main thread with every new state, and with the present one now."""
-        self._listeners.append(on_state)
-        on_state(self.state)
+        self._told.subscribe(on_state)
 
     def unsubscribe(self, on_state: OnState) -> None:
         """Call it no more."""
-        if on_state in self._listeners:
-            self._listeners.remove(on_state)
+        self._told.unsubscribe(on_state)
 
     def start(self) -> None:
         """Begin a recording of the present task; after a fault, go on with the one that is made."""
@@ -299,24 +299,13 @@ class RecordingSession:
         return SessionState(READY, place.task, place.round, place.attempt)
 
     def _change(self, **changes: Any) -> None:
-        self._show(replace(self.state, **changes))
+        with self._lock:
+            self._show(replace(self.state, **changes))
 
     def _show(self, state: SessionState) -> None:
-        """Replace the state and have the subscribers told; states that nobody could be told in time are left out."""
         with self._lock:
-            if self.state.step == ABANDONED:
-                return
-            self.state = state
-            if self._is_scheduled:
-                return
-            self._is_scheduled = True
-        self._schedule(self._tell)
-
-    def _tell(self) -> None:
-        with self._lock:
-            self._is_scheduled, state = False, self.state
-        for on_state in tuple(self._listeners):
-            on_state(state)
+            if self.state.step != ABANDONED:
+                self._told.show(state)
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """Keeps all records sealed on the disk and, once unlocked, open in memory, in the order in which they were made."""
 
 import contextlib
+import json
 import sqlite3
 import threading
 import time
@@ -11,9 +12,10 @@ from typing import Any
 
 from app.crypto.sealing import SealError, random_bytes
 from app.data_folder import FolderLock, sync_folder
-from app.database import Database, RecordsError
 from app.sealed_audio import SealedAudioReader, SealedAudioWriter
-from app.sealed_rows import SealedRow, open_row, reseal_row, seal_row
+from app.storage import rescue
+from app.storage.database import DamagedError, Database, RecordsError
+from app.storage.sealed_rows import SealedRow, open_row, reseal_row, seal_row
 from app.vault import EarlierMasterKeyError, Vault
 from core.files import make_folder
 
@@ -46,6 +48,12 @@ class Records:
     clock : function
         Seconds since 1970, for the log; nothing is ordered by it.
 
+    Attributes
+    ----------
+    n_rescued : int or None
+        How many rows were saved where the file was damaged when it was opened; None where it was whole. The damaged
+        file stays in the folder until something is erased.
+
     Raises
     ------
     RecordsError, FolderInUseError, OutputError
@@ -59,10 +67,11 @@ class Records:
         self.n_changes = 0  # another number: what was read from here before may be different now
         self._vault, self._clock = vault, clock
         self._mutex = threading.RLock()
+        self.n_rescued: int | None = None
         self._lock = FolderLock(folder)
         try:
             make_folder(folder / AUDIO_FOLDER)
-            self._database = Database(folder / FILE_NAME)
+            self._database = self._opened_database(folder / FILE_NAME)
         except BaseException:
             self._lock.release()
             raise
@@ -70,6 +79,16 @@ class Records:
         vault.when_locked.append(self.forget)
         with contextlib.suppress(RecordsError):  # a full disk: the next erasing or start tries again
             self._finish_erasing()
+
+    def _opened_database(self, path: Path) -> Database:
+        try:
+            rescue.finish(path)
+            return Database(path)
+        except OSError as error:
+            raise RecordsError(f"The records cannot be opened: {error.strerror or error}.") from error
+        except DamagedError:
+            self.n_rescued = rescue.rescue(path)
+            return Database(path)
 
     def add(
         self, kind: str, content: dict[str, Any], record_id: str | None = None, event: str = "", **facts: Any
@@ -97,7 +116,7 @@ class Records:
             with self._database.transaction() as connection:
                 connection.execute("UPDATE records SET sealed = ? WHERE id = ?", (new.sealed, record_id))
                 entries = self._insert_event(connection, event, {"record_id": record_id, **facts})
-            return self._remember(*entries, _record(new, content))
+            return self._remember(*entries, _record(new, _as_read(content)))
 
     def erase(self, *record_ids: str, event: str = "", **facts: Any) -> None:
         """Remove records for good: key, row and sound. Ids that are not there are passed over.
@@ -222,7 +241,7 @@ class Records:
         row = seal_row(key, record_id, kind, (found[0] if found else 0) + 1, content)
         values = (row.sequence, row.id, row.kind, row.sealed)
         connection.execute("INSERT INTO records (sequence, id, kind, sealed) VALUES (?, ?, ?, ?)", values)
-        return _record(row, content)
+        return _record(row, _as_read(content))
 
     def _insert_event(self, connection: sqlite3.Connection, event: str, facts: dict[str, Any]) -> list[Record]:
         """The log's entry, with the hash of the one before, which it chains to; none without an event."""
@@ -287,13 +306,23 @@ class Records:
         try:
             for record_id in ids:
                 self.audio_path(record_id).unlink(missing_ok=True)
+            rescue.forget_damaged(self.folder)
         except OSError as error:
             raise RecordsError(f"The sound cannot be erased: {error.strerror or error}.") from error
         sync_folder(self.folder / AUDIO_FOLDER)
-        self._database.purge()
+        self._database.empty_log()
+        try:
+            self._database.rewrite()
+        except RecordsError:  # no room for a second copy: the next erasing or start tries again
+            return
         with self._database.transaction() as connection:
             connection.executemany("DELETE FROM erasing WHERE id = ?", [(record_id,) for record_id in ids])
         self._database.empty_log()
+
+
+def _as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a record's content as it will be read after a restart."""
+    return json.loads(json.dumps(content))
 
 
 def _record(row: SealedRow, content: dict[str, Any]) -> Record:

@@ -80,7 +80,7 @@ class SealedAudioWriter:
         self._waiting: list[np.ndarray] = []
         self._n_waiting, self._n_blocks = 0, 0
         self._block_samples = int(sample_rate_hz * BLOCK_S)
-        self._unwritten, self._n_bytes = b"", len(self._header)
+        self._n_bytes, self._unwritten = len(self._header), []
         self._written_at_s = time.monotonic()
         self._check_space()
         self._file: BinaryIO | None = self._made()
@@ -174,23 +174,21 @@ class SealedAudioWriter:
         if self._file is None:
             raise SealedAudioError("The recording ended already.")
         sealed = seal_with_nonce(self._key, _nonce(self._prefix, self._n_blocks, is_last), plain, self._header)
-        self._unwritten += _FRAME.pack(is_last, len(sealed)) + sealed
+        self._unwritten.append(_FRAME.pack(is_last, len(sealed)) + sealed)
         self._n_blocks += 1
 
     def _write(self) -> None:
-        """Bring the sealed blocks to the disk, all or none: what fails is tried again, byte for byte, the next time."""
-        if not self._unwritten or self._file is None:
-            return
-        try:
-            _write_all(self._file, self._unwritten)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._n_bytes)
-                self._file.seek(self._n_bytes)
-            raise self._cannot_write(error) from error
-        self._n_bytes += len(self._unwritten)
-        self._unwritten = b""
-        self._written_at_s = time.monotonic()
+        """Bring the sealed blocks to the disk, each whole; one that fails is tried again as it is, the next time."""
+        while self._unwritten and self._file is not None:
+            try:
+                _write_all(self._file, self._unwritten[0])
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._n_bytes)
+                    self._file.seek(self._n_bytes)
+                raise self._cannot_write(error) from error
+            self._n_bytes += len(self._unwritten.pop(0))
+            self._written_at_s = time.monotonic()
 
     def _check_space(self) -> None:
         try:

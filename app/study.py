@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.participant_id import PATTERN, PATTERN_WORDS, IdPattern
-from app.study_parts import (
+from app.studies.participant_id import PATTERN, PATTERN_WORDS, IdPattern
+from app.studies.study_parts import (
     LANGUAGE,
     MAX_TITLE,
     ConsentText,

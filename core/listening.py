@@ -210,7 +210,7 @@ class Supply:
         try:
             for block in self._blocks:
                 check_block(block, self._name)
-                if self._is_ended():
+                if self.n_samples and self._is_ended():  # what was begun is heard for a moment, so that it has a result
                     self.is_cut = True
                     return
                 self.n_samples += len(block)

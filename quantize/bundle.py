@@ -13,7 +13,7 @@ from core.bundle_files import ARCHIVE_SUFFIX, BUNDLE_FILE, SIGNATURE_FILE, archi
 from core.errors import BundleError, DataError, OutputError, exit_on_error, one_line
 from core.files import write_atomically
 from core.interpreter import LiteRtInterpreter
-from core.private_keys import PUBLIC_SUFFIX, ask_passphrase, generate_key, new_passphrase, sign
+from core.keys.private_keys import PUBLIC_SUFFIX, ask_passphrase, generate_key, new_passphrase, sign
 from core.results import printable
 from core.signing import read_trust
 from distill.command_line import run_app

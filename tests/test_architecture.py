@@ -36,6 +36,7 @@ EXTRAS_OF = {  # core opens other formats than WAV with PyAV where it is install
 }
 DISTRIBUTIONS = {"jnius": "pyjnius"}  # where the module has another name
 WHOLE_FLOWS = {  # test files that try several modules of a folder together
+    "tests/app/test_nothing_lost.py",
     "tests/core/test_field_files.py",
     "tests/quantize/test_full_disk.py",
     "tests/quantize/test_quantize_refusals.py",

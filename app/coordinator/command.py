@@ -13,7 +13,7 @@ from app.coordinator.tables import utc, write_tables
 from app.study import Study, read_study
 from core.errors import exit_on_error
 from core.files import make_folder
-from core.private_keys import (
+from core.keys.private_keys import (
     PUBLIC_SUFFIX,
     ask_passphrase,
     generate_key,

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.cases import EARLIEST_BIRTH, LATEST_BIRTH, SEXES, AttemptState
-from app.study_parts import ROUND_OUTCOMES, UNJUDGED
+from app.cases.facts import EARLIEST_BIRTH, LATEST_BIRTH, SEXES, AttemptState
+from app.cases.index import ATTEMPT, CONSENT, MONITORING, PARTICIPANT, WITHDRAWAL
+from app.studies.study_parts import ROUND_OUTCOMES, UNJUDGED
 from core.errors import TussisError
 from core.json_fields import Fields, is_number
 from core.process.terminal import printable
 
-PARTICIPANT, CONSENT, WITHDRAWAL, ATTEMPT, MONITORING = "participant", "consent", "withdrawal", "attempt", "monitoring"
 MAX_TIME_S = 4e9  # in the year 2096
-MAX_WORDS, MAX_LIST = 2_000, 10_000
+MAX_WORDS, MAX_LIST, MAX_COUGHS = 2_000, 10_000, 10**6
 
 
 class ContentError(TussisError):
@@ -188,11 +188,12 @@ def _monitoring(fields: Fields) -> Recorded:
 
 def _verdict(fields: Fields) -> Verdict:
     outcome = fields.one_of("outcome", ROUND_OUTCOMES)
-    coughs = None if fields.is_null("coughs") else fields.integer("coughs", 0, 10**6)
+    coughs = fields.values.get("coughs")
+    is_count = isinstance(coughs, int) and not isinstance(coughs, bool) and 0 <= coughs <= MAX_COUGHS
     return Verdict(
         outcome=outcome,
         reasons=tuple(_words(reason) for reason in _list(fields, "reasons")),
-        coughs=None if outcome == UNJUDGED else coughs,
+        coughs=coughs if is_count and outcome != UNJUDGED else None,
         snr_db=_number_or_none(fields, "snr_db"),
         noise_dbfs=_number_or_none(fields, "noise_dbfs"),
     )
@@ -217,6 +218,8 @@ def _probes(screening: Fields) -> tuple[ProbeOutcome, ...]:
 
 
 def _bundle(screening: Fields) -> tuple[str, str]:
+    if not isinstance(screening.values.get("model"), dict):
+        return "", ""
     model = screening.object("model")
     return model.text("bundle", 100), model.sha256("sha256")
 

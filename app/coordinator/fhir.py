@@ -11,8 +11,8 @@ from app.coordinator.contents import Agreement, Person, ProbeOutcome, Recorded
 from app.coordinator.received import KeptRecord, Received
 from app.coordinator.tables import Opened, last_consents, opened_records, utc
 from app.sealed_audio import ALTERED, COMPLETE, UNFINISHED
+from app.studies.study_parts import UNJUDGED
 from app.study import Study
-from app.study_parts import UNJUDGED
 from core.files import write_atomically
 from core.probes import Decision
 

@@ -27,11 +27,12 @@ from app.handover import (
     receipt,
 )
 from app.sealed_audio import SealedAudioReader
-from app.sealed_rows import KIND_PATTERN, SealedRow, key_for_study, open_row
+from app.storage.sealed_rows import KIND_PATTERN, SealedRow, key_for_study, open_row
 from core.errors import TussisError
 from core.json_fields import Fields, parse_object
 
 HANDOVER_ID, RECORD_ID = re.compile("[0-9a-f]{16}"), re.compile("[0-9a-f]{32}")
+SEALED_ENDING = ".sealed"
 MAX_INDEX_BYTES, MAX_ROW_BYTES, MAX_RECORDS = 2**26, 2**24, 500_000
 
 
@@ -106,11 +107,10 @@ class HandOverFile:
 
     def check(self) -> None:
         """Read every part and compare its SHA-256; HandOverError where one was altered."""
-        with self._sentences():
-            for entry in self.entries:
-                for part in (entry.row, *([entry.audio] if entry.audio else [])):
-                    if _digest(self._pieces(part)) != part.sha256:
-                        raise self._altered(entry.id)
+        for entry in self.entries:
+            for part in (entry.row, *([entry.audio] if entry.audio else [])):
+                if _digest(self._pieces(part)) != part.sha256:
+                    raise self._altered(entry.id)
 
     def content(self, entry: Entry) -> dict[str, Any]:
         """A record's content.
@@ -130,12 +130,12 @@ class HandOverFile:
 
     @contextmanager
     def audio(self, entry: Entry, folder: Path) -> Iterator[SealedAudioReader]:
-        """A record's sound, which meanwhile lies in `folder` as sealed as it came."""
-        sealed = folder / f"{entry.id}.sealed"
+        """A record's sound, which meanwhile lies in `folder` as sealed as it came; OSError where that takes nothing."""
+        sealed = folder / f"{entry.id}{SEALED_ENDING}"
         key = self._record_key(self._row(entry))
         try:
-            with self._sentences():
-                self._copy(entry.audio, sealed)
+            with sealed.open("wb") as file:
+                file.writelines(self._pieces(entry.audio))
             yield SealedAudioReader(sealed, key, entry.id)
         finally:
             sealed.unlink(missing_ok=True)
@@ -217,16 +217,15 @@ class HandOverFile:
                 continue
         raise AlteredRecordError(f"none of the keys opens the record {row.id}; give earlier keys too.")
 
-    def _copy(self, part: Part, target: Path) -> None:
-        with target.open("xb") as file:
-            for piece in self._pieces(part):
-                file.write(piece)
-
     def _pieces(self, part: Part) -> Iterator[bytes]:
-        self._file.seek(part.at)
-        left = part.n_bytes
-        while left and (piece := self._file.read(min(PIECE_BYTES, left))):
-            left -= len(piece)
+        """A part's bytes; only reading them is a fault of the file."""
+        at, end = part.at, part.at + part.n_bytes
+        while at < end:
+            with self._sentences():
+                piece = self._bytes(at, min(PIECE_BYTES, end - at))
+            if not piece:
+                return
+            at += len(piece)
             yield piece
 
     def _altered(self, record_id: str) -> HandOverError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from app.coordinator.contents import ContentError, Withdrawal, contents_of
-from app.coordinator.handover_file import AlteredRecordError, Entry, HandOverFile
+from app.coordinator.handover_file import SEALED_ENDING, AlteredRecordError, Entry, HandOverFile
 from app.data_folder import FolderInUseError, FolderLock
 from app.handover import HandOverError
 from app.sealed_audio import ALTERED, COMPLETE, UNFINISHED, SealedAudioError, SealedAudioReader
@@ -107,6 +107,8 @@ class Received:
         self.withdrawn: dict[str, dict[str, Any]] = {}
         self.handovers: dict[str, dict[str, Any]] = {}
         try:
+            for left in (folder / SOUND_FOLDER).glob(f"*{SEALED_ENDING}"):  # by a kill
+                left.unlink()
             self._load()
         except BaseException:
             self._lock.release()

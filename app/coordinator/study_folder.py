@@ -24,7 +24,7 @@ from core.bundle_files import SIGNATURE_FILE, BundleFiles, FolderFiles, archive_
 from core.errors import BundleError, OutputError
 from core.files import write_atomically
 from core.json_fields import Fields, parse_object
-from core.private_keys import sign
+from core.keys.private_keys import sign
 from core.signing import ANYBODY
 
 

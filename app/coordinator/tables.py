@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.cases.index import ATTEMPT, MONITORING
 from app.coordinator.contents import (
-    ATTEMPT,
-    MONITORING,
     Agreement,
     ContentError,
     Person,

@@ -18,9 +18,9 @@ def platform_devices(folder: Path) -> Devices:
         from app.devices.android.devices import android_devices
 
         return android_devices(folder)
-    from app.devices.desktop_device_secret import DesktopDeviceSecret
-    from app.devices.desktop_facilities import desktop_facilities
-    from app.devices.desktop_microphone import DesktopMicrophone
+    from app.devices.desktop.device_secret import DesktopDeviceSecret
+    from app.devices.desktop.facilities import desktop_facilities
+    from app.devices.desktop.microphone import DesktopMicrophone
 
     return Devices(DesktopDeviceSecret(folder), DesktopMicrophone(), desktop_facilities(), lambda stop, close: None)
 

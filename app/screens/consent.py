@@ -4,9 +4,9 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.screens.controls import Card, Heading, LinkButton, Notice, Secondary, Words
-from app.screens.inputs import Chips, SignaturePad, TickRow
-from app.screens.page import Page
+from app.widgets.controls import Card, Heading, LinkButton, Notice, Secondary, Words
+from app.widgets.inputs import Chips, SignaturePad, TickRow
+from app.widgets.page import Page
 from app.words import LANGUAGES, _, shown_language
 
 LEAST_POINTS = 4  # a single tap signs nothing

@@ -8,11 +8,12 @@ from kivy.lang import Builder
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 from kivy.uix.widget import Widget
 
-from app import imported_model, task_words
-from app.screens import charts, dialogs, theme
-from app.screens.controls import Card, LinkButton, Pair, PillButton, Words
-from app.screens.page import Page
+from app import imported_model
 from app.screens.screening_cards import screening_cards
+from app.widgets import charts, dialogs, theme
+from app.widgets.controls import Card, LinkButton, Pair, PillButton, Words
+from app.widgets.page import Page
+from app.wording import task_words
 from app.words import _
 from core.bundle import Bundle
 from core.errors import TussisError

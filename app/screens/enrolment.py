@@ -7,13 +7,13 @@ from typing import Any
 from kivy.lang import Builder
 from kivy.uix.widget import Widget
 
-from app.participant_id import IdError
-from app.record_words import SEXES
-from app.screens.controls import LinkButton, Secondary, Words
-from app.screens.inputs import Choice, NumberField, TextField
-from app.screens.page import Page
+from app.studies.participant_id import IdError
+from app.studies.study_parts import StudyError
 from app.study import Question
-from app.study_parts import StudyError
+from app.widgets.controls import LinkButton, Secondary, Words
+from app.widgets.inputs import Choice, NumberField, TextField
+from app.widgets.page import Page
+from app.wording.record_words import SEXES
 from app.words import _, shown_language
 from core.errors import TussisError
 

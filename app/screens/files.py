@@ -5,8 +5,8 @@ from typing import Any
 
 from kivy.lang import Builder
 
-from app.screens.lists import RowList
-from app.screens.page import Page
+from app.widgets.lists import RowList
+from app.widgets.page import Page
 from app.words import _
 from core.errors import OutputError
 
@@ -23,6 +23,8 @@ class FilesPage(Page):
     def __init__(self, *arguments: object, **properties: object) -> None:
         super().__init__(*arguments, **properties)
         self.title = _("Choose a file") if self.place.facts["suffixes"] else _("Choose a folder")
+        if not self.place.facts["suffixes"]:
+            self.add_button(_("Save here"), self.choose_folder)
         self._show(self.place.draft.get("folder") or self.work.facilities.files.folders()[0])
 
     def _show(self, folder: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 from kivy.lang import Builder
 
 from app.handover import HandOver, HandOverNote, check_receipt, handover_note, handovers
-from app.record_words import bytes_words, time_words
-from app.screens import dialogs
-from app.screens.controls import Card, Heading, Notice, Pair, Row, Words
-from app.screens.inputs import NumberField
-from app.screens.lists import RowList
-from app.screens.page import Page
+from app.widgets import dialogs
+from app.widgets.controls import Card, Heading, Notice, Pair, Row, Words
+from app.widgets.inputs import NumberField
+from app.widgets.lists import RowList
+from app.widgets.page import Page
+from app.wording.record_words import bytes_words, time_words
 from app.words import _, ngettext
 
 RECEIPT_LENGTH = 13

@@ -5,9 +5,9 @@ from typing import Any
 
 from kivy.lang import Builder
 
-from app.record_words import STATES, seconds_words, task_label, time_words
-from app.screens.inputs import Chips
-from app.screens.page import Page
+from app.widgets.inputs import Chips
+from app.widgets.page import Page
+from app.wording.record_words import STATES, seconds_words, task_label, time_words
 from app.words import _
 
 ALL = "all"

@@ -5,10 +5,10 @@ from pathlib import Path
 from kivy.lang import Builder
 
 from app.casebook import Attempt
-from app.record_words import seconds_words, task_label
-from app.screens.controls import Badge, IconButton, Notice, Row
-from app.screens.page import Page
 from app.study import Study
+from app.widgets.controls import Badge, IconButton, Notice, Row
+from app.widgets.page import Page
+from app.wording.record_words import seconds_words, task_label
 from app.words import _, ngettext, shown_language
 
 SHOWN_UNFINISHED = 5

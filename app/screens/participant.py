@@ -4,11 +4,11 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.record_words import CONSENTS, SEXES
-from app.screens import dialogs
-from app.screens.controls import BigWords, Card, Heading, LinkButton, Notice, Pair, Row
-from app.screens.page import Page
 from app.study import Question, Task
+from app.widgets import dialogs
+from app.widgets.controls import BigWords, Card, Heading, LinkButton, Notice, Pair, Row
+from app.widgets.page import Page
+from app.wording.record_words import CONSENTS, SEXES
 from app.words import _, ngettext, shown_language
 
 KINDS = {"none": "warning", "given": "good", "outdated": "warning", "withdrawn": "error"}
@@ -33,6 +33,7 @@ class ParticipantPage(Page):
         if state == "given":
             done = {(attempt.task_id, attempt.round) for attempt in attempts if attempt.state in KEPT}
             self._add_tasks(done)
+            self._add_row("wave", _("Watch for coughs"), _("Listen for hours, unattended"), "monitor")
         if attempts:
             self._add_row("check", _("Result"), _("Coughs, quality, next step"), "result")
             n_recordings = ngettext("{n} recording", "{n} recordings", len(attempts))

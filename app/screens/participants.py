@@ -4,8 +4,8 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.record_words import CONSENTS
-from app.screens.page import Page
+from app.widgets.page import Page
+from app.wording.record_words import CONSENTS
 from app.words import _, ngettext
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from kivy.lang import Builder
 
-from app.record_words import STATES, seconds_words, task_label, time_words
-from app.screens.controls import Card, Heading, Notice, Pair, PillButton, Words
-from app.screens.inputs import TextField
-from app.screens.page import Page
-from app.task_words import QUALITY_HEADINGS, reason_words
+from app.sessions.left_attempt import LEFT
+from app.widgets.controls import Card, Heading, Notice, Pair, PillButton, Words
+from app.widgets.inputs import TextField
+from app.widgets.page import Page
+from app.wording.record_words import STATES, seconds_words, task_label, time_words
+from app.wording.task_words import QUALITY_HEADINGS, keep_reason_words, reason_words
 from app.words import _, ngettext
 
 LONGEST_NOTE = 500
@@ -55,7 +56,7 @@ class RecordingPage(Page):
             (_("Length"), seconds_words(attempt.duration_s)),
             (_("Lost sound"), gaps),
             (_("State"), STATES[attempt.state]()),
-            *([(_("Reason"), attempt.reason)] if attempt.reason else []),
+            *([(_("Reason"), _reason_words(attempt.reason))] if attempt.reason else []),
             (_("Handed over"), _("yes") if attempt.handed_over else _("not yet")),
         ]
         for name, value in pairs:
@@ -110,6 +111,10 @@ class RecordingPage(Page):
         casebook, record_id = self.work.casebook, self.place.facts["record_id"]
         self.place.draft["note"] = ""
         self.work.run(lambda: casebook.add_note(record_id, text))
+
+
+def _reason_words(reason: str) -> str:
+    return _("It was left in its middle") if reason == LEFT else keep_reason_words(reason)
 
 
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

@@ -10,10 +10,10 @@ from kivy.properties import BooleanProperty, ColorProperty, ListProperty, Numeri
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.label import Label
 
-from app import task_words
 from app.outcome import UNJUDGED, Outcome, ProbeOutcome, latest_kept, outcome_of
-from app.screens import charts, live_view, theme
-from app.screens.page import Page
+from app.widgets import charts, live_view, theme
+from app.widgets.page import Page
+from app.wording import task_words
 from app.words import _, ngettext, shown_language
 from core.bundle import COUGH
 from core.probes import Decision

@@ -7,10 +7,10 @@ from kivy.metrics import dp, sp
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from app import task_words
-from app.screens import theme
-from app.screens.charts import CoughStrip
-from app.screens.controls import Badge, Bar, Card, Notice, Pair, Words
+from app.widgets import theme
+from app.widgets.charts import CoughStrip
+from app.widgets.controls import Badge, Bar, Card, Notice, Pair, Words
+from app.wording import task_words
 from app.words import _, ngettext
 from core.bundle import COUGH, Bundle
 from core.results import minutes_and_seconds

@@ -10,8 +10,8 @@ from kivy.uix.floatlayout import FloatLayout
 from app.errands import Message
 from app.field_work import FieldWork
 from app.navigation import Place, Question
-from app.screens.dialogs import MessageBar, Sheet, Working
-from app.screens.page import Page
+from app.widgets.dialogs import MessageBar, Sheet, Working
+from app.widgets.page import Page
 
 BACK_KEY = 27  # Escape, and Back on a phone
 PAGES = {

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
-from app.record_words import seconds_words
-from app.screens import dialogs
-from app.screens.controls import Card, Heading, Notice, Pair, Row, Words
-from app.screens.inputs import Choice, PasscodeField
-from app.screens.page import Page
 from app.study import STUDY_SUFFIX
 from app.vault import MIN_PASSCODE_LENGTH, BackOffError, WrongPasscodeError
+from app.widgets import dialogs
+from app.widgets.controls import Card, Heading, Notice, Pair, Row, Words
+from app.widgets.inputs import Choice, PasscodeField
+from app.widgets.page import Page
+from app.wording.record_words import seconds_words
 from app.words import LANGUAGES, _, ngettext, shown_language
 from core.errors import TussisError
 

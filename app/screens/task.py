@@ -1,5 +1,6 @@
 """Leads through the study's tasks, one recording after the other, and has each kept or done again."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,19 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, Op
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from app import task_words
 from app.recording_session import SessionState
-from app.screens import live_view, theme
-from app.screens.controls import PillButton
-from app.screens.dialogs import WORDS, yes_no
-from app.screens.inputs import Choice
-from app.screens.live_view import LiveView
-from app.screens.page import Page
 from app.screens.result import QUALITY_KINDS
+from app.widgets import live_view, theme
+from app.widgets.controls import PillButton
+from app.widgets.dialogs import WORDS, yes_no
+from app.widgets.inputs import Choice
+from app.widgets.live_view import LiveView
+from app.widgets.page import Page
+from app.wording import task_words
 from app.words import _, ngettext, shown_language
 
 NO_NUMBER, UNKNOWN = "\N{EN DASH}", "?"
+DRAWN_EVERY_S = 0.09
 CUE_VIBRATION_S = 0.15
 """How long the phone shakes as sound has arrived."""
 
@@ -71,7 +73,7 @@ class TaskPage(Page):
 
     def __init__(self, work: object, place: object, **properties: object) -> None:
         self._shown: tuple[object, ...] = ()
-        self._n_columns, self._session = 0, work.session
+        self._n_columns, self._session, self._drawn_s = 0, work.session, 0.0
         super().__init__(work, place, **properties)
         self.ids.scroll.bind(height=self._measure)
         self.ids.steps.bind(height=self._measure)
@@ -95,9 +97,10 @@ class TaskPage(Page):
             return
         if state.step not in VIEWS:
             return
-        view = "fault" if VIEWS[state.step] == "live" and state.message else VIEWS[state.step]
+        view = VIEWS[state.step]
         step = (view, state.step, state.task.id, state.round, state.attempt, state.message, self._is_asking)
-        if step != self._shown:
+        is_new = step != self._shown
+        if is_new:
             has_begun = self._shown[1:2] == ("waiting_for_sound",) and state.step == "recording"
             self._shown = step
             self.title = task_title(state, shown_language())
@@ -106,7 +109,7 @@ class TaskPage(Page):
             getattr(self, f"_build_{view}")(state)
             if has_begun:
                 self.work.facilities.vibration.vibrate(CUE_VIBRATION_S)
-        self._show_live(state)
+        self._show_live(state, at_once=is_new)
 
     # ---- what each step shows ------------------------------------------------------------------------------------
 
@@ -185,11 +188,12 @@ class TaskPage(Page):
             for widget in widgets:
                 holder.add_widget(widget)
 
-    def _show_live(self, state: SessionState) -> None:
-        """Bring the moving values into the view."""
-        view = self._view
-        if not isinstance(view, LiveView):
+    def _show_live(self, state: SessionState, at_once: bool) -> None:
+        """Bring the moving values into the view, not so often that a slow phone draws all the time."""
+        view, now_s = self._view, time.monotonic()
+        if not isinstance(view, LiveView) or (not at_once and now_s - self._drawn_s < DRAWN_EVERY_S):
             return
+        self._drawn_s = now_s
         show_sound(view, state)
         if state.n_columns > self._n_columns:
             view.ids.spectrogram.push(self._session.columns_from(self._n_columns)[: state.n_columns - self._n_columns])
@@ -221,7 +225,8 @@ class TaskPage(Page):
 
 
 VIEWS = {
-    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "judging": "judging", "decide": "outcome",
+    "ready": "ready", "waiting_for_sound": "live", "recording": "live", "stopped": "fault", "judging": "judging",
+    "decide": "outcome",
 }  # fmt: skip
 """What each step of a session shows."""
 

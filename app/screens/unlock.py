@@ -9,12 +9,12 @@ from kivy.lang import Builder
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from app.screens import theme
-from app.screens.controls import LinkButton, Notice, PillButton, Row, Words
-from app.screens.inputs import Choice, PasscodeField
-from app.screens.page import Page
 from app.study import STUDY_SUFFIX
 from app.vault import MIN_PASSCODE_LENGTH, BackOffError, LostDeviceSecretError, WrongPasscodeError
+from app.widgets import theme
+from app.widgets.controls import LinkButton, Notice, PillButton, Row, Words
+from app.widgets.inputs import Choice, PasscodeField
+from app.widgets.page import Page
 from app.words import LANGUAGES, _, ngettext, shown_language
 from core.errors import TussisError
 

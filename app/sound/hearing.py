@@ -50,6 +50,9 @@ class Hearing:
         self.cough_count = 0
         self.screening: Screening | None = None
 
+    def miss(self, lost_s: float) -> None:
+        """The screening goes on with what comes next, as it does with the recording that is exported."""
+
     def hear(self, samples: np.ndarray, sample_rate_hz: int) -> None:
         """Take int16 samples; waits for the screener the first time."""
         if self._has_failed:
@@ -101,6 +104,9 @@ class ColumnRing:
         """The columns from number `number` on, of those that are left."""
         n_columns, kept = self._columns
         return kept[max(0, len(kept) - max(0, n_columns - number)) :]
+
+    def miss(self, lost_s: float) -> None:
+        """The picture goes on with what comes next."""
 
     def hear(self, samples: np.ndarray, sample_rate_hz: int) -> None:
         """Take int16 samples."""

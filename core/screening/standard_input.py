@@ -15,6 +15,7 @@ import numpy as np
 from core.audio import AVERAGE, MAX_AMPLITUDE, MAX_CHANNELS
 from core.errors import AudioError, SettingsError
 from core.screening.raw_sound import SAMPLE_TYPES, RawFormat, doubt
+from core.sound.compressed import container_of
 from core.wav import OPEN_LONG_SIZE_BYTES, OPEN_SIZE_BYTES, SampleFormat, decode_frames, is_wav, read_wav_layout
 
 STANDARD_INPUT = "-"
@@ -23,11 +24,12 @@ BLOCK_S = 0.5
 JUDGED_S = 4.0
 POLL_S = 0.2  # how often it is looked whether the run was asked to end
 PIECE_BYTES = 1 << 16
-MAGICS = {
-    b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"FORM": "AIFF", b"caff": "CAF", b".snd": "AU", b"riff": "W64",
-    b"wvpk": "WavPack", b"#!AMR": "AMR", b"\x1a\x45\xdf\xa3": "WebM or Matroska", b"\x30\x26\xb2\x75": "Windows Media",
-    b"RIFX": "a big-endian WAV (RIFX)", b"RIFF": "RIFF, but no WAV", b"MAC ": "Monkey's Audio", b"TTA1": "TTA",
-}  # fmt: skip
+OTHER_NAMES = {
+    b"RIFX": "a big-endian WAV (RIFX)",
+    b"RIFF": "RIFF, but no WAV",
+    b"MAC ": "Monkey's Audio",
+    b"TTA1": "TTA",
+}
 ADVICE = "decode it first: ffmpeg -i … -f s16le -ar 16000 -ac 1 -"
 
 
@@ -291,9 +293,9 @@ class _Bytes:
 
 def _refuse_other(head: bytes) -> None:
     """Refuse what is certainly no raw PCM."""
-    name = next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
-    if head[4:8] == b"ftyp":
-        name = "MPEG-4 (M4A, AAC or 3GP)"
+    name = next((name for magic, name in OTHER_NAMES.items() if head.startswith(magic)), None)
+    if (container := container_of(head)) is not None and head[0] != 0xFF:  # which is MPEG, or a sample
+        name = container.name
     if name is not None:
         raise AudioError(f"{NAME} is {name}, which is read only from files; {ADVICE}.")
 

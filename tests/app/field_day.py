@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.devices.facilities import Facilities, Insets
 from app.field_work import FieldWork
 
@@ -18,7 +18,7 @@ class QuietDevice:
         self.played: list[int] = []
         self.is_lit = self.is_secret = False
         self.shaken_s: list[float] = []
-        self.ends_at_once = True
+        self.ends_at_once, self.n_stops = True, 0
 
     def play(self, blocks, sample_rate_hz, on_end) -> None:
         self.played.append(sum(len(block) for block in blocks))
@@ -27,7 +27,7 @@ class QuietDevice:
             on_end("")
 
     def stop(self) -> None:
-        pass
+        self.n_stops += 1
 
     def vibrate(self, duration_s: float) -> None:
         self.shaken_s.append(duration_s)

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from app.casebook import Casebook
+from app.cases.facts import Attempt
 from app.coach import Advice, Verdict
 from app.handover import write_handover
 from app.recording_session import SessionState
@@ -29,6 +31,27 @@ def settle(work: object, draw: Callable[[], None]) -> None:
         draw()
 
 
+def add_participant(casebook: Casebook, serial: int = 1, consents: bool = True) -> str:
+    """Add somebody who answered what has to be answered, and consented where that is wanted; gives the id."""
+    participant_id = casebook.study.new_id(serial)
+    casebook.add_participant(participant_id, 1980, "female", {"cough_for": "no_cough", "smokes": "no"})
+    if consents:
+        casebook.give_consent(participant_id, "en", SIGNATURE)
+    return participant_id
+
+
+def add_recording(
+    casebook: Casebook, participant_id: str, task_id: str, round: int = 1, seconds: float = 1.0, state: str = ""
+) -> Attempt:
+    """Add a recording of hiss, finished with a good verdict where a state is given."""
+    attempt = casebook.begin_attempt(participant_id, task_id, round, 16_000, {"name": "test"})
+    attempt.append(np.random.default_rng(5).integers(-300, 300, int(16_000 * seconds)).astype(np.int16))
+    attempt.close()
+    if state:
+        casebook.finish_attempt(attempt.record_id, None, VERDICTS["good"].to_json(), state)
+    return casebook.attempt(attempt.record_id)
+
+
 def fill(work: object, draw: Callable[[], None], screener: object) -> None:
     """Set up with the practice study: participants, consents, attempts of each kind, notes and a hand-over."""
     work.set_up(PASSCODE, None)
@@ -46,7 +69,7 @@ def fill(work: object, draw: Callable[[], None], screener: object) -> None:
         ("room_noise", 1, "good", "kept", ""),
         ("coughs", 1, "poor", "redone", ""),
         ("coughs", 1, "good", "kept", ""),
-        ("coughs", 2, "could_not_be_judged", "kept_with_reason", "no_quieter_place"),
+        ("coughs", 2, "could_not_be_judged", "kept_with_reason", "noise"),
         ("forced_breaths", 1, "", "", ""),
     ):
         attempt = casebook.begin_attempt(first, task_id, round_, 16_000, {"name": "Built-in microphone"})

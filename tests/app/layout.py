@@ -80,7 +80,7 @@ def contrast_faults(shell: object, path: str) -> list[str]:
     pixels = np.frombuffer(data.data, np.uint8).reshape(data.height, data.width, -1)[..., :3]
     found = []
     layers = _layers(list(shown_texts(shell)))
-    top = max(layer for layer, _ in layers)  # what lies under a sheet is in its shade
+    top = max((layer for layer, _ in layers), default=0)  # what lies under a sheet is in its shade
     for box in (box for (layer, _), boxes in layers.items() if layer == top for box in boxes):
         if isinstance(box.widget, TextInput):
             continue
@@ -130,7 +130,7 @@ def _clip_of(widget: object) -> object | None:
 
 def _layers(texts: list[Box]) -> dict[tuple[int, int], list[Box]]:
     """Texts by what they lie in: those of a sheet may lie over those of the page below it."""
-    from app.screens.dialogs import Sheet, Working
+    from app.widgets.dialogs import Sheet, Working
 
     layers: dict[tuple[int, int], list[Box]] = {}
     for box in texts:

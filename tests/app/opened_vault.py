@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.crypto import hpke
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.vault import Vault
 
 PASSCODE = "482915"

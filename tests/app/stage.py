@@ -72,10 +72,22 @@ class Stage:
     def bring_into_sight(self, widget: object) -> None:
         from kivy.uix.scrollview import ScrollView
 
-        for parent in parents(widget):
-            if isinstance(parent, ScrollView) and parent.children and parent.children[0].height > parent.height:
-                parent.scroll_to(widget, padding=4, animate=False)
+        for view in (parent for parent in parents(widget) if isinstance(parent, ScrollView)):
+            for _ in range(20):
+                foot, centre = view.to_window(*view.pos)[1], widget.to_window(*widget.center)[1]
+                if not view.children or foot < centre < foot + view.height:
+                    break
+                view.scroll_to(widget, padding=4, animate=False)
                 self.draw(2)
+        self._wait_until_still(widget)
+
+    def _wait_until_still(self, widget: object) -> None:
+        """Draw until the widget moves no more, as it does while a page grows or comes to rest."""
+        for _ in range(50):
+            before = widget.to_window(*widget.center)
+            self.draw(1)
+            if widget.to_window(*widget.center) == before:
+                return
 
     def press_words(self, words: str) -> None:
         """Press the button, row or field that shows exactly these words, wherever on the screen it is."""
@@ -100,7 +112,7 @@ class Stage:
 
     def enter(self, label: str, text: str) -> None:
         """Type into the text field, or on the number pad, below this label."""
-        from app.screens.inputs import NumberField, PasscodeField, TextField
+        from app.widgets.inputs import NumberField, PasscodeField, TextField
 
         (field,) = [
             child

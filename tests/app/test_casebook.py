@@ -8,10 +8,10 @@ import pytest
 
 from app.cases.facts import AttemptState, CaseError, ConsentError, ConsentState
 from app.cases.index import ATTEMPT
-from app.database import RecordsError
-from app.participant_id import IdError
 from app.records import FILE_NAME
 from app.sealed_audio import COMPLETE
+from app.storage.database import RecordsError
+from app.studies.participant_id import IdError
 from app.study import ConsentText, StudyError
 from app.vault import LockedError
 from tests.app.opened_casebook import (

@@ -1,6 +1,10 @@
 import io
+import random
 import re
 import resource
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +20,21 @@ from app.vault import Vault
 from tests.app.opened_vault import STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 from tests.app.signed_studies import write_study
 
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from app.devices.desktop.device_secret import DesktopDeviceSecret
+from app.handover import write_handover
+from app.records import Records
+from app.study import read_study
+from app.vault import Vault
+folder = Path(sys.argv[1])
+study = read_study(folder.parent / "cough.tussis-study")
+records = Records(folder, Vault(folder, DesktopDeviceSecret(folder)), study.handover_public_key)
+print("ready", flush=True)
+while True:
+    write_handover(records, study, folder.parent / "card")
+"""
 RATE_HZ = 16_000
 SOUND = (3_000 * np.sin(np.arange(RATE_HZ))).astype(np.int16)
 
@@ -174,6 +193,15 @@ def test_a_full_disk_leaves_no_file_and_no_note(
     assert list((tmp_path / "card").iterdir()) == [] and handovers(records.folder) == []
 
 
+def test_a_note_that_cannot_be_kept_takes_the_file_with_it(
+    records: Records, made: list[Record], study: Study, tmp_path: Path
+) -> None:
+    (records.folder / "handover").write_text("in the way")
+    with pytest.raises(HandOverError, match=r"the folder [^ ]+ cannot be made"):
+        write_handover(records, study, tmp_path / "card")
+    assert list((tmp_path / "card").iterdir()) == []
+
+
 def test_a_card_that_reads_differently_is_noticed(
     records: Records, made: list[Record], study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,3 +228,35 @@ def test_a_recording_that_is_being_made_goes_along_as_far_as_it_is(
         heard = reader.read()
         assert reader.state == "unfinished" and np.array_equal(heard, SOUND[: len(heard)]) and len(heard) > 8_000
     writer.close()
+
+
+@pytest.mark.slow
+def test_a_kill_while_handing_over_leaves_whole_files_only_and_every_record(
+    records: Records, study: Study, vault: Vault, folder: Path, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        recording = records.add("attempt", {"notes": "x" * 1_000})
+        writer = records.audio_writer(recording.id, RATE_HZ)
+        writer.append(np.tile(SOUND, 5))
+        writer.close()
+    before = {row.id: row.sealed for row in records.sealed_rows()}
+    records.close()
+    (tmp_path / "card").mkdir()
+    source, n_files = random.Random(0), 0
+    for _ in range(40):
+        with subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, folder], stdout=subprocess.PIPE) as child:
+            assert child.stdout.readline() == b"ready\n"
+            time.sleep(source.uniform(0, 0.4))
+            child.kill()
+        for path in (tmp_path / "card").glob("*.tussis-handover"):
+            with HandOverFile(path, [STUDY_PRIVATE]) as file:
+                file.check()
+                assert {entry.id for entry in file.entries} == before.keys()
+            path.unlink()
+            n_files += 1
+    assert n_files > 20
+    again = Records(folder, vault, STUDY_PUBLIC)
+    assert {row.id: row.sealed for row in again.sealed_rows()} == before
+    write_handover(again, study, tmp_path / "card")
+    again.close()
+    assert [path.suffix for path in (tmp_path / "card").iterdir()] == [".tussis-handover"], "litter is removed"

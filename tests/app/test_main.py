@@ -70,7 +70,7 @@ def look_at_window(drawing_surface, kivy_environment, tmp_path):
 def test_help_needs_neither_kivy_nor_a_sound_card():
     script = (
         "import sys\nsys.modules['kivy'] = sys.modules['sounddevice'] = None\n"
-        "import app.main, app.field_work, app.recorder, app.devices.desktop_microphone\napp.main.main(['--help'])"
+        "import app.main, app.field_work, app.recorder, app.devices.desktop.microphone\napp.main.main(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -52,7 +53,10 @@ class Kept:
 
 class Heard:
     def __init__(self) -> None:
-        self.pieces, self.rates_hz, self.is_finished = [], set(), False
+        self.pieces, self.rates_hz, self.is_finished, self.missed = [], set(), False, []
+
+    def miss(self, lost_s):
+        self.missed.append((sum(map(len, self.pieces)), lost_s))
 
     def hear(self, samples, sample_rate_hz):
         self.pieces.append(samples)
@@ -154,8 +158,8 @@ def test_a_recording_ends_by_itself_at_its_full_length_to_the_sample(fake_microp
 
 
 def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
-    microphone, sink = ScriptedMicrophone(script={20: "hang", 21: "sound"}), Kept()
-    recorder = Recorder(microphone, sink.open)
+    microphone, sink, heard = ScriptedMicrophone(script={20: "hang", 21: "sound"}), Kept(), Heard()
+    recorder = Recorder(microphone, sink.open, (heard,))
     recorder.start()
     wait_until(lambda: recorder.progress.fault is Fault.NO_SOUND)
     assert sink.n_idle > 1  # what waits was brought to the disk meanwhile
@@ -167,6 +171,7 @@ def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
     ((at_sample, lost_s),) = sink.gaps
     assert at_sample == 20 * 320
     assert end.lost_s == lost_s > 0.7
+    assert heard.missed == sink.gaps
 
 
 @pytest.mark.parametrize("second_hz", [8_000, 48_000])
@@ -277,6 +282,24 @@ def test_a_listener_that_fails_or_is_slow_delays_neither_disk_nor_the_others(fak
     assert "a mistake of ours" in capfd.readouterr().err
 
 
+def test_where_there_is_no_end_a_slow_listener_holds_up_the_rest_and_memory_stays_flat():
+    class Slow(Heard):
+        def hear(self, samples, sample_rate_hz):
+            assert goes_on.wait(WAIT_S)
+            super().hear(samples, sample_rate_hz)
+
+    goes_on, sink, slow, microphone = threading.Event(), Kept(), Slow(), ScriptedMicrophone()
+    recorder = Recorder(microphone, sink.open, (slow,), listener_blocks=5, queue_blocks=5)
+    recorder.start()
+    wait_until(lambda: microphone.n_played > 30)
+    assert len(sink.pieces) <= 7
+    goes_on.set()
+    wait_until(lambda: recorder.progress.n_gaps == 1)
+    recorder.stop()
+    ended(recorder)
+    assert slow.missed == sink.gaps
+
+
 @settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 9_000), max_size=8), seed=st.integers(0, 99))
 def test_sealed_sound_holds_what_the_microphone_gave_however_it_was_cut(tmp_path_factory, cuts, seed):
@@ -329,3 +352,41 @@ def test_changes_are_told_from_a_thread_of_the_recorder_and_last_of_all_the_end(
     ended(recorder)
     wait_until(lambda: told and told[-1].is_closed)
     assert threads == {"recording-watch"}
+
+
+FAULTS = {
+    Fault.MISSING: lambda at: {"starts": ("missing", "ok")},
+    Fault.REFUSED: lambda at: {"starts": ("refused" if at % 2 else "crash", "ok")},
+    Fault.HUNG: lambda at: {"starts": ("hang", "ok")},
+    Fault.OTHER_RATE: lambda at: {"starts": (at, "ok")},
+    Fault.NO_SOUND: lambda at: {"script": {at: "hang", at + 1: "sound"}},
+    Fault.UNPLUGGED: lambda at: {"script": {at: "unplug", at + 1: "sound"}},
+    Fault.NO_NUMBERS: lambda at: {"script": {at: "nan", at + 60: "sound"}},
+    Fault.SILENT: lambda at: {"script": {at: "zeros", at + 220: "sound"}},
+}
+
+
+def go_through(fault: Fault, at_block: int) -> str:
+    """Record with a microphone that goes wrong at a block, go on by one call, and tell what was not as it should be."""
+    microphone, sink = ScriptedMicrophone(**FAULTS[fault](at_block)), Kept()
+    recorder = Recorder(microphone, sink.open)
+    recorder.start()
+    wait_until(lambda: recorder.progress.fault is not None)
+    named, before_s = recorder.progress.fault, recorder.progress.duration_s
+    recorder.go_on()
+    wait_until(lambda: recorder.progress.fault is None and recorder.progress.duration_s > before_s + 0.1)
+    recorder.stop()
+    progress = ended(recorder)
+    microphone.released.set()
+    n_gaps = progress.n_gaps if "script" in FAULTS[fault](at_block) else progress.n_gaps + 1
+    is_whole = len(sink.samples) == round(progress.duration_s * 16_000) and sink.is_closed
+    return "" if (named, n_gaps, is_whole) == (fault, 1, True) else f"{fault} at {at_block}: {named}, {progress}"
+
+
+@pytest.mark.parametrize("n_faults", [16, pytest.param(200, marks=pytest.mark.slow)])
+def test_every_fault_of_a_microphone_is_named_and_one_call_goes_on(n_faults, capfd):
+    random = np.random.default_rng(n_faults)
+    faults = [list(FAULTS)[number % len(FAULTS)] for number in range(n_faults)]
+    with ThreadPoolExecutor(8) as pool:
+        wrong = list(pool.map(go_through, faults, random.integers(5, 60, n_faults).tolist()))
+    assert [one for one in wrong if one] == []

@@ -1,6 +1,5 @@
 """A participant's tasks from the first tap to the last decision, whatever the microphone, the model and the disk do."""
 
-import queue
 import threading
 import time
 
@@ -16,37 +15,10 @@ from core.demonstration import synthesize_demonstration
 from core.errors import BundleError
 from core.screener import Screener
 from tests.app.fake_microphones import ScriptedMicrophone
+from tests.app.main_thread import MainThread
 from tests.app.opened_casebook import RATE_HZ, SOUND, STUDY, consented, new_casebook
 
 WAIT_S = 30.0
-
-
-class MainThread:
-    """The test's own thread as the app's main thread: takes what is scheduled when it looks."""
-
-    def __init__(self) -> None:
-        self.jobs = queue.SimpleQueue()
-        self.states = []
-
-    def schedule(self, job) -> None:
-        self.jobs.put(job)
-
-    def follow(self, state) -> None:
-        assert threading.current_thread() is threading.main_thread()
-        self.states.append(state)
-
-    def until(self, condition):
-        deadline_s = time.monotonic() + WAIT_S
-        while not condition(self.states[-1]):
-            assert time.monotonic() < deadline_s, f"waited in vain at {self.states[-1]}"
-            try:
-                self.jobs.get(timeout=0.1)()
-            except queue.Empty:
-                continue
-        return self.states[-1]
-
-    def until_step(self, *steps):
-        return self.until(lambda state: state.step in steps)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from app.data_folder import FolderInUseError
-from app.database import RecordsError
 from app.records import FILE_NAME, Record, Records
 from app.sealed_audio import COMPLETE, SealedAudioError
-from app.sealed_rows import key_for_study, open_row
+from app.storage.database import RecordsError
+from app.storage.sealed_rows import key_for_study, open_row
 from app.vault import EarlierMasterKeyError, LockedError
 from tests.app.opened_vault import PASSCODE, STUDY_PRIVATE, STUDY_PUBLIC, new_vault
 
@@ -164,16 +164,22 @@ def test_of_an_erased_record_the_key_is_nowhere(records, vault):
     again.close()
 
 
-def test_an_erasing_that_was_cut_short_is_finished_at_the_next_start(records, monkeypatch):
+@pytest.mark.parametrize("step", ["empty_log", "rewrite"])
+def test_an_erasing_that_was_cut_short_is_finished_at_the_next_start(records, monkeypatch, step):
     kept, gone = records.add("note", {"text": "a"}), with_sound(records, records.add("attempt", {}))
     wrapped = next(row.wrapped_for_study for row in records.sealed_rows() if row.id == gone.id)
 
     def full(*_):
         raise RecordsError("The records cannot be written: database or disk is full.")
 
-    monkeypatch.setattr(records._database, "purge", full)
-    with pytest.raises(RecordsError, match="full"):
+    monkeypatch.setattr(records._database, step, full)
+    if step == "empty_log":
+        with pytest.raises(RecordsError, match="full"):
+            records.erase(gone.id)
+    else:
         records.erase(gone.id)
+        assert wrapped not in folder_content(records)
+    assert records._database.rows("SELECT * FROM erasing") == [(gone.id,)]
     again = reopened(records)
     assert again.all() == [kept]
     assert again._database.rows("SELECT * FROM erasing") == []
@@ -274,11 +280,12 @@ def test_two_windows_at_once_are_one_sentence(records, vault):
     assert len(records.all()) == 1
 
 
-def test_a_damaged_file_lets_the_folder_go(records):
+def test_a_file_that_cannot_be_opened_lets_the_folder_go(records):
     records.close()
-    (records.folder / FILE_NAME).write_bytes(b"no database " * 1000)
+    (records.folder / FILE_NAME).unlink()
+    (records.folder / FILE_NAME).mkdir()
     for _ in range(2):
-        with pytest.raises(RecordsError, match="not a database"):
+        with pytest.raises(RecordsError, match="cannot be opened"):
             reopened(records)
 
 
@@ -329,3 +336,12 @@ def test_a_number_tells_whether_anything_changed(records):
         change()
         assert records.n_changes > before
         before = records.n_changes
+
+
+def test_a_record_in_memory_is_as_it_will_be_read_and_nobody_elses(records):
+    content = {"gaps": ((1.0, 2.5),), "notes": ["a"]}
+    made = records.add("note", content)
+    content["notes"].append("b")
+    assert (
+        records.get(made.id).content == reopened(records).get(made.id).content == {"gaps": [[1.0, 2.5]], "notes": ["a"]}
+    )

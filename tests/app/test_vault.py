@@ -7,7 +7,7 @@ import pytest
 
 from app.crypto import hpke
 from app.crypto.sealing import SealError, open_sealed
-from app.devices.desktop_device_secret import DesktopDeviceSecret
+from app.devices.desktop.device_secret import DesktopDeviceSecret
 from app.vault import (
     RECORD_KEY_INFO,
     WRAPPED_FOR_PHONE_BYTES,

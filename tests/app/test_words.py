@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app import words
-from app.font_characters import missing_characters
+from app.studies.font_characters import missing_characters
 from tests.app import catalogues
 
 PLACE = re.compile(r"\{(\w+)\}")

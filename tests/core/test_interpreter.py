@@ -16,6 +16,7 @@ def noise(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, 32000).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_tiny_model_of_these_tests_is_what_its_command_makes(tiny_model: bytes, tmp_path: Path) -> None:
     for library in ("torch", "litert_torch"):
         pytest.importorskip(library, reason="a model can be converted on a workstation only")

@@ -10,7 +10,7 @@ import pytest
 
 from core.audio import open_recording, write_wav
 from core.bundle import Bundle, load_bundle
-from core.errors import AudioError, BundleError
+from core.errors import AudioError, BundleError, IncompleteError
 from core.interpreter import Interpreter, ModelOutputs
 from core.probes import Decision
 from core.results import Screening
@@ -244,3 +244,16 @@ def test_a_model_altered_after_loading_is_not_run(tiny_bundle: Path) -> None:
     bundle = load_bundle(tiny_bundle)
     with pytest.raises(BundleError, match="was altered"):
         Screener(dataclasses.replace(bundle, model_sha256="0" * 64))
+
+
+def test_a_run_that_ends_before_the_first_block_still_hears_it(
+    bundle: Bundle, energy_interpreter: Interpreter, coughs_in_noise: np.ndarray, tmp_path: Path
+) -> None:
+    ended = Screener(bundle, interpreter=energy_interpreter, is_ended=lambda: True)
+    path = tmp_path / "begun.wav"
+    write_wav(path, coughs_in_noise)
+    assert ended.screen(path).recording.duration_s == 6.0
+    write_wav(path, np.tile(coughs_in_noise, 20), 44_100)
+    with pytest.raises(IncompleteError, match=r"ended after 3\.0 s") as caught:
+        ended.screen(path)
+    assert caught.value.result.recording.duration_s == pytest.approx(2**17 / 44_100)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
-from core.private_keys import generate_key
+from core.keys.private_keys import generate_key
 from quantize.bundle import app as bundle_app
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
 from core.errors import OutputError, SigningError
-from core.private_keys import PASSPHRASE_VARIABLE, generate_key, sign
+from core.keys.private_keys import PASSPHRASE_VARIABLE, generate_key, sign
 from core.signing import parse_public_key
 from quantize.bundle import app as bundle_app
 from quantize.bundle import pack_bundle

@@ -5,7 +5,7 @@ import pytest
 from app.coordinator.study_folder import build_study, read_folder
 from app.study import Study, StudyError, practice_study, read_study
 from core.errors import OutputError
-from core.private_keys import read_public_sealing_key
+from core.keys.private_keys import read_public_sealing_key
 from tests.app.coordinator.conftest import edit_draft
 
 

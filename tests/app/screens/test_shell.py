@@ -135,7 +135,7 @@ def test_the_layout_test_finds_what_is_wrong(stage):
     from kivy.uix.floatlayout import FloatLayout
     from kivy.uix.label import Label
 
-    from app.screens.controls import IconButton, Words
+    from app.widgets.controls import IconButton, Words
 
     root = FloatLayout()
     root.add_widget(Label(text="one", size_hint=(None, None), size=(100, 30), pos=(10, 10)))

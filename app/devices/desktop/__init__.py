@@ -1,0 +1,1 @@
+"""What a desktop brings for the protocols of the devices."""

@@ -1,0 +1,1 @@
+"""The file of the records, below what they mean."""

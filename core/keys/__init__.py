@@ -1,0 +1,1 @@
+"""Private keys in files, which workstations have and phones do not."""
