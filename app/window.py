@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -106,7 +107,9 @@ def _close(work: FieldWork) -> None:
         session.wait(CLOSING_S)
     if monitoring is not None:
         monitoring.stop()
-        monitoring.wait(CLOSING_S)
+        end_s = time.monotonic() + CLOSING_S
+        while monitoring.is_running and time.monotonic() < end_s:
+            time.sleep(0.02)
 
 
 def run(work: FieldWork) -> None:
