@@ -86,9 +86,8 @@ def package(toolchain: Any, args: Any, folder: Path, api: int) -> dict[str, Any]
     loader = SourceFileLoader("build", str(folder / "build.py"))
     build = importlib.util.module_from_spec(importlib.util.spec_from_loader("build", loader))
     loader.exec_module(build)
-    # Compiling each module once is enough: the release build has them as they are.
-    faster = ["--no-byte-compile-python"] if args.build_mode == "release" else []
-    build.parse_args_and_make_package([*args.unknown_args, *faster])
+    # A process for each module would take minutes; test_staged_tree.py compiles them all at once.
+    build.parse_args_and_make_package([*args.unknown_args, "--no-byte-compile-python"])
     manifest = folder / "src" / "main" / "AndroidManifest.xml"
     before = manifest.read_text()
     toolchain.args = args
