@@ -2,8 +2,13 @@
 
 import pytest
 
+from app.casebook import Casebook
 from app.devices.android.device_secret import AndroidDeviceSecret
+from app.handover import write_handover
+from app.records import Records
 from app.vault import LostDeviceSecretError, Vault
+from tests.app.opened_casebook import STUDY, consented, recorded
+from tests.app.opened_vault import STUDY_PUBLIC
 
 PASSCODE = "courtyard-7"
 
@@ -65,3 +70,26 @@ def test_a_vault_opens_with_it_and_says_when_the_keystore_forgot(phone, tmp_path
     vault.lock()
     vault.unlock(PASSCODE)
     assert vault.is_open
+
+
+def test_what_was_recorded_before_the_keystore_forgot_still_goes_to_the_study_and_new_work_goes_on(phone, tmp_path):
+    vault = Vault(tmp_path, AndroidDeviceSecret(tmp_path))
+    vault.create(PASSCODE)
+    records = Records(tmp_path, vault, STUDY_PUBLIC)
+    before = Casebook(records, STUDY)
+    earlier = recorded(before, consented(before, 17))
+    records.close()
+    vault.lock()
+    phone.keystore.forget()
+    vault = Vault(tmp_path, AndroidDeviceSecret(tmp_path))
+    with pytest.raises(LostDeviceSecretError):
+        vault.unlock(PASSCODE)
+    vault.start_anew(PASSCODE)
+    records = Records(tmp_path, vault, STUDY_PUBLIC)
+    assert records.unreadable > 0
+    after = Casebook(records, STUDY)
+    later = recorded(after, consented(after, 18))
+    handed_over = write_handover(records, STUDY, tmp_path / "handover")
+    assert {earlier, later} <= set(handed_over.rows)
+    assert [attempt.record_id for attempt in after.attempts()] == [later]
+    records.close()
