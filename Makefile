@@ -23,6 +23,8 @@ PHONE_READY := $(PHONE)/ready-phone-$(KEY)
 APP_READY := $(PHONE)/ready-app-$(KEY)
 DEV_READY := $(DEV)/ready-dev-$(KEY)
 PHONE_TESTS_READY := $(PHONE_TESTS)/ready-phone-tests-$(KEY)
+ANDROID := .venv-android
+ANDROID_READY := $(ANDROID)/ready-android-$(KEY)
 CLUSTER_READY := $(DEV)/ready-cluster-$(KEY)
 NEED_PYTHON = test -n "$(PYTHON)" || { echo "Tussis needs Python 3.11 or newer; name one with PYTHON=…" >&2; exit 2; }
 
@@ -68,6 +70,12 @@ $(CLUSTER_READY): $(DEV_READY)
 	@rm -f $(DEV)/ready-cluster-*
 	@touch $@
 
+$(ANDROID_READY): app/android/requirements.txt
+	$(call new_environment,$(ANDROID),ready-android)
+	@echo "Setting up $(ANDROID) (once): buildozer and python-for-android"
+	@$(ANDROID)/bin/python -m pip install --quiet --disable-pip-version-check --requirement app/android/requirements.txt
+	@touch $@
+
 # ---- For the user ----------------------------------------------------------------------------------------------
 DEMONSTRATION := runs/demonstration.wav
 screen: export TUSSIS_RECORDING := $(value RECORDING)
@@ -88,8 +96,8 @@ app: $(APP_READY) ## open the window: record or open a file, see the same result
 # ---- For the developer -----------------------------------------------------------------------------------------
 # As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
 PARALLEL := -n auto --dist loadfile
-test test-all: export OMP_NUM_THREADS := 1
-test test-all: export OPENBLAS_NUM_THREADS := 1
+test test-all test-phone android-check: export OMP_NUM_THREADS := 1
+test test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
 
 .PHONY: dev dev-cluster debian-packages test test-all field-files app-benchmark kill-test lint format
@@ -109,7 +117,7 @@ test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests,
 
 test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
-	@$(PHONE_TESTS)/bin/python -m pytest -rs tests/core tests/app
+	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core tests/app
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
 	@$(DEV)/bin/python tests/field_files.py
@@ -284,10 +292,26 @@ gpu-pretrain: ## on the GPU machine: PACK=cache/gpu_pack OUT=folder MINUTES=larg
 gpu-join: $(DEV_READY) ## OUT=folder that came back: check it, make teachers, targets and curves of it, in GPU_RUN
 	@$(PYSTEP) distill.offline_gpu.results join "$(OUT)" --out "$(GPU_RUN)" $(STORE_OPTION)
 
+# ---- Android ---------------------------------------------------------------------------------------------------
+ANDROID_TREE := build/android/tree
+APK_MODE ?= debug
+
+.PHONY: android-tree android-check apk
+android-tree: ## what goes into the Android package, in build/android/tree
+	@$(NEED_PYTHON)
+	@$(PYTHON) app/android/stage_tree.py $(ANDROID_TREE)
+
+android-check: debian-packages $(DEV_READY) $(ANDROID_READY) ## the Android package up to Gradle, and its Java, without an SDK
+	@$(DEV)/bin/python -m pytest -rs tests/android tests/app/devices/android
+	@KIVY_NO_CONSOLELOG=1 $(DEV)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app --ignore tests/app/devices/android
+
+apk: $(ANDROID_READY) android-tree ## where an Android SDK is: build/android/bin/*.apk; APK_MODE=release for the AAB
+	@cd app/android && PATH="$(abspath $(ANDROID))/bin:$$PATH" buildozer android $(APK_MODE)
+
 # ---- Housekeeping ----------------------------------------------------------------------------------------------
 .PHONY: clean clean-runs
 clean: ## remove the environments and caches; runs/ stays
-	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(PHONE) $(PHONE_TESTS) $(DEV) $(ANDROID) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find core distill quantize app benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-runs:

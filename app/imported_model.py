@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from app.devices.platform import open_interpreter
 from core.bundle import Bundle, load_bundle
 from core.bundle_files import archive_content
 from core.clips import CLIP_SAMPLES
 from core.errors import OutputError
 from core.files import write_atomically
-from core.interpreter import LiteRtInterpreter
 from core.signing import ANYBODY, TrustPolicy
 
 IMPORTED_NAME = "model.tussis"
@@ -40,7 +40,7 @@ def import_model(path: Path, folder: Path, trust: TrustPolicy = ANYBODY) -> Bund
     """
     bundle = load_bundle(path, trust)
     files = bundle.read_files()
-    interpreter = LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape)
+    interpreter = open_interpreter(bundle.read_model(), 1, bundle.model_shape)
     interpreter.run(np.zeros(CLIP_SAMPLES, np.float32))
     write_atomically(folder / IMPORTED_NAME, archive_content(files), replaces_any=True)
     return load_bundle(folder / IMPORTED_NAME, trust)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.data_folder import FolderLock, data_folder
+from app.devices.platform import is_phone
 from core.errors import TussisError, exit_on_error
 from core.screen_command import add_model_options, add_trust_options
 from core.signing import read_trust
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Open the window; exit status 2 with one sentence where that is impossible."""
     options = _parser().parse_args(arguments)
     with exit_on_error(COMMAND):
+        if is_phone() and _answers_benchmark():
+            return
         trust = read_trust(options.require_signature, options.trusted)
         _check_display()
         folder = data_folder()
@@ -36,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.recording is not None:
             work.navigation.go("engineer", recording=options.recording)
         run(work)
+
+
+def _answers_benchmark() -> bool:
+    from app.devices.android.benchmark_intent import answer_benchmark
+
+    return answer_benchmark()
 
 
 def _parser() -> argparse.ArgumentParser:

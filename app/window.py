@@ -3,7 +3,9 @@
 import gc
 import logging
 import os
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from kivy.app import App
@@ -12,9 +14,7 @@ from kivy.config import Config
 from kivy.logger import Logger
 from kivy.metrics import Metrics
 
-from app.devices.desktop.device_secret import DesktopDeviceSecret
-from app.devices.desktop.facilities import desktop_facilities
-from app.devices.desktop.microphone import DesktopMicrophone
+from app.devices.platform import open_interpreter, platform_devices
 from app.field_work import FieldWork
 from app.imported_model import load_model
 from core.errors import TussisError
@@ -22,6 +22,7 @@ from core.screener import Screener
 from core.signing import TrustPolicy
 
 WINDOW_SIZE = (400, 780)
+CLOSING_S = 2.0
 
 
 class TussisApp(App):
@@ -76,13 +77,39 @@ def on_main_thread(job: Callable[[], None]) -> None:
 
 
 def open_work(folder: Path, bundle: Path | None, trust: TrustPolicy, threads: int) -> FieldWork:
-    """The application's state over `folder` with the desktop's devices; `bundle` is the model to screen with."""
+    """The application's state over `folder` with this platform's devices; `bundle` is the model to screen with."""
 
     def load_screener() -> Screener:
-        return Screener(load_model(folder, bundle, trust), threads)
+        opened = load_model(folder, bundle, trust)
+        return Screener(opened, threads, open_interpreter(opened.read_model(), threads, opened.model_shape))
 
-    secret, facilities = DesktopDeviceSecret(folder), desktop_facilities()
-    return FieldWork(folder, secret, DesktopMicrophone(), facilities, on_main_thread, load_screener, trust)
+    devices = platform_devices(folder)
+    work = FieldWork(
+        folder, devices.secret, devices.microphone, devices.facilities, on_main_thread, load_screener, trust
+    )
+    devices.heed(partial(_stop, work), partial(_close, work))
+    return work
+
+
+def _stop(work: FieldWork) -> None:
+    """End what is recorded, as the page's button does; from any thread."""
+    if work.session is not None:
+        work.session.stop()
+    if work.monitoring is not None:
+        work.monitoring.stop()
+
+
+def _close(work: FieldWork) -> None:
+    """Close what is recorded, because the system ends the application; not for the main thread."""
+    session, monitoring = work.session, work.monitoring
+    if session is not None:
+        session.abandon()
+        session.wait(CLOSING_S)
+    if monitoring is not None:
+        monitoring.stop()
+        end_s = time.monotonic() + CLOSING_S
+        while monitoring.is_running and time.monotonic() < end_s:
+            time.sleep(0.02)
 
 
 def run(work: FieldWork) -> None:

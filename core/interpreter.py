@@ -84,29 +84,20 @@ class LiteRtInterpreter:
     def __init__(self, model: Path | bytes, threads: int = 1, shape: ModelShape | None = None):
         self.shape = shape or ModelShape()
         self.source = "the model" if isinstance(model, bytes) else str(model)
-        if not 1 <= threads <= MAX_THREADS:
-            raise InterpreterError(f"{threads} threads were asked for; expected 1 to {MAX_THREADS}.")
-        self._runtime = _open_runtime(_read_model(model), threads, self.source)
+        check_threads(threads)
+        self._runtime = _open_runtime(read_model(model), threads, self.source)
         self._runner = self._signature_runner()
 
     def run(self, waveform: np.ndarray) -> ModelOutputs:
         """Run the model on one clip of 16 kHz float32 samples in [-1, 1], shape (32000,)."""
-        if waveform.shape != (self.shape.clip_samples,):
-            raise InterpreterError(f"a clip has shape {waveform.shape}; expected ({self.shape.clip_samples},).")
-        clip = np.ascontiguousarray(waveform, dtype=np.float32)[np.newaxis]
+        clip = checked_clip(waveform, self.shape)[np.newaxis]
         try:
             outputs = self._runner(waveform=clip)
         except (ValueError, RuntimeError) as reason:
             raise InterpreterError(f"{self.source} failed on a clip ({one_line(reason)}).") from reason
         except MemoryError as reason:
             raise InterpreterError(f"{self.source} needs more memory than there is.") from reason
-        for name, shape in self.shape.outputs().items():
-            if not _fits(outputs[name].shape, shape):
-                given = f"gave {outputs[name].shape} for a clip; expected {_words(shape)}"
-                raise InterpreterError(f'{self.source}: output "{name}" {given}.')
-            if not isfinite(float(outputs[name].sum())):  # as it is where one of them is not
-                raise InterpreterError(f'{self.source}: output "{name}" is not finite for a clip of finite samples.')
-        return ModelOutputs(**{name: array[0].copy() for name, array in outputs.items()})
+        return checked_outputs(outputs, self.shape, self.source)
 
     def _signature_runner(self) -> Any:
         try:
@@ -115,23 +106,62 @@ class LiteRtInterpreter:
             sides = {"input": runner.get_input_details(), "output": runner.get_output_details()} if runner else {}
         except (ValueError, RuntimeError, TypeError, KeyError) as reason:  # a UnicodeDecodeError is a ValueError
             raise InterpreterError(f"{self.source} has a damaged signature ({one_line(reason)}).") from reason
-        if runner is None:
-            signatures = ", ".join(names) or "none"
-            raise InterpreterError(f'{self.source} has the signatures {signatures}; expected one named "{SIGNATURE}".')
-        self._check_tensors("input", sides["input"], self.shape.inputs())
-        self._check_tensors("output", sides["output"], self.shape.outputs())
+        tensors = {
+            side: {
+                name: (np.dtype(tensor["dtype"]).name, tuple(map(int, tensor["shape"]))) for name, tensor in of.items()
+            }
+            for side, of in sides.items()
+        }
+        check_signature(names, tensors, self.shape, self.source)
         return runner
 
-    def _check_tensors(self, side: str, details: dict[str, dict], expected: dict[str, tuple[int | None, ...]]) -> None:
-        if set(details) != set(expected):
-            names = f"{', '.join(sorted(details)) or 'none'}; expected {', '.join(sorted(expected))}"
-            raise InterpreterError(f"{self.source} has the {side}s {names}.")
-        for name, shape in expected.items():
-            tensor_shape = tuple(int(size) for size in details[name]["shape"])
-            tensor_type = np.dtype(details[name]["dtype"]).name
-            if not _fits(tensor_shape, shape) or tensor_type != "float32":
-                difference = f"{tensor_type} {tensor_shape}; expected float32 {_words(shape)}"
-                raise InterpreterError(f'{self.source}: {side} "{name}" is {difference}.')
+
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+"""Type and shape of each tensor by name."""
+
+
+def check_signature(names: list[str], tensors: dict[str, Tensors], shape: ModelShape, source: str) -> None:
+    """InterpreterError unless one of a model's signatures is ours, with the tensors that `shape` states.
+
+    `tensors` has the sides "input" and "output" of our signature, where there is one.
+    """
+    if SIGNATURE not in names:
+        raise InterpreterError(
+            f'{source} has the signatures {", ".join(names) or "none"}; expected one named "{SIGNATURE}".'
+        )
+    for side, expected in (("input", shape.inputs()), ("output", shape.outputs())):
+        if set(tensors[side]) != set(expected):
+            given = f"{', '.join(sorted(tensors[side])) or 'none'}; expected {', '.join(sorted(expected))}"
+            raise InterpreterError(f"{source} has the {side}s {given}.")
+        for name, sizes in expected.items():
+            tensor_type, tensor_shape = tensors[side][name]
+            if not _fits(tensor_shape, sizes) or tensor_type != "float32":
+                difference = f"{tensor_type} {tensor_shape}; expected float32 {_words(sizes)}"
+                raise InterpreterError(f'{source}: {side} "{name}" is {difference}.')
+
+
+def checked_clip(waveform: np.ndarray, shape: ModelShape) -> np.ndarray:
+    """A clip as the runtime takes it, shape (clip_samples,), contiguous float32; InterpreterError for another shape."""
+    if waveform.shape != (shape.clip_samples,):
+        raise InterpreterError(f"a clip has shape {waveform.shape}; expected ({shape.clip_samples},).")
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def checked_outputs(outputs: dict[str, np.ndarray], shape: ModelShape, source: str) -> ModelOutputs:
+    """Copies of what the runtime gave for one clip; InterpreterError where a shape is wrong or a value not finite."""
+    for name, sizes in shape.outputs().items():
+        if not _fits(outputs[name].shape, sizes):
+            given = f"gave {outputs[name].shape} for a clip; expected {_words(sizes)}"
+            raise InterpreterError(f'{source}: output "{name}" {given}.')
+        if not isfinite(float(outputs[name].sum())):  # as it is where one of them is not
+            raise InterpreterError(f'{source}: output "{name}" is not finite for a clip of finite samples.')
+    return ModelOutputs(**{name: array[0].copy() for name, array in outputs.items()})
+
+
+def check_threads(threads: int) -> None:
+    """InterpreterError for a number of threads out of range."""
+    if not 1 <= threads <= MAX_THREADS:
+        raise InterpreterError(f"{threads} threads were asked for; expected 1 to {MAX_THREADS}.")
 
 
 def _fits(actual: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
@@ -142,7 +172,8 @@ def _words(shape: tuple[int | None, ...]) -> str:
     return str(shape).replace("None", "any number")
 
 
-def _read_model(model: Path | bytes) -> bytes:
+def read_model(model: Path | bytes) -> bytes:
+    """A model's content; InterpreterError where its file cannot be read."""
     if isinstance(model, bytes):
         return model
     try:

@@ -1,11 +1,14 @@
-"""Times the stages of a screening."""
+"""Times the stages of a screening, and sums up the times of many."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+import numpy as np
+
 Item = TypeVar("Item")
+PERCENTILES = (50, 90, 95, 99)
 STAGES = ("decode", "resample", "quality", "model", "events", "probes")
 
 
@@ -97,3 +100,13 @@ def _timed(items: Iterable[Item], stage: AbstractContextManager[None]) -> Iterat
             except StopIteration:
                 return
         yield item
+
+
+def timing_metrics(samples_ms: Sequence[float] | np.ndarray, audio_s: float | None = None) -> dict[str, float]:
+    """Percentiles, mean, smallest and largest of times in milliseconds; the real-time factor where there is audio."""
+    values = np.asarray(samples_ms, np.float64)
+    metrics = {f"p{which}_ms": float(np.percentile(values, which)) for which in PERCENTILES}
+    metrics |= {"min_ms": float(values.min()), "max_ms": float(values.max()), "mean_ms": float(values.mean())}
+    if audio_s:
+        metrics["rtf"] = metrics["p50_ms"] / 1000 / audio_s
+    return metrics

@@ -29,11 +29,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 COMMANDS = PROJECT["scripts"]
 EXTRAS_OF = {  # core opens other formats than WAV with PyAV where it is installed
     "core": ("formats",),
-    "app": ("app",),
+    "app": ("app", "android-tests"),
     "distill": ("train", "cluster"),
     "quantize": ("quantize",),
     "benchmarks": ("bench",),
 }
+DISTRIBUTIONS = {"jnius": "pyjnius"}  # where the module has another name
 WHOLE_FLOWS = {  # test files that try several modules of a folder together
     "tests/app/test_nothing_lost.py",
     "tests/app/test_whole_day.py",
@@ -185,7 +186,7 @@ def imported_libraries(path: Path) -> set[str]:
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").partition(".")[0])
-    return {name.replace("_", "-") for name in names - sys.stdlib_module_names - {*PACKAGES}}
+    return {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in names - sys.stdlib_module_names - {*PACKAGES}}
 
 
 def declared_for(folder: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Microphone(Protocol):
         Whether the device said, since `start`, that no more sound will come: it was unplugged or taken away.
     facts : dict
         What a record keeps of it, after `start`: plain JSON values, ``name`` and ``sample_rate_hz`` at least.
+
+    A microphone that keeps sound for a late thread also has `CountsLosses`.
     """
 
     n_overflows: int
@@ -63,3 +65,19 @@ class Microphone(Protocol):
     def stop(self) -> None:
         """End the delivery; no block arrives after this returns. Without effect when not started."""
         ...
+
+
+@runtime_checkable
+class CountsLosses(Protocol):
+    """What a microphone has that knows how much it lost, so that nobody guesses it from when blocks come.
+
+    Attributes
+    ----------
+    lost_s : float
+        Seconds of sound that were lost since `start`, up to the block that is delivered now.
+    is_silenced : bool
+        Whether another application has the microphone now; nothing is delivered then.
+    """
+
+    lost_s: float
+    is_silenced: bool

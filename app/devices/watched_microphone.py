@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.devices.microphone import Fault, Microphone, MicrophoneError
+from app.devices.microphone import CountsLosses, Fault, Microphone, MicrophoneError
 from app.devices.time_limits import TimedCall, TimeLimitError
 from core.audio import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 
@@ -21,6 +21,7 @@ SILENT_S = 2.5
 RATE_WATCH_S = 0.9  # over which the delivered rate is compared with the declared one
 WRONG_RATE = (0.45, 1.6)  # delivered over declared; a busy machine delivers late
 RATE_PAUSE_S = 0.3
+CAUGHT_UP_S = 0.02  # blocks of a microphone that catches up follow each other faster
 SHORTEST_GAP_S = 0.001  # of one that was started anew
 UNPACED = 8.0  # from here on the source is no device: it plays from memory
 
@@ -49,6 +50,7 @@ class WatchedMicrophone:
 
     def __init__(self, microphone: Microphone, deliver: Callable[[Arrival], None]) -> None:
         self._microphone, self._deliver = microphone, deliver
+        self._counts_losses = isinstance(microphone, CountsLosses)
         self._lock = threading.RLock()
         self._number = 0  # of the newest start or stop; what belongs to an earlier one is ignored
         self._is_stopped = True
@@ -112,6 +114,7 @@ class WatchedMicrophone:
         self._n_overflows = self._timed_samples = self._passed_samples = 0
         self._timed_s, self._passed_s, self._received_at_s = 0.0, 0.0, -math.inf
         self._silent_s = self._no_numbers_s = 0.0
+        self._counted_lost_s = 0.0  # of one that counts them
         self._is_new = True
 
     def _open(self, number: int) -> None:
@@ -157,22 +160,31 @@ class WatchedMicrophone:
 
     def _pass_on(self, now_s: float, block: np.ndarray) -> None:
         block_s = len(block) / self._rate_hz
-        if self._delivers_another_rate(now_s, len(block)):
+        told_s = self._told_loss_s(block_s)
+        counted = len(block) + (round(told_s * self._rate_hz) if self._counts_losses else 0)
+        if self._delivers_another_rate(now_s, counted):
             self._start_fault = Fault.OTHER_RATE
             return
-        n_overflows = self._microphone.n_overflows
-        self._lost_s += max(0, n_overflows - self._n_overflows) * block_s
-        self._n_overflows = n_overflows
+        self._lost_s += told_s
         if not np.isfinite(block).all():
             self._no_numbers_s += block_s
             self._lost_s += block_s
             return
-        if self._last_at_s is not None and (self._is_new or now_s - self._last_at_s > NO_SOUND_S):
+        is_late = now_s - (self._last_at_s or now_s) > NO_SOUND_S and not self._counts_losses
+        if self._last_at_s is not None and (self._is_new or is_late):
             self._lost_s = max(self._lost_s, now_s - self._last_at_s - block_s, SHORTEST_GAP_S)
         self._silent_s = 0.0 if block.any() else self._silent_s + block_s
         self._no_numbers_s, self._is_new, self._last_at_s = 0.0, False, now_s
         lost_s, self._lost_s = self._lost_s, 0.0
         self._deliver(Arrival(block, self._rate_hz, lost_s))
+
+    def _told_loss_s(self, block_s: float) -> float:
+        """What the device says was lost since the last block: how much, or only how often."""
+        if self._counts_losses:
+            before_s, self._counted_lost_s = self._counted_lost_s, self._microphone.lost_s
+            return max(0.0, self._counted_lost_s - before_s)
+        before, self._n_overflows = self._n_overflows, self._microphone.n_overflows
+        return max(0, self._n_overflows - before) * block_s
 
     def _delivers_another_rate(self, now_s: float, n_samples: int) -> bool:
         """Whether the samples of the first second or two are too many or too few.
@@ -184,12 +196,14 @@ class WatchedMicrophone:
         if since_s < math.inf:
             self._passed_s += since_s
             self._passed_samples += n_samples
-        if since_s < RATE_PAUSE_S:
+        if since_s < RATE_PAUSE_S or (self._counts_losses and self._timed_samples):
             self._timed_s += since_s
             self._timed_samples += n_samples
         lower = self._timed_samples / self._rate_hz / max(self._timed_s, 1e-9)
         higher = self._passed_samples / self._rate_hz / max(self._passed_s, 1e-9)
         is_wrong = lower < WRONG_RATE[0] or WRONG_RATE[1] < higher < UNPACED
+        if self._counts_losses:  # it catches up after a pause, and then all sound is there
+            return self._timed_s >= RATE_WATCH_S and is_wrong and CAUGHT_UP_S < since_s < RATE_PAUSE_S
         return RATE_WATCH_S <= self._timed_s <= 2 * RATE_WATCH_S and is_wrong
 
     def _fault_of_sound(self) -> Fault | None:
@@ -197,6 +211,8 @@ class WatchedMicrophone:
             return Fault.NO_NUMBERS
         if self._microphone.has_ended:
             return Fault.UNPLUGGED
+        if self._counts_losses and self._microphone.is_silenced:
+            return Fault.REFUSED
         if self.stalled_for_s > NO_SOUND_S:
             return Fault.NO_SOUND
         return Fault.SILENT if self._silent_s > SILENT_S else None

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.phone.adb import Phone, PhoneError, PhoneLostError
 from benchmarks.phone.models import Measured, PhoneModel, Setting
-from benchmarks.results.result import timing_metrics
 from core.json_fields import parse_object
+from core.stopwatch import timing_metrics
 
 # The contract between this command and the app (a debuggable build, because only that lets run-as into its files).
 #

@@ -12,8 +12,9 @@ from benchmarks.phone.benchmark_model import BenchmarkModelRunner, OperatorTime
 from benchmarks.phone.device import PhoneDescription, read_condition
 from benchmarks.phone.models import Measured, PhoneModel, Setting
 from benchmarks.results.names import MODEL, OURS, PEER
-from benchmarks.results.result import Row, make_row, timing_metrics, utc_date
+from benchmarks.results.result import Row, make_row, utc_date
 from benchmarks.timing.interleaved import Contender, Timing, ratio_with_interval
+from core.stopwatch import timing_metrics
 from distill.checkpoints import source_commit
 
 Runner = BenchmarkModelRunner | AppRunner

@@ -21,7 +21,6 @@ from distill.checkpoints import source_commit
 
 SCHEMA = "tussis.benchmark/1"
 SCHEMA_FILE = Path(__file__).with_name("result_schema.json")
-PERCENTILES = (50, 90, 95, 99)
 SAMPLE_DIGITS = 4
 LARGEST_NUMBER = 1e18
 MAX_DEPTH = 20
@@ -103,16 +102,6 @@ def make_row(
     if facts:
         row["facts"] = dict(facts)
     return row
-
-
-def timing_metrics(samples_ms: Sequence[float] | np.ndarray, audio_s: float | None = None) -> dict[str, float]:
-    """Percentiles, mean, smallest and largest of times in milliseconds; the real-time factor where there is audio."""
-    values = np.asarray(samples_ms, np.float64)
-    metrics = {f"p{which}_ms": float(np.percentile(values, which)) for which in PERCENTILES}
-    metrics |= {"min_ms": float(values.min()), "max_ms": float(values.max()), "mean_ms": float(values.mean())}
-    if audio_s:
-        metrics["rtf"] = metrics["p50_ms"] / 1000 / audio_s
-    return metrics
 
 
 def make_result(

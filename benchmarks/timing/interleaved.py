@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results.names import INTERVAL_PERCENTILES, MIN_RUNS
-from benchmarks.results.result import Row, describe_run, make_row, timing_metrics
+from benchmarks.results.result import Row, describe_run, make_row
 from core.errors import SettingsError
+from core.stopwatch import timing_metrics
 
 WARM_UP_RUNS = 5
 RUNS_PER_ROUND = 2  # the last one counts

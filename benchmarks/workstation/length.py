@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.results.device import load_average
 from benchmarks.results.names import XNNPACK
-from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.workstation.fresh_process import Start, start_process
 from benchmarks.workstation.long_sound import SAMPLE_BYTES, write_long_wav
@@ -18,7 +18,7 @@ from core.audio import SAMPLE_RATE_HZ
 from core.bundle import load_bundle
 from core.errors import OutputError, SettingsError
 from core.screener import Screener
-from core.stopwatch import STAGES
+from core.stopwatch import STAGES, timing_metrics
 
 LENGTHS_S = (1, 10, 60, 600, 3600, 14_400)
 MIN_LENGTHS = 3

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.results.device import load_average
 from benchmarks.results.names import XNNPACK
-from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.timing.models import ChosenModel, choose_model
 from benchmarks.workstation.fresh_process import ImportedModule, Start, measure_imports, start_process
@@ -19,6 +19,7 @@ from benchmarks.workstation.operators import find_constants, read_tensors
 from core.audio import write_wav
 from core.demonstration import DEMONSTRATION_S, synthesize_demonstration
 from core.errors import SettingsError
+from core.stopwatch import timing_metrics
 from quantize.tflite_graph import read_operators
 
 MIN_STARTS = 3

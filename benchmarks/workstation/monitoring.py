@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.results.device import load_average
 from benchmarks.results.names import INTERVAL_PERCENTILES, XNNPACK, YAMNET_NAME
-from benchmarks.results.result import Kind, Result, Row, describe_run, make_row, timing_metrics
+from benchmarks.results.result import Kind, Result, Row, describe_run, make_row
 from benchmarks.results.runner import Run
 from benchmarks.results.verdicts import MARGIN, MEDIAN, N_STRETCHES, compare_samples
 from benchmarks.timing.interleaved import N_DRAWS
@@ -37,6 +37,7 @@ from core.bundle import Bundle, load_bundle
 from core.interpreter import LiteRtInterpreter
 from core.monitoring.gate import GateSettings
 from core.monitoring.monitor import MonitorSettings
+from core.stopwatch import timing_metrics
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.composed_recordings import compose_recordings
 from distill.evaluation.event_scoring import EventScore, Span, score_events

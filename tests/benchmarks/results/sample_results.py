@@ -1,6 +1,7 @@
 """Small results of a few kinds, for the tests of plots and reports."""
 
-from benchmarks.results.result import Result, describe_run, make_result, make_row, timing_metrics
+from benchmarks.results.result import Result, describe_run, make_result, make_row
+from core.stopwatch import timing_metrics
 
 RUN = describe_run(1, "xnnpack", b"a model")
 TIMES = [1.0, 1.5, 2.0, 40.0]

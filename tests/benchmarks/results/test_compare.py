@@ -11,20 +11,13 @@ from typer.testing import CliRunner
 from benchmarks import command
 from benchmarks.results.compare import check_same_machine, compare_results
 from benchmarks.results.names import OURS, PEER, YARDSTICK
-from benchmarks.results.result import (
-    Result,
-    describe_run,
-    make_result,
-    make_row,
-    read_result,
-    timing_metrics,
-    write_result,
-)
+from benchmarks.results.result import Result, describe_run, make_result, make_row, read_result, write_result
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, MARGIN, SLOWER
 from benchmarks.timing.interleaved import Contender, time_interleaved, timed_row
 from benchmarks.workstation import latency
 from benchmarks.workstation.latency import load_yardstick
 from core.errors import DataError
+from core.stopwatch import timing_metrics
 
 RUN, PEERS_RUN = describe_run(1, "xnnpack", b"ours"), describe_run(1, "xnnpack", b"a peer")
 

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.results.result import (
-    check_result,
-    describe_run,
-    make_result,
-    make_row,
-    read_result,
-    timing_metrics,
-    write_result,
-)
+from benchmarks.results.result import check_result, describe_run, make_result, make_row, read_result, write_result
 from core.errors import DataError
+from core.stopwatch import timing_metrics
 
 ROOT = Path(__file__).parents[3]
 PROVENANCE = describe_run(2, "xnnpack", b"a model")

@@ -1,0 +1,1 @@
+"""How Android gives what the application asks of its device."""

@@ -1,0 +1,1 @@
+"""Times the model and the screening on the device that the application runs on."""

@@ -1,0 +1,7 @@
+package android.view;
+
+public class View {
+    public WindowInsets getRootWindowInsets() {
+        return new WindowInsets();
+    }
+}
