@@ -205,13 +205,15 @@ class Casebook:
         Raises
         ------
         CaseError
-            If `state` is none of ``kept``, ``kept_with_reason`` and ``redone``, or the reason is missing.
+            If `state` is not one of these, the reason is missing, or an attempt that was decided becomes unfinished.
         """
         if state not in (*FINISHED_STATES, AttemptState.UNFINISHED):
             raise CaseError(f"The state is {state!r}; expected one of {', '.join(FINISHED_STATES)}.")
         if state == AttemptState.KEPT_WITH_REASON and not reason.strip():
             raise CaseError("The reason is missing.")
         record = self._get(record_id, ATTEMPT)
+        if state == AttemptState.UNFINISHED and record.content.get("state") in FINISHED_STATES:
+            raise CaseError("What becomes of this attempt was decided before.")
         results = {"screening": screening and dict(screening), "verdict": verdict and dict(verdict)}
         outcome = {"state": str(state), "reason": reason.strip()[:LONGEST_TEXT], "finished_s": self._clock(), **results}
         content = {**record.content, **self._sound(record).content(), **outcome}
