@@ -17,7 +17,7 @@ from app.devices.microphone import Fault, MicrophoneError
 from app.devices.time_limits import TimedCall, TimeLimitError
 from core.audio import open_recording, write_wav
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 ALSA_CONFIGURATION = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 RECORD = """
 import sys, time
