@@ -14,6 +14,7 @@ import pytest
 from core.bundle import load_bundle
 from core.screener import Screener
 from tests.app.field_day import field_work
+from tests.app.opened_casebook import consented, new_casebook
 from tests.app.stage import Stage
 
 # Kivy reads these while it is imported, which the test modules do only inside the fixture `window`.
@@ -60,6 +61,20 @@ class FakeMicrophone:
             if self.stopped.is_set():
                 return
         self.all_delivered.set()
+
+
+@pytest.fixture
+def casebook(tmp_path):
+    """The casebook of a new data folder, unlocked."""
+    casebook = new_casebook(tmp_path)
+    yield casebook
+    casebook.records.close()
+
+
+@pytest.fixture
+def participant_id(casebook):
+    """A participant of that casebook who consented."""
+    return consented(casebook)
 
 
 @pytest.fixture(scope="session")

@@ -22,26 +22,12 @@ from tests.app.opened_casebook import (
     STROKES,
     STUDY,
     TASK_ID,
-    consented,
-    new_casebook,
     recorded,
     reopened,
 )
 from tests.app.opened_vault import PASSCODE
 
 YEAR_S = 365 * 86400.0
-
-
-@pytest.fixture
-def casebook(tmp_path):
-    casebook = new_casebook(tmp_path)
-    yield casebook
-    casebook.records.close()
-
-
-@pytest.fixture
-def participant_id(casebook):
-    return consented(casebook)
 
 
 # ---- participants ------------------------------------------------------------------------------------------------

@@ -16,17 +16,10 @@ from core.errors import BundleError
 from core.screener import Screener
 from tests.app.fake_microphones import ScriptedMicrophone
 from tests.app.main_thread import MainThread
-from tests.app.opened_casebook import STUDY, consented, new_casebook
+from tests.app.opened_casebook import STUDY, consented
 
 WAIT_S = 30.0
 KEEPING = dataclasses.replace(STUDY, monitoring_keeps="around_events")
-
-
-@pytest.fixture
-def casebook(tmp_path):
-    casebook = new_casebook(tmp_path)
-    yield casebook
-    casebook.records.close()
 
 
 @pytest.fixture

@@ -16,21 +16,9 @@ from core.errors import BundleError
 from core.screener import Screener
 from tests.app.fake_microphones import ScriptedMicrophone
 from tests.app.main_thread import MainThread
-from tests.app.opened_casebook import RATE_HZ, SOUND, STUDY, consented, new_casebook
+from tests.app.opened_casebook import RATE_HZ, SOUND, STUDY
 
 WAIT_S = 30.0
-
-
-@pytest.fixture
-def casebook(tmp_path):
-    casebook = new_casebook(tmp_path)
-    yield casebook
-    casebook.records.close()
-
-
-@pytest.fixture
-def participant_id(casebook):
-    return consented(casebook)
 
 
 @pytest.fixture

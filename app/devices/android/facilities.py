@@ -1,7 +1,7 @@
 """Gives Android's sound, motor, window and text size."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,57 +10,41 @@ from app.devices.android.activity import activity, on_ui_thread
 from app.devices.android.files import AndroidFiles
 from app.devices.android.java import cast_to, java, java_exception, leave_java
 from app.devices.facilities import Facilities, FacilityError, Insets
+from app.devices.playback import ThreadedPlayback
 
 EFFECTS_SDK, TYPED_INSETS_SDK = 26, 30
 
 
-class AndroidPlayback:
+class AndroidPlayback(ThreadedPlayback):
     """Plays through an AudioTrack on a thread of its own."""
 
     def __init__(self) -> None:
-        self._stopped = threading.Event()
-
-    def play(self, blocks: Iterable[np.ndarray], sample_rate_hz: int, on_end: Callable[[str], None]) -> None:
-        """See `app.devices.facilities.Playback`."""
-        self.stop()
-        self._stopped = threading.Event()
-        arguments = (blocks, sample_rate_hz, on_end, self._stopped)
-        threading.Thread(target=_play, args=arguments, name="playback", daemon=True).start()
-
-    def stop(self) -> None:
-        """See `app.devices.facilities.Playback`."""
-        self._stopped.set()
-
-
-def _play(
-    blocks: Iterable[np.ndarray], sample_rate_hz: int, on_end: Callable[[str], None], stopped: threading.Event
-) -> None:
-    sentence = ""
-    try:
-        _play_blocks(blocks, sample_rate_hz, stopped)
-    except Exception as error:  # a sentence, whatever Android or the reader says
-        sentence = f"The recording cannot be played: {str(error.args[0] if error.args else error).rstrip('.')}."
-    finally:
-        leave_java()
-    on_end(sentence)
+        super().__init__(_play_blocks)
 
 
 def _play_blocks(blocks: Iterable[np.ndarray], sample_rate_hz: int, stopped: threading.Event) -> None:
-    track = _open_track(sample_rate_hz)
     try:
-        track.play()
-        for block in blocks:
-            content = np.ascontiguousarray(block, "<i2").tobytes()
-            while content and not stopped.is_set():
-                # A small piece at a time, so that a stop is heard at once.
-                piece = content[: 2 * (sample_rate_hz // 10)]
-                written = track.write(piece, 0, len(piece))
-                if written < 0:
-                    raise FacilityError(f"Android's sound output answered {written}")
-                content = content[written:]
-        track.pause() if stopped.is_set() else track.stop()
+        track = _open_track(sample_rate_hz)
+        try:
+            _write_blocks(track, blocks, sample_rate_hz, stopped)
+            track.pause() if stopped.is_set() else track.stop()
+        finally:
+            track.release()
     finally:
-        track.release()
+        leave_java()
+
+
+def _write_blocks(track: Any, blocks: Iterable[np.ndarray], sample_rate_hz: int, stopped: threading.Event) -> None:
+    """A small piece at a time, so that a stop is heard at once."""
+    track.play()
+    for block in blocks:
+        content = np.ascontiguousarray(block, "<i2").tobytes()
+        while content and not stopped.is_set():
+            piece = content[: 2 * (sample_rate_hz // 10)]
+            written = track.write(piece, 0, len(piece))
+            if written < 0:
+                raise FacilityError(f"Android's sound output answered {written}")
+            content = content[written:]
 
 
 def _open_track(sample_rate_hz: int) -> Any:

@@ -9,40 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from app.devices.facilities import Facilities, FacilityError, Insets
+from app.devices.playback import ThreadedPlayback
 
 FONT_SCALE_VARIABLE = "TUSSIS_FONT_SCALE"
 
 
-class DesktopPlayback:
-    """Plays through PortAudio on a thread of its own."""
-
-    def __init__(self) -> None:
-        self._stopped = threading.Event()
-
-    def play(self, blocks: Iterable[np.ndarray], sample_rate_hz: int, on_end: Callable[[str], None]) -> None:
-        """See `app.devices.facilities.Playback`."""
-        self.stop()
-        self._stopped = threading.Event()
-        arguments = (blocks, sample_rate_hz, on_end, self._stopped)
-        threading.Thread(target=_play, args=arguments, name="playback", daemon=True).start()
-
-    def stop(self) -> None:
-        """See `app.devices.facilities.Playback`."""
-        self._stopped.set()
-
-
-def _play(
-    blocks: Iterable[np.ndarray], sample_rate_hz: int, on_end: Callable[[str], None], stopped: threading.Event
-) -> None:
-    try:
-        _play_blocks(blocks, sample_rate_hz, stopped)
-    except Exception as error:  # a sentence, whatever the sound system or the reader says
-        on_end(f"The recording cannot be played: {str(error.args[0] if error.args else error).rstrip('.')}.")
-    else:
-        on_end("")
-
-
 def _play_blocks(blocks: Iterable[np.ndarray], sample_rate_hz: int, stopped: threading.Event) -> None:
+    """Through PortAudio."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -108,4 +81,5 @@ class DesktopFiles:
 
 def desktop_facilities() -> Facilities:
     """The facilities of the desktop that the application runs on."""
-    return Facilities(DesktopPlayback(), DesktopVibration(), DesktopScreen(), DesktopDisplay(), DesktopFiles())
+    playback = ThreadedPlayback(_play_blocks)
+    return Facilities(playback, DesktopVibration(), DesktopScreen(), DesktopDisplay(), DesktopFiles())

@@ -7,24 +7,10 @@ from app.cases.index import WITHDRAWAL
 from app.handover import write_handover
 from tests.app.opened_casebook import (
     STUDY,
-    consented,
-    new_casebook,
     recorded,
     reopened,
 )
 from tests.app.opened_vault import STUDY_PRIVATE
-
-
-@pytest.fixture
-def casebook(tmp_path):
-    casebook = new_casebook(tmp_path)
-    yield casebook
-    casebook.records.close()
-
-
-@pytest.fixture
-def participant_id(casebook):
-    return consented(casebook)
 
 
 def test_a_withdrawal_names_what_was_handed_over_even_where_the_phone_has_it_no_more(casebook, participant_id):

@@ -14,23 +14,9 @@ from tests.app.opened_casebook import (
     SOUND,
     STUDY,
     TASK_ID,
-    consented,
-    new_casebook,
     recorded,
     reopened,
 )
-
-
-@pytest.fixture
-def casebook(tmp_path):
-    casebook = new_casebook(tmp_path)
-    yield casebook
-    casebook.records.close()
-
-
-@pytest.fixture
-def participant_id(casebook):
-    return consented(casebook)
 
 
 def test_what_a_kill_left_is_offered_with_its_seconds(casebook, participant_id):
