@@ -12,7 +12,7 @@ from app.devices.android import benchmark_intent
 from app.latency import request
 from tests.android.desktop_java import COMPILED_VARIABLE, ROOT, compiled, reason_to_skip
 
-pytest.importorskip("benchmarks.results.result", reason="the workstation's half is not installed here", exc_type=ImportError)
+pytest.importorskip("benchmarks.results.result", reason="only the phone's half is installed", exc_type=ImportError)
 
 from benchmarks.phone.app import APP_FOLDER, APP_FORMAT, BENCHMARK_ACTION, MAX_RUNS
 from benchmarks.results.result import read_result
