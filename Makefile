@@ -124,7 +124,7 @@ field-files: debian-packages $(DEV_READY) ## files that recorders, phones and pe
 
 KILLS ?= 200
 app-benchmark: $(DEV_READY) ## first frame, record screen, stop to result, frames and memory of the field app (4 minutes)
-	@$(DEV)/bin/python tests/app_benchmark.py
+	@$(PYSTEP) tests.app_benchmark
 
 kill-test: $(DEV_READY) ## kill the app's store KILLS=200 times at random moments, and check that nothing is lost (minutes)
 	@$(DEV)/bin/python tests/kill_test.py --kills $(KILLS)

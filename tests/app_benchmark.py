@@ -242,7 +242,7 @@ def measure(name: str, home: Path, n_times: int) -> dict[str, float]:
         "TUSSIS_HOME": str(home),
         STARTED: str(time.monotonic()),
     }
-    arguments = [sys.executable, __file__, "--measure", name, "--times", str(n_times)]
+    arguments = [sys.executable, "-m", "tests.app_benchmark", "--measure", name, "--times", str(n_times)]
     done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
