@@ -90,7 +90,7 @@ screen: $(PHONE_READY) ## screen RECORDING=my.wav; without it, a synthesized dem
 	    $(PHONE)/bin/tussis-screen $(DEMONSTRATION); \
 	fi
 
-app: $(APP_READY) ## open the window: record or open a file, see the same result
+app: $(APP_READY) ## open the field app: participants, consent, guided recordings, hand-over
 	@$(PHONE)/bin/tussis-app
 
 # ---- For the developer -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +64,10 @@ class Screener:
             recording = open_recording(path, channel)
         with recording:
             supply = Supply(recording.blocks(), str(path), self._is_ended)
-            is_long = not 0 < recording.duration_s < LONG_S
-            run = _Run(supply, recording.sample_rate_hz, str(path), stopwatch, Stopwatch() if is_long else None)
+            ahead = None if 0 < recording.duration_s < LONG_S else Stopwatch()
+            hearing = self._begin(recording.sample_rate_hz, str(path), stopwatch, ahead)
             try:
-                screening = self._screen(run, lambda: sha256_if_readable(recording))
+                screening = _hear(hearing, supply, lambda: sha256_if_readable(recording), stopwatch, ahead)
             except IncompleteError as error:
                 error.result = error.result.read_from(recording)
                 raise
@@ -102,8 +102,9 @@ class Screener:
         IncompleteError
             If blocks after the first cannot be had; it holds the screening of what was heard.
         """
-        run = _Run(Supply(blocks, name), sample_rate_hz, name, stopwatch or Stopwatch())
-        return self._screen(run, lambda: sha256)
+        stopwatch = stopwatch or Stopwatch()
+        hearing = self.begin(sample_rate_hz, name, stopwatch)
+        return _hear(hearing, Supply(blocks, name), lambda: sha256, stopwatch)
 
     def begin(self, sample_rate_hz: int, name: str, stopwatch: Stopwatch | None = None) -> LiveScreening:
         """Begin to screen sound that is fed as it comes; one at a time, because all share the model.
@@ -111,29 +112,13 @@ class Screener:
         AudioError if the rate, an int in [4000, 384000], is out of range. The other parameters are those of
         `screen_blocks`.
         """
-        check_sample_rate(sample_rate_hz, name)
-        return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch or Stopwatch())
+        return self._begin(sample_rate_hz, name, stopwatch or Stopwatch())
 
-    def _screen(self, run: "_Run", hash_file: Callable[[], str | None]) -> Screening:
-        check_sample_rate(run.sample_rate_hz, run.name)
-        supply, stopwatch, ahead = run.supply, run.stopwatch, run.ahead
-        hearing = LiveScreening(self.bundle, self.interpreter, run.sample_rate_hz, run.name, stopwatch, ahead)
-        if ahead is None:
-            cut_clips = stopwatch.iterate("decode", map(hearing.cut, supply))
-        else:
-            made_ahead = read_ahead(map(hearing.cut, ahead.iterate("decode", supply)))
-            cut_clips = stopwatch.iterate_ahead(made_ahead, ahead)
-        with stopwatch.stage("decode"):
-            sha256 = hash_file()
-        for clips in cut_clips:
-            hearing.take(clips)
-        screening = hearing.finish(sha256)
-        if supply.error:
-            raise IncompleteError(supply.error, replace(screening, error=supply.error))
-        if supply.is_cut:
-            remark = cut_remark(screening.recording.duration_s)
-            raise IncompleteError(f"{run.name}: {remark}", replace(screening, remark=remark))
-        return screening
+    def _begin(
+        self, sample_rate_hz: int, name: str, stopwatch: Stopwatch, ahead: Stopwatch | None = None
+    ) -> LiveScreening:
+        check_sample_rate(sample_rate_hz, name)
+        return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch, ahead)
 
 
 def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, threads: int = 1) -> Screening:
@@ -142,15 +127,30 @@ def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, thre
     return Screener(opened, threads).screen(path)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What one screening takes; ``ahead`` times the thread that prepares a long recording, None where there is none."""
-
-    supply: Supply
-    sample_rate_hz: int
-    name: str
-    stopwatch: Stopwatch
-    ahead: Stopwatch | None = None
+def _hear(
+    hearing: LiveScreening,
+    supply: Supply,
+    hash_file: Callable[[], str | None],
+    stopwatch: Stopwatch,
+    ahead: Stopwatch | None = None,
+) -> Screening:
+    """Hear all of a recording; `ahead` times the thread that prepares a long one, None where there is none."""
+    if ahead is None:
+        cut_clips = stopwatch.iterate("decode", map(hearing.cut, supply))
+    else:
+        made_ahead = read_ahead(map(hearing.cut, ahead.iterate("decode", supply)))
+        cut_clips = stopwatch.iterate_ahead(made_ahead, ahead)
+    with stopwatch.stage("decode"):
+        sha256 = hash_file()
+    for clips in cut_clips:
+        hearing.take(clips)
+    screening = hearing.finish(sha256)
+    if supply.error:
+        raise IncompleteError(supply.error, replace(screening, error=supply.error))
+    if supply.is_cut:
+        remark = cut_remark(screening.recording.duration_s)
+        raise IncompleteError(f"{screening.recording.path}: {remark}", replace(screening, remark=remark))
+    return screening
 
 
 def sha256_if_readable(recording: RecordingReader) -> str | None:
