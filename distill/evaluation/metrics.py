@@ -10,7 +10,9 @@ from core.errors import DataError
 
 N_DRAWS = 1000
 INTERVAL = (2.5, 97.5)
+N_BINS = 10  # of equal width, of probabilities from 0 to 1
 _DRAWS_AT_ONCE = 100
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,96 @@ def rate_with_interval(outcomes: ArrayLike, subjects: Sequence[str], n_draws: in
 def average_precision(scores: ArrayLike, positives: ArrayLike) -> float:
     """Area under the precision-recall steps, equal scores taken as one step."""
     scores, positives = _checked(scores, positives)
-    order = np.argsort(-scores, kind="stable")
-    n_true = np.cumsum(positives[order])
-    ends = np.flatnonzero(np.append(_steps(scores[order]), True))
-    precision = n_true[ends] / (ends + 1)
-    recall = n_true[ends] / n_true[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return float(_weighted_average_precisions(scores, positives, np.ones((1, len(scores))))[0])
+
+
+def average_precision_with_interval(
+    scores: ArrayLike, positives: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0
+) -> Estimate:
+    """`average_precision` with its interval over resampled subjects; draws without a positive are left out."""
+    scores, positives = _checked(scores, positives)
+    return _with_interval(
+        lambda weights: _weighted_average_precisions(scores, positives, weights), subjects, len(scores), n_draws, seed
+    )
+
+
+def sensitivity_at_specificity(
+    scores: ArrayLike,
+    positives: ArrayLike,
+    subjects: Sequence[str],
+    specificity: float,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """Highest sensitivity of a threshold that keeps at least ``specificity``; each draw has a threshold of its own."""
+    scores, positives = _checked(scores, positives)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        sensitivities, false_alarms = _weighted_rates(scores, positives, weights)
+        return _highest(sensitivities, false_alarms <= 1 - specificity + _ROUNDING)
+
+    return _with_interval(statistic, subjects, len(scores), n_draws, seed)
+
+
+def specificity_at_sensitivity(
+    scores: ArrayLike,
+    positives: ArrayLike,
+    subjects: Sequence[str],
+    sensitivity: float,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """Highest specificity of a threshold that keeps at least ``sensitivity``; each draw has a threshold of its own."""
+    scores, positives = _checked(scores, positives)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        sensitivities, false_alarms = _weighted_rates(scores, positives, weights)
+        return _highest(1 - false_alarms, sensitivities >= sensitivity - _ROUNDING)
+
+    return _with_interval(statistic, subjects, len(scores), n_draws, seed)
+
+
+def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
+    """Positive and negative predictive value by Bayes' rule, all 0 to 1; None where nobody would have that result."""
+    referred = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
+    ppv = sensitivity * prevalence / referred if referred > 0 else None
+    return ppv, specificity * (1 - prevalence) / (1 - referred) if referred < 1 else None
+
+
+def net_benefit(probabilities: ArrayLike, positives: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+    """Net benefit of referring at or above each threshold in (0, 1), in true positives an item (Vickers 2006)."""
+    probabilities, positives = _checked(probabilities, positives)
+    thresholds = np.asarray(thresholds, dtype=np.float64)
+    referred = probabilities[:, None] >= thresholds
+    n_true, n_false = referred[positives].sum(axis=0), referred[~positives].sum(axis=0)
+    return (n_true - n_false * thresholds / (1 - thresholds)) / len(probabilities)
+
+
+def bin_of(probabilities: ArrayLike) -> NDArray[np.int64]:
+    """Which of `N_BINS` equal bins each probability is in, (n,); one at the border of two is in the higher."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise DataError("a probability is not from 0 to 1")
+    return np.minimum((probabilities * N_BINS).astype(np.int64), N_BINS - 1)
+
+
+def calibration_error_with_interval(
+    probabilities: ArrayLike, positives: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0
+) -> Estimate:
+    """Expected calibration error over `N_BINS` equal bins: mean distance of a bin's probability from its share.
+
+    Few items in a bin lie away from its probability by chance, so the error is above 0 even of perfect probabilities.
+    """
+    probabilities, positives = np.asarray(probabilities, dtype=np.float64), np.asarray(positives, dtype=bool)
+    is_in_bin = bin_of(probabilities)[:, None] == np.arange(N_BINS)
+    surplus = is_in_bin * (probabilities - positives)[:, None]
+    return _with_interval(
+        lambda weights: np.abs(weights @ surplus).sum(axis=1) / weights.sum(axis=1),
+        subjects,
+        len(probabilities),
+        n_draws,
+        seed,
+    )
 
 
 def threshold_at_sensitivity(scores: ArrayLike, positives: ArrayLike, sensitivity: float) -> float:
@@ -172,6 +258,44 @@ def _weighted_aurocs(
     wins = np.sum(positive * (below + 0.5 * negative), axis=1)
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     return np.divide(wins, pairs, out=np.full(len(wins), np.nan), where=pairs > 0)
+
+
+def _weighted_counts(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weight of the positives and of the negatives at or above each distinct score, highest first, by row."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(_steps(scores[order]), True))
+    positive, negative = weights[:, order] * positives[order], weights[:, order] * ~positives[order]
+    return np.cumsum(positive, axis=1)[:, ends], np.cumsum(negative, axis=1)[:, ends]
+
+
+def _weighted_rates(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sensitivity and false alarm rate at each distinct score, highest first; NaN where a row leaves a class empty."""
+    positive, negative = _weighted_counts(scores, positives, weights)
+    is_whole = (positive[:, -1:] > 0) & (negative[:, -1:] > 0)
+    empty = np.full(positive.shape, np.nan)
+    return tuple(np.divide(count, count[:, -1:], out=empty.copy(), where=is_whole) for count in (positive, negative))
+
+
+def _highest(rates: NDArray[np.float64], is_allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The highest allowed rate of each row, 0 where none is; NaN where the row has no rates."""
+    highest = np.where(is_allowed, rates, 0.0).max(axis=1)
+    return np.where(np.isnan(rates[:, -1]), np.nan, highest)
+
+
+def _weighted_average_precisions(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Average precision under each row of ``weights`` (n_draws, n); NaN where a row has no positive."""
+    positive, negative = _weighted_counts(scores, positives, weights)
+    referred = positive + negative
+    precision = np.divide(positive, referred, out=np.zeros_like(positive), where=referred > 0)
+    gained = np.sum(np.diff(positive, axis=1, prepend=0.0) * precision, axis=1)
+    n_positive = positive[:, -1]
+    return np.divide(gained, n_positive, out=np.full(len(gained), np.nan), where=n_positive > 0)
 
 
 def _with_interval(
