@@ -1,20 +1,16 @@
 """Shows an agreement report as one HTML page that needs nothing beside itself, plots included."""
 
-import base64
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from core.bundle import COUGH
 from core.probes import sigmoid
 from distill.corpus.labels import EVENT_LABELS
+from distill.pages import data_uri, draw_svg, page_environment
 from quantize.outputs import Outputs, cosines
 
 if TYPE_CHECKING:
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 INT8_COLOUR, FLOAT_COLOUR, LIMIT_COLOUR = "#b5482a", "#2a6f97", "#555555"
 SMALLEST_ANGLE = 1e-8
-WIDTH_IN = 7.2
 
 
 def render_page(agreement: "Agreement", outputs: dict[str, Outputs]) -> str:
@@ -35,19 +30,9 @@ def render_page(agreement: "Agreement", outputs: dict[str, Outputs]) -> str:
         "cough": cough_plot(outputs),
         "layers": layers_plot(agreement.layers, recipe["fallback"]["min_cosine_p1_alone"]),
     }
+    plots = {name: data_uri(svg) for name, svg in plots.items()}
     template = page_environment(TEMPLATES).get_template("agreement.html")
     return template.render(agreement=agreement, recipe=recipe, plots=plots)
-
-
-def page_environment(templates: Path) -> jinja2.Environment:
-    """Make the environment of the templates in a folder: text is escaped, and a name that is missing is an error."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def embedding_plot(outputs: dict[str, Outputs], min_median: float, min_p1: float) -> str:
@@ -65,7 +50,7 @@ def embedding_plot(outputs: dict[str, Outputs], min_median: float, min_p1: float
         axes.set(xscale="log", yscale="log", xlabel="1 - cosine", ylabel="share of clips beyond")
         axes.legend(frameon=False, fontsize=8)
 
-    return _svg(draw, 3.2)
+    return draw_svg(draw, 3.2)
 
 
 def cough_plot(outputs: dict[str, Outputs]) -> str:
@@ -81,7 +66,7 @@ def cough_plot(outputs: dict[str, Outputs]) -> str:
         axes.plot(ours, theirs, ".", color=INT8_COLOUR, markersize=3, alpha=0.5)
         axes.set(xlabel="float", ylabel="int8", aspect="equal", title="probability of a cough, each clip")
 
-    return _svg(draw, 3.6)
+    return draw_svg(draw, 3.6)
 
 
 def layers_plot(layers: Sequence["LayerError"], min_p1_alone: float) -> str:
@@ -99,17 +84,4 @@ def layers_plot(layers: Sequence["LayerError"], min_p1_alone: float) -> str:
         alone.set(xscale="log", xlabel="1 - cosine (1st percentile), alone in int8")
         alone.legend(frameon=False, fontsize=8)
 
-    return _svg(draw, 0.9 + 0.22 * len(layers))
-
-
-def _svg(draw: Callable[[Figure], None], height_in: float) -> str:
-    """Draw a figure; returns a data URI, the same for the same data."""
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-    FigureCanvasSVG(figure)
-    draw(figure)
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    content = io.BytesIO()
-    with rc_context({"svg.hashsalt": "tussis"}):  # identifiers within the drawing are random without it
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    return draw_svg(draw, 0.9 + 0.22 * len(layers))

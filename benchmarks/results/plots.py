@@ -1,12 +1,9 @@
 """Draws a result as the text of an SVG image, from its JSON alone."""
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
@@ -14,14 +11,11 @@ from benchmarks.results.names import DYNAMIC, FLOAT, INT8, PEER
 from benchmarks.results.result import Result, Row
 from benchmarks.results.verdicts import CANNOT_TELL, FASTER, SLOWER
 from core.errors import DataError, one_line
+from distill.pages import draw_svg
 from quantize.tflite_parts import BODY, FRONT_END, HEADS
 
-WIDTH_IN = 7.2
 ROW_IN = 0.22
 OUR_COLOUR, PEER_COLOUR, LIMIT_COLOUR = "#b5482a", "#2a6f97", "#555555"
-# Identifiers within a drawing are random without a salt; words stay words, which is a quarter of the size of their
-# outlines and can be searched; a dollar in a name is no formula.
-SVG_STYLE = {"svg.hashsalt": "tussis", "svg.fonttype": "none", "text.parse_math": False}
 PLAIN_NUMBERS = "{x:g}"  # because formulas are off
 VERDICT_COLOURS = {FASTER: "#2e7d4f", SLOWER: "#b3261e", CANNOT_TELL: LIMIT_COLOUR}
 # Colours that people with any colour vision tell apart; the shape says the precision.
@@ -54,15 +48,7 @@ def _draw(result: Result) -> str | None:
     if drawing is None:
         return None
     height_in, draw = drawing
-    content = io.StringIO()
-    with rc_context(SVG_STYLE):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        for axes in figure.axes:
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+    return draw_svg(draw, height_in)
 
 
 def times_plot(result: Result) -> Drawing | None:

@@ -1,6 +1,5 @@
 """Shows results of any kind for people: a short Markdown page, and an HTML page of all rows that needs nothing else."""
 
-import base64
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from benchmarks.results.result import Result, read_result
 from benchmarks.results.tables import Table, facts_in_words, is_table, machine_table, result_tables, to_markdown
 from core.errors import DataError
 from core.files import make_folder, write_atomically
+from distill.pages import data_uri, page_environment
 from distill.shown_text import escape_markdown
-from quantize.agreement_page import page_environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKDOWN, PAGE = "report.md", "report.html"
@@ -110,11 +109,6 @@ def _markdown_section(
 def plot_file(name: str) -> str:
     """Name of the image of a result, by the name of its file; without what means something in a path or a link."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name.removesuffix(".json")) + ".svg"
-
-
-def data_uri(svg: str) -> str:
-    """An SVG image as the source of an ``img``: whatever a result holds, nothing in it can run as a script."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
 
 
 def _title(name: str, result: Result) -> str:
