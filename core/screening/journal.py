@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import OutputError
-from core.files import SCREEN_KIND, append_synced, check_replaceable, is_standard_output
+from core.files import append_synced, check_replaceable, is_standard_output, kind_of
 from core.results import plain
 
 ENDING = ".partial"
@@ -68,7 +68,7 @@ class Journal:
         self.problem = ""
         self._schema, self._lock = schema, None
         if self.path is not None and self.path.exists():
-            check_replaceable(self.path, SCREEN_KIND)
+            check_replaceable(self.path, kind_of(_line({"schema": schema})))
             self._lock = _locked(self.path)
             self.kept = read_journal(self.path, schema)
             _cut_torn_line(self.path)

@@ -88,6 +88,61 @@ def auroc_difference_with_interval(
     return _with_interval(difference, subjects, len(scores), n_draws, seed)
 
 
+def auroc_gap_with_interval(
+    scores: ArrayLike,
+    positives: ArrayLike,
+    groups: ArrayLike,
+    subjects: Sequence[str],
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """Highest less lowest AUROC among ``groups`` (n,), each of both classes, with its interval over resampled subjects.
+
+    A gap is never below 0, nor is its interval: `auroc_gap_p_value` says whether chance would make it.
+    """
+    scores, positives = _checked(scores, positives)
+    members = _members(groups)
+    return _with_interval(
+        lambda weights: _weighted_gaps(scores, positives, [weights * member for member in members]),
+        subjects,
+        len(scores),
+        n_draws,
+        seed,
+    )
+
+
+def auroc_gap_p_value(
+    scores: ArrayLike,
+    positives: ArrayLike,
+    groups: ArrayLike,
+    subjects: Sequence[str],
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> float:
+    """How often the gap is as large where subjects of one class change groups at random, the real one counted too.
+
+    Each subject is in one group. Subjects of whom every recording is positive change places among themselves, and so do
+    those of whom none is, and the others.
+    """
+    scores, positives = _checked(scores, positives)
+    members = _members(groups)
+    _, first, index = np.unique(np.asarray(subjects, dtype=str), return_index=True, return_inverse=True)
+    group_of_subject = members.argmax(axis=0)[first]
+    shares = np.bincount(index, weights=positives) / np.bincount(index)
+    strata = [np.flatnonzero(stratum) for stratum in (shares == 0, shares == 1, (shares > 0) & (shares < 1))]
+    generator, gaps = np.random.default_rng(seed), []
+    for first_draw in range(0, n_draws, _DRAWS_AT_ONCE):
+        drawn = np.tile(group_of_subject, (min(_DRAWS_AT_ONCE, n_draws - first_draw), 1))
+        for row in drawn:
+            for stratum in strata:
+                row[stratum] = generator.permutation(row[stratum])
+        chosen = [(drawn == number)[:, index].astype(np.float64) for number in range(len(members))]
+        gaps.append(_weighted_gaps(scores, positives, chosen))
+    real = _weighted_gaps(scores, positives, [member[None, :].astype(np.float64) for member in members])[0]
+    drawn_gaps = np.concatenate(gaps)
+    return float((1 + np.sum(drawn_gaps >= real - _ROUNDING)) / (1 + np.isfinite(drawn_gaps).sum()))
+
+
 def mean_with_interval(values: ArrayLike, subjects: Sequence[str], n_draws: int = N_DRAWS, seed: int = 0) -> Estimate:
     """Mean of ``values`` (n,), such as errors, with its interval over resampled subjects."""
     values = np.asarray(values, dtype=np.float64)
@@ -258,6 +313,19 @@ def _weighted_aurocs(
     wins = np.sum(positive * (below + 0.5 * negative), axis=1)
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     return np.divide(wins, pairs, out=np.full(len(wins), np.nan), where=pairs > 0)
+
+
+def _members(groups: ArrayLike) -> NDArray[np.bool_]:
+    """Who is in each group, (n_groups, n), groups in order of their names."""
+    groups = np.asarray(groups)
+    return groups == np.unique(groups)[:, None]
+
+
+def _weighted_gaps(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Highest less lowest AUROC of groups, each with weights (n_draws, n); NaN where a group lost a class."""
+    return np.ptp(np.array([_weighted_aurocs(scores, positives, each) for each in weights]), axis=0)
 
 
 def _weighted_counts(

@@ -1,4 +1,4 @@
-"""Evaluates a bundle on a labelled pack, and its embedding on the tasks of a recipe (tussis-evaluate)."""
+"""Evaluates a bundle on a labelled pack, its embedding on the tasks of a recipe, and reports (tussis-evaluate)."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,11 @@ from core.files import check_writable, is_standard_output, write_atomically
 from distill.command_line import run_app
 from distill.evaluation.evaluate import app
 from distill.probes.embed import model_of_bundle
+from distill.probes.report_command import report
 from distill.probes.tasks import HEAR_TASKS, SCHEMA, read_tasks, run_tasks
 from distill.shown_text import PlainConsole
+
+app.command()(report)
 
 
 @app.command()
