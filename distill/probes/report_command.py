@@ -30,6 +30,7 @@ def report(
     bundle: Annotated[Path | None, typer.Option(help="Bundle folder; the shipped one when left out.")] = None,
     data: Annotated[Path | None, _events(help="Folder of packs; only held-out subjects are measured.")] = None,
     pack: Annotated[list[str] | None, _events(help="Which pack; may be repeated. All when left out.")] = None,
+    store: Annotated[Path | None, _events(help="Of tussis-corpus store, to find one sound in two files.")] = None,
     recordings: Annotated[Path | None, _probe(help="CSV: path, subject_id, label (0 or 1), covariates.")] = None,
     probe: Annotated[str, _probe(help="Name of a probe of the bundle; a new one is fitted when left out.")] = "",
     training: Annotated[
@@ -61,7 +62,7 @@ def report(
         opened = load_bundle(bundle)
         with Journal(out / JSON_NAME, SCHEMA) as journal:
             if data is not None:
-                result = _report_on_events(opened, data, pack or [], journal, options)
+                result = _report_on_events(opened, data, pack or [], store, journal, options)
             else:
                 selection = ClipSelection(None if event == "none" else event, min_probability, 1, "mean")
                 result = _report_on_probe(opened, probe, recordings, training, selection, journal, options)
@@ -71,13 +72,13 @@ def report(
 
 
 def _report_on_events(
-    bundle: Bundle, data: Path, packs: list[str], journal: Journal, options: "ReportOptions"
+    bundle: Bundle, data: Path, packs: list[str], store: Path | None, journal: Journal, options: "ReportOptions"
 ) -> dict[str, Any]:
     from core.screener import Screener
     from distill.evaluation.report.measure import make_report
     from distill.evaluation.report.packs import ask_packs
 
-    asked = ask_packs(Screener(bundle), data, packs, journal)
+    asked = ask_packs(Screener(bundle), data, packs, store, journal)
     return make_report(asked, {"kind": "events", **_about(bundle)}, options)
 
 

@@ -1,5 +1,6 @@
 """Asks about each event label of packs of recordings, of those alone that the student was not to learn from."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 from core.bundle import Bundle
 from core.errors import DataError
+from core.files import sha256_of_file
 from core.probes import spoken_reasons
 from core.screener import Screener
 from core.screening.journal import Journal
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.tables import listed, parsed_number, read_table
+from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.evaluate import holds_event
 from distill.evaluation.report.items import Item, Question
 from distill.evaluation.report.leaks import Identity
@@ -29,7 +32,7 @@ class Asked:
     test: Sequence[Identity]
 
 
-def ask_packs(screener: Screener, data: Path, packs: Sequence[str], journal: Journal) -> Asked:
+def ask_packs(screener: Screener, data: Path, packs: Sequence[str], store: Path | None, journal: Journal) -> Asked:
     """Screen the held-out recordings of packs, and make a question of each label that they have.
 
     Parameters
@@ -38,6 +41,7 @@ def ask_packs(screener: Screener, data: Path, packs: Sequence[str], journal: Jou
         With the bundle to judge.
     data : folder of packs
     packs : names of some of them; all where there are none
+    store : folder of a waveform store, where one sound in two files is looked for; None for equal files alone
     journal : Journal
         Of what was screened.
 
@@ -56,15 +60,15 @@ def ask_packs(screener: Screener, data: Path, packs: Sequence[str], journal: Jou
         raise DataError(f"no labelled recording of {data} is held out: each was learnt from")
     covariates = {pack: _covariates_of(data / pack) for pack in {row.pack for row in manifest}}
     paths, asked = [data / row.path for row in chosen], f"events of {screener.bundle.sha256}"
-    found = go_through(paths, _screened_by(screener), asked, journal, "screening")
+    found = go_through(paths, _screened_by(screener), asked, journal, "screening", is_sound_hashed=False)
     learnt = [row for row in manifest if row.role == "train" and _was_learnt_from(screener.bundle, row)]
-    hashed = go_through([data / row.path for row in learnt], None, "", journal, "hashing what was learnt from")
+    sounds = {} if store is None else _sounds_of(WaveformStore.open(store))
+
+    def identities(rows: Sequence[ManifestRow]) -> list[Identity]:
+        return [_identity(row, sha256_of_file(data / row.path), sounds, covariates[row.pack][row.path]) for row in rows]
+
     about = [covariates[row.pack][row.path] for row in chosen]
-    return Asked(
-        _questions(screener.bundle, chosen, found, about),
-        [_identity(row, facts, covariates[row.pack][row.path]) for row, facts in zip(learnt, hashed, strict=True)],
-        [_identity(row, facts, cells) for row, facts, cells in zip(chosen, found, about, strict=True)],
-    )
+    return Asked(_questions(screener.bundle, chosen, found, about), identities(learnt), identities(chosen))
 
 
 def _questions(
@@ -103,12 +107,12 @@ def _item(row: ManifestRow, facts: Mapping[str, Any], cells: Mapping[str, str], 
     )
 
 
-def _identity(row: ManifestRow, facts: Mapping[str, Any], cells: Mapping[str, str]) -> Identity:
+def _identity(row: ManifestRow, sha256: str, sounds: Mapping[str, str], cells: Mapping[str, str]) -> Identity:
     return Identity(
         subject=row.subject_id,
         source=row.source_id,
-        file=facts["recording"]["sha256"],
-        sound=facts["sound_sha256"],
+        file=sha256,
+        sound=sounds.get(row.path, ""),
         site=cells.get("site", ""),
         device=cells.get("device", ""),
     )
@@ -123,6 +127,15 @@ def _screened_by(screener: Screener) -> Any:
         return {"scores": scores, "reason": spoken_reasons(screening.quality)}
 
     return answer
+
+
+def _sounds_of(store: WaveformStore) -> dict[str, str]:
+    """Hash of the samples of each recording of a store that is not silent, by its path."""
+    return {
+        row.path: hashlib.sha256(store.waveform(i)).hexdigest()
+        for i, row in enumerate(store.rows)
+        if store.waveform(i).any()
+    }
 
 
 def _was_learnt_from(bundle: Bundle, row: ManifestRow) -> bool:

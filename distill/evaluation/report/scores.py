@@ -17,7 +17,12 @@ Answer = Callable[[Path], Mapping[str, Any]]
 
 
 def go_through(
-    paths: Sequence[Path], answer: Answer | None, asked: str, journal: Journal, label: str
+    paths: Sequence[Path],
+    answer: Answer | None,
+    asked: str,
+    journal: Journal,
+    label: str,
+    is_sound_hashed: bool = True,
 ) -> list[dict[str, Any]]:
     """What is known of each recording, those of an earlier run taken from its journal.
 
@@ -31,12 +36,14 @@ def go_through(
     journal : Journal
     label : str
         Stands beside the bar of progress.
+    is_sound_hashed : bool
+        Whether the samples are hashed, for which a recording is decoded once more.
 
     Returns
     -------
     list of dict
-        For each path ``recording`` (``path``, ``sha256``), ``sound_sha256``, and where it was answered ``channel`` and
-        ``answer``.
+        For each path ``recording`` (``path``, ``sha256``), ``sound_sha256`` ("" where not hashed), and where it was
+        answered ``channel`` and ``answer``.
 
     Raises
     ------
@@ -52,7 +59,7 @@ def go_through(
             found.append(kept[key].to_json())
             continue
         facts = {"recording": {"path": key[0], "sha256": key[1]}, "asked": asked}
-        facts["sound_sha256"] = sha256_of_sound(path)
+        facts["sound_sha256"] = sha256_of_sound(path) if is_sound_hashed else ""
         if answer is not None:
             facts |= {"channel": describe_channel(path), "answer": dict(answer(path))}
         journal.note(result=facts)
