@@ -219,9 +219,10 @@ def specificity_at_sensitivity(
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:
     """Positive and negative predictive value by Bayes' rule, all 0 to 1; None where nobody would have that result."""
-    referred = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
-    ppv = sensitivity * prevalence / referred if referred > 0 else None
-    return ppv, specificity * (1 - prevalence) / (1 - referred) if referred < 1 else None
+    found, missed = sensitivity * prevalence, (1 - sensitivity) * prevalence
+    cleared, alarmed = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
+    ppv = found / (found + alarmed) if found + alarmed > 0 else None
+    return ppv, cleared / (cleared + missed) if cleared + missed > 0 else None
 
 
 def net_benefit(probabilities: ArrayLike, positives: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
