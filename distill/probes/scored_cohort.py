@@ -109,7 +109,7 @@ def ask_fitted_probe(
         refits = [auroc(_external(cohort, test, seed), test.labels == 1) for cohort in cohorts]
     known = dict(zip(test.sha256s, values, strict=True))
     rows = read_cohort_table(recordings, CLASSIFICATION)
-    found = go_through([row.path for row in rows], dict, "channels", journal, "channels")
+    found = go_through([row.path for row in rows], lambda _: {}, "channels", journal, "channels")
     hashes = [facts["recording"]["sha256"] for facts in found]
     scores = [(float(known[sha]), "") if sha in known else (None, NO_CLIP) for sha in hashes]
     question = Question("fitted probe", recordings.name, _people(rows, found, scores), None, "person")

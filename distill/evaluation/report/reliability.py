@@ -88,7 +88,8 @@ def folds_by_subject(positives: Truth, subjects: Sequence[str], seed: int) -> ND
 
     groups = np.asarray(subjects, dtype=str)
     folds = np.zeros(len(groups), dtype=np.int64)
-    split = StratifiedGroupKFold(min(N_FOLDS, len(set(subjects))), shuffle=True, random_state=seed)
+    n_folds = min(N_FOLDS, len(set(subjects)), int(positives.sum()), int((~positives).sum()))
+    split = StratifiedGroupKFold(max(2, n_folds), shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(split.split(groups, positives, groups)):
         folds[held_out] = fold
     return folds
