@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
 WIDTH_IN = 7.2
 # Identifiers within a drawing are random without a salt; words stay words, which is a quarter of the size of their
 # outlines and can be searched; a dollar in a name is no formula.
-SVG_STYLE = {"svg.hashsalt": "tussis", "svg.fonttype": "none", "text.parse_math": False}
+SVG_STYLE = {
+    "svg.hashsalt": "tussis",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.sans-serif": ["DejaVu Sans"],  # each word names every font that is listed
+}
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_INDENT = re.compile(r"\n +")
+_PLACES = re.compile(r'(?<=\s[dxy]=")[^"]*')
+_TOO_PRECISE = re.compile(r"(?<=\.\d\d)\d+")  # a hundredth of a point is kept
 
 
 def page_environment(templates: Path) -> "jinja2.Environment":
@@ -42,8 +52,8 @@ def draw_svg(draw: "Callable[[Figure], None]", height_in: float, width_in: float
         draw(figure)
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+        figure.savefig(content, format="svg", metadata=NO_METADATA)
+    return _PLACES.sub(lambda places: _TOO_PRECISE.sub("", places[0]), _INDENT.sub("\n", content.getvalue()))
 
 
 def data_uri(svg: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 JSON_NAME, PAGE_NAME = "report.json", "report.html"
 PLOT_NAMES = ("discrimination.svg", "reliability.svg")
+DIGITS = 6
 
 _events = partial(typer.Option, rich_help_panel="A report on events: packs of recordings")
 _probe = partial(typer.Option, rich_help_panel="A report on a probe: a table of people")
@@ -111,10 +112,20 @@ def _write(out: Path, result: dict[str, Any]) -> None:
     from distill.evaluation.report.page import render_page
     from distill.evaluation.report.plots import draw_overview
 
+    result = _rounded(result)
     write_atomically(out / JSON_NAME, json.dumps(result, allow_nan=False, ensure_ascii=False) + "\n")
     write_atomically(out / PAGE_NAME, render_page(result))
     for name, svg in zip(PLOT_NAMES, draw_overview(result), strict=True):
         write_atomically(out / name, svg)
+
+
+def _rounded(value: Any) -> Any:
+    """A value of JSON with every number to `DIGITS` digits: more are noise, and a page holds many."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _show(result: dict[str, Any], out: Path) -> None:

@@ -25,7 +25,7 @@ HOW = {
     "unscored": "items without a score are left out of every figure and counted by reason",
     "operating_points": "chosen on the same items, but for the shipped one, so what is read at them is optimistic",
     "predictive_values": "by Bayes' rule at the stated prevalence; their limits are those of both rates together",
-    "temperature": "fitted on four fifths of the subjects and applied to the others, five times",
+    "temperature": "fitted on four fifths of the subjects and applied to the others, five times; so is the offset",
     "subgroups": "the gap is the highest less the lowest AUROC; subjects of one class change groups for its p value",
     "permutation": "AUROC where labels change places between subjects, or recordings where a subject has both",
     "confounder": "a logistic regression on band, level, noise floor, rate and format, tested on other subjects",

@@ -20,7 +20,7 @@ from distill.evaluation.report.items import Item, Question
 from distill.evaluation.report.leaks import Identity
 from distill.evaluation.report.scores import go_through
 
-HELD_OUT = "held-out subjects of the packs that were learnt from"
+HELD_OUT = "held-out subjects"  # of the packs that were learnt from
 
 
 @dataclass(frozen=True)

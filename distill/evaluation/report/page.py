@@ -14,11 +14,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(report: dict[str, Any]) -> str:
-    """The page of a report's JSON object; questions of few positives have their numbers and no plot."""
+    """The page of a report's JSON object; questions of few positives, and most subgroups, have no plot."""
     questions = []
     for number, question in enumerate(report["questions"]):
         has_plot = number == 0 or question["n_positive"] >= FEW_POSITIVES
-        subgroups = draw_subgroups(question) if has_plot else None
+        subgroups = draw_subgroups(question) if number == 0 else None
         questions.append(
             {
                 "measured": question,

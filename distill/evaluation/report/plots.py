@@ -16,7 +16,6 @@ ROW_IN = 0.24
 OVERVIEW_IN = 3.6
 WIDE_IN, HALF_IN = 8.2, 3.5
 PANELS_IN = 6.2
-SHORT_PARTS = 34  # characters
 
 Measured = dict[str, Any]
 
@@ -133,7 +132,7 @@ def draw_aurocs(axes: Axes, questions: Sequence[Measured]) -> None:
     """AUROC of each question with its interval, and how many positives and items it rests on."""
     _draw_intervals(axes, [question["auroc"] for question in questions])
     parts = list(dict.fromkeys(question["part"] for question in questions))
-    marks = dict(zip(parts, ("", *(f", {_cut(part, 18)}" for part in parts[1:])), strict=True))
+    marks = {part: f", {_cut(part, 18)}" if len(parts) > 1 else "" for part in parts}
     labels = [f"{each['name']}{marks[each['part']]} ({each['n_positive']}/{each['n']})" for each in questions]
     axes.set_yticks(range(len(questions)), labels, fontsize=SMALL)
     axes.set_ylim(len(questions) - 0.5, -0.5)
@@ -170,7 +169,7 @@ def _finish(axes: Axes, title: str, question: Measured, legend_place: str) -> No
     axes.xaxis.label.set_size(SMALL)
     axes.yaxis.label.set_size(SMALL)
     axes.tick_params(labelsize=SMALL)
-    axes.grid(linewidth=0.3)
+    axes.locator_params(nbins=4)
     axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=SMALL - 0.5, loc=legend_place)
 
 

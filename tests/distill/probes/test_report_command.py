@@ -34,9 +34,9 @@ def table(tmp_path):
     return path
 
 
-def test_a_new_probe_is_fitted_and_judged_with_its_controls(monkeypatch, capsys, tmp_path, tiny_bundle, table):
+def test_a_new_probe_is_fitted_and_judged_with_its_controls(monkeypatch, capsys, tmp_path, table):
     out = tmp_path / "out"
-    options = ("--event", "none", "--draws", 100, "--prevalence", 0.02, "--bundle", tiny_bundle)
+    options = ("--event", "none", "--draws", 100, "--prevalence", 0.02)
     assert run(monkeypatch, "--recordings", table, "--out", out, *options) == 0
     result = json.loads((out / "report.json").read_text())
     measured = result["questions"][0]

@@ -33,6 +33,15 @@ def test_temperature_scaling_mends_overconfident_probabilities_of_other_subjects
     assert measured["after"]["brier"]["value"] < measured["before"]["brier"]["value"]
 
 
+def test_an_offset_mends_what_no_temperature_can():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 1.5, size=3000)
+    positives, subjects = generator.random(3000) < expit(logits - 1.5), [str(i) for i in range(3000)]
+    measured = measure_reliability(expit(logits), positives, subjects, 100, 0)
+    assert measured["after"]["calibration_error"]["value"] > 0.1 and not measured["is_within_limit"]
+    assert measured["with_offset"]["calibration_error"]["value"] < 0.03
+
+
 def test_the_temperature_has_the_lowest_cross_entropy():
     probabilities, positives, _ = overconfident(n=300)
     logits = logits_of(probabilities)
