@@ -254,6 +254,12 @@ evaluate: $(DEV_READY) ## DATA=../shared/data: the shipped bundle and its float 
 	@$(STEP)tussis-export distill/students/small.pt --out runs/shipped
 	@$(STEP)tussis-evaluate --data "$(DATA)" --pack esc50_part --float runs/shipped/student_float.tflite --json runs/evaluation.json
 
+REPORTS ?= docs/reports
+
+.PHONY: report
+report: $(DEV_READY) ## DATA=../shared/data: the shipped bundle judged on every held-out recording, into docs/reports (minutes)
+	@$(STEP)tussis-evaluate report --data "$(DATA)" $(STORE_OPTION) --by pack --out "$(REPORTS)"
+
 benchmark: $(DEV_READY) ## YAMNET=yamnet.tflite: latency of the shipped bundle beside YAMNet, interleaved
 	@mkdir -p runs
 	@$(STEP)tussis-benchmark latency --yamnet "$(YAMNET)" --json runs/latency.json

@@ -113,7 +113,7 @@ def _write(out: Path, result: dict[str, Any]) -> None:
     from distill.evaluation.report.plots import draw_overview
 
     result = _rounded(result)
-    write_atomically(out / JSON_NAME, json.dumps(result, allow_nan=False, ensure_ascii=False) + "\n")
+    write_atomically(out / JSON_NAME, json.dumps(result, allow_nan=False, separators=(",", ":")) + "\n")
     write_atomically(out / PAGE_NAME, render_page(result))
     for name, svg in zip(PLOT_NAMES, draw_overview(result), strict=True):
         write_atomically(out / name, svg)
