@@ -52,7 +52,6 @@ def test_a_new_probe_is_fitted_and_judged_with_its_controls(monkeypatch, capsys,
         "reliability.svg",
     }
     assert "AUROC" in capsys.readouterr().out
-    assert run(monkeypatch, "--recordings", table, "--out", out, *options) == 0
 
 
 def test_a_shipped_probe_is_asked_as_a_phone_would(monkeypatch, tmp_path, tiny_bundle, table):
@@ -87,7 +86,6 @@ def with_labels(value):
     return lambda text: text.replace(",0,", f",{value},").replace(",1,", f",{value},")
 
 
-@pytest.mark.parametrize("probe", ["", "lungs"])
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
@@ -101,14 +99,21 @@ def with_labels(value):
         (lambda text: text.replace("0.wav", "gone.wav", 1), "there is no recording"),
     ],
 )
-def test_a_bad_table_is_one_sentence(monkeypatch, capsys, tmp_path, tiny_bundle, table, edit, sentence, probe):
+def test_a_bad_table_is_one_sentence(monkeypatch, capsys, tmp_path, tiny_bundle, table, edit, sentence):
     table.write_text(edit(table.read_text()))
-    chosen = ("--probe", probe) if probe else ("--event", "none")
-    options = ("--draws", 100, "--bundle", tiny_bundle, *chosen)
+    options = ("--draws", 100, "--bundle", tiny_bundle, "--probe", "lungs")
     assert run(monkeypatch, "--recordings", table, "--out", tmp_path / "out", *options) == 2
     said = capsys.readouterr().err
     assert sentence in said and "Traceback" not in said and said.count("tussis-evaluate:") == 1
     assert not (tmp_path / "out" / "report.json").exists()
+
+
+@pytest.mark.parametrize("n_rows", [3, 18])
+def test_a_new_probe_needs_enough_people(monkeypatch, capsys, tmp_path, tiny_bundle, table, n_rows):
+    table.write_text("\n".join(table.read_text().splitlines()[: n_rows + 1]))
+    options = ("--event", "none", "--bundle", tiny_bundle)
+    assert run(monkeypatch, "--recordings", table, "--out", tmp_path / "out", *options) == 2
+    assert "subjects with a usable recording; a probe needs at least 10" in capsys.readouterr().err
 
 
 def test_one_person_is_refused(monkeypatch, capsys, tmp_path, tiny_bundle, table):
