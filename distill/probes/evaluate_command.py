@@ -14,7 +14,10 @@ from distill.command_line import run_app
 from distill.evaluation.evaluate import app
 from distill.probes.embed import model_of_bundle
 from distill.probes.tasks import HEAR_TASKS, SCHEMA, read_tasks, run_tasks
+from distill.probes.tuberculosis.command import tuberculosis
 from distill.shown_text import PlainConsole
+
+app.command()(tuberculosis)
 
 
 @app.command()
