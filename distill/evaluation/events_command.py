@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import track
-from rich.table import Table
 
 from core.bundle import load_bundle
 from core.errors import AudioError, DataError, OutputError, exit_on_error, report
@@ -64,11 +63,7 @@ def events(
             raise DataError("recordings or a store are needed; give --recordings FOLDER or --store FOLDER")
         if json_path is not None:
             check_writable(json_path, SCHEMA.partition("/")[0])
-        found, problems = ([], []) if recordings is None else find_labelled(recordings, label)
-        for problem in problems:
-            report(COMMAND, problem)
-        if problems and not drop:
-            raise DataError(f"{len(problems)} files of {recordings} are wrong; --drop leaves them out")
+        found, problems = ([], []) if recordings is None else _labelled(recordings, label, drop)
         opened = None if store is None else WaveformStore.open(store)
         screener = Screener(load_bundle(bundle))
         run = {
@@ -93,6 +88,16 @@ def events(
                 write_atomically(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
             journal.remove()
         show(result, PlainConsole(stderr=json_path is not None and is_standard_output(json_path)))
+
+
+def _labelled(folder: Path, label: str, drop: bool) -> tuple[list[LabelledRecording], list[str]]:
+    """The recordings of a folder and what is wrong there, which is told, and refused if it is not to be left out."""
+    found, problems = find_labelled(folder, label)
+    for problem in problems:
+        report(COMMAND, problem)
+    if problems and not drop:
+        raise DataError(f"{len(problems)} files of {folder} are wrong; --drop leaves them out")
+    return found, problems
 
 
 def _listening(screener: Screener, journal: Journal, run: dict[str, Any], stop: Stop) -> Listening:
@@ -152,15 +157,14 @@ def _where(journal: Journal) -> str:
 
 
 def show(result: dict[str, Any], console: PlainConsole) -> None:
-    """Print the figures as a table for a person."""
-    table = Table(title=f"cough events of {result['bundle']['name']}")
-    for column in ("part", "hours", "coughs", "sensitivity", "precision", "F1", "false an hour", "unscored"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+    """Print one line a part for a person."""
+    console.print(f"cough events of {result['bundle']['name']}, with 95 % intervals over recordings")
     for name, part in _parts(result):
-        counts = (f"{part['hours']:.2f}", str(part["n_coughs"]))
-        rates = (_in_words(part[rate]) for rate in ("sensitivity", "precision", "f1", "false_per_hour"))
-        table.add_row(name, *counts, *rates, str(part["n_unscored"]))
-    console.print(table)
+        rates = {"sensitivity": "sensitivity", "precision": "precision", "f1": "F1", "false_per_hour": "false an hour"}
+        words = [f"{words} {_in_words(part[rate])}" for rate, words in rates.items() if part[rate] is not None]
+        unscored = [f"{part['n_unscored']} recordings unscored"] * (part["n_unscored"] > 0)
+        facts = [f"{part['hours']:.2f} h", f"{part['n_coughs']} coughs", *words, *unscored]
+        console.print(f"{name}: {', '.join(facts)}", soft_wrap=True)
 
 
 def _parts(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -174,8 +178,6 @@ def _parts(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{words}, {row['background']}", row
 
 
-def _in_words(estimate: dict[str, Any] | None) -> str:
-    if estimate is None:
-        return "-"
+def _in_words(estimate: dict[str, Any]) -> str:
     interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f}-{estimate['high']:.3f})"
     return f"{estimate['value']:.3f}{interval}"
