@@ -10,6 +10,7 @@ from distill.corpus.cohorts.rows import (
     by_person,
     find_file,
     known,
+    not_found,
     sex_of,
     sound_named,
     sounds_by_stem,
@@ -113,7 +114,7 @@ def _table_with(folder: Path, columns: Sequence[str]) -> tuple[Path, str]:
             except OtherColumnsError:
                 continue
             return path, column
-    raise DataError(f"{folder} has no table with the column {' or '.join(columns)}; is this the data set's folder?")
+    raise not_found(folder, f"no table with the column {' or '.join(columns)}")
 
 
 def _binary_columns(rows: list[Row], left_out: set[str]) -> list[str]:
