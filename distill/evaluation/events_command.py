@@ -66,13 +66,8 @@ def events(
         found, problems = ([], []) if recordings is None else _labelled(recordings, label, drop)
         opened = None if store is None else WaveformStore.open(store)
         screener = Screener(load_bundle(bundle))
-        run = {
-            "bundle": screener.bundle.sha256,
-            "store": None if opened is None else opened.fingerprint(),
-            "composed": composed,
-            "hours": hours,
-            "seed": seed,
-        }
+        run = {"bundle": screener.bundle.sha256, "composed": composed, "hours": hours, "seed": seed}
+        run["store"] = None if opened is None else opened.fingerprint()
         with stop_signals() as stop, Journal(json_path, SCHEMA, SCHEMA.partition("/")[0]) as journal:
             listening = _listening(screener, journal, run, stop)
             result = about(screener, RULES, seed)

@@ -11,44 +11,10 @@ from distill.corpus.tables import Row
 
 SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".opus", ".webm", ".mp3", ".m4a"})
 _SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
-_POSITIVE = frozenset(
-    [
-        "1",
-        "1.0",
-        "true",
-        "t",
-        "yes",
-        "y",
-        "ja",
-        "wahr",
-        "oui",
-        "vrai",
-        "positive",
-        "pos",
-        "tb",
-        "tb positive",
-        "detected",
-    ]
-)
-_NEGATIVE = frozenset(
-    [
-        "0",
-        "0.0",
-        "false",
-        "f",
-        "no",
-        "n",
-        "nein",
-        "falsch",
-        "non",
-        "faux",
-        "negative",
-        "neg",
-        "no tb",
-        "tb negative",
-        "not detected",
-    ]
-)
+_YES = ("1", "1.0", "true", "t", "yes", "y", "ja", "wahr", "oui", "vrai")
+_NO = ("0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux")
+_POSITIVE = frozenset({*_YES, "positive", "pos", "tb", "tb positive", "detected"})
+_NEGATIVE = frozenset({*_NO, "negative", "neg", "no tb", "tb negative", "not detected"})
 _SEXES = {"male": 1.0, "m": 1.0, "man": 1.0, "female": 0.0, "f": 0.0, "woman": 0.0}
 
 

@@ -1,7 +1,9 @@
 """tussis-evaluate events: people's recordings, a store, what is refused, and a run that was ended."""
 
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_a_run_that_was_ended_goes_on(monkeypatch, capsys, tmp_path, folder):
     assert run(monkeypatch, "--recordings", folder, "--json", out) == 0
     assert names == ["c.wav"] and out.read_text() == whole
     assert not (tmp_path / "events.json.partial").exists()
+
+
+def test_a_signal_ends_the_run_behind_what_is_under_way(monkeypatch, capsys, tmp_path, folder):
+    out, screen = tmp_path / "events.json", Screener.screen
+
+    def signalled(self, path, channel=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return screen(self, path, channel)
+
+    monkeypatch.setattr(Screener, "screen", signalled)
+    assert run(monkeypatch, "--recordings", folder, "--json", out) == 128 + signal.SIGTERM
+    assert f"ended by SIGTERM; the same command goes on from {out}.partial" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (tmp_path / "events.json.partial").read_text().splitlines()]
+    assert len(lines) == 3 and lines[2]["result"]["key"].startswith("a.wav ") and not out.exists()
 
 
 def test_a_store_is_composed_and_both_may_be_given(monkeypatch, capsys, tmp_path, folder):
