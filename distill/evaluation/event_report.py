@@ -30,8 +30,8 @@ HOW = (
     "quality gate is unscored: its coughs count as not found, it raises no false alarm, and its time is not counted"
 )
 HOW_COMPOSED = (
-    "composed of the store's validation recordings, of which no student learnt; the thresholds were chosen on other "
-    "compositions of the same recordings"
+    "composed of the store's validation recordings, of which no student learnt, as much for each background, however "
+    "few recordings it has; the thresholds were chosen on other compositions of the same recordings"
 )
 _DRAWS_AT_ONCE = 100
 

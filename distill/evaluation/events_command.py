@@ -15,6 +15,7 @@ from core.process.signals import Stop, stop_signals
 from core.screener import Screener
 from core.screening.journal import Journal
 from distill.corpus.waveform_store import WaveformStore
+from distill.evaluation.composed_recordings import backgrounds_of
 from distill.evaluation.event_report import (
     SCHEMA,
     HeardRecording,
@@ -115,7 +116,8 @@ def _of_store(listening: Listening, store: WaveformStore, composed: int, hours: 
     heard = _tracked("composed sound", hear_composed(listening, store, composed, seed), composed)
     free = _tracked("without a cough", hear_cough_free(listening, store, hours, seed), round(180 * hours))
     free_part = {"total": measured(free, RULES), "by_background": by_background(free, RULES)}
-    return {"composed": composed_part(heard, RULES), "cough_free": free_part}
+    n_sources = {background: len(rows) for background, rows in backgrounds_of(store).items()}
+    return {"n_sources": n_sources, "composed": composed_part(heard, RULES), "cough_free": free_part}
 
 
 def _of_recordings(
@@ -155,7 +157,8 @@ def show(result: dict[str, Any], console: PlainConsole) -> None:
     """Print one line a part for a person."""
     console.print(f"cough events of {result['bundle']['name']}, with 95 % intervals over recordings")
     for name, part in _parts(result):
-        rates = {"sensitivity": "sensitivity", "precision": "precision", "f1": "F1", "false_per_hour": "false an hour"}
+        rates = {"sensitivity": "sensitivity", "precision": "precision", "f1": "F1"} if part["n_coughs"] else {}
+        rates["false_per_hour"] = "false an hour"
         words = [f"{words} {_in_words(part[rate])}" for rate, words in rates.items() if part[rate] is not None]
         unscored = [f"{part['n_unscored']} recordings unscored"] * (part["n_unscored"] > 0)
         facts = [f"{part['hours']:.2f} h", f"{part['n_coughs']} coughs", *words, *unscored]

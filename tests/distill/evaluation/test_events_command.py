@@ -133,6 +133,7 @@ def test_a_store_is_composed_and_both_may_be_given(monkeypatch, capsys, tmp_path
     assert result["composed"]["total"]["n_recordings"] == 8 and result["composed"]["total"]["n_coughs"] > 0
     assert result["cough_free"]["total"]["hours"] == pytest.approx(0.1)
     assert [row["background"] for row in result["cough_free"]["by_background"]] == ["noise", "speech"]
+    assert result["n_sources"] == {"noise": 1, "speech": 1}
     said = capsys.readouterr().out
     assert "composed, 0 to 5 dB" in said and "without a cough, speech" in said and "recordings" in said
 
