@@ -129,7 +129,8 @@ def _of_recordings(
         for recording in found:
             try:
                 duration_s, coughs = listening.file(f"{recording.name} {sha256_of_file(recording.path)}", recording)
-            except AudioError as error:
+                _check_labels(recording, duration_s)
+            except (AudioError, DataError) as error:
                 if not drop:
                     raise
                 report(COMMAND, error)
@@ -141,6 +142,14 @@ def _of_recordings(
     if not every:
         raise DataError("no recording is left to measure")
     return {"recordings": {**recordings_part(every, RULES), "left_out": left_out}}
+
+
+def _check_labels(recording: LabelledRecording, duration_s: float) -> None:
+    """DataError where a recording has no sound, or ends before one of its labels begins."""
+    if duration_s <= 0:
+        raise DataError(f"{recording.path} holds no sound")
+    if late := [start_s for start_s, _ in recording.coughs if start_s >= duration_s]:
+        raise DataError(f"{recording.path} ends at {duration_s:.2f} s, before its label at {late[0]:g} s")
 
 
 def _tracked(words: str, heard: Iterable[HeardRecording], total: int) -> list[HeardRecording]:

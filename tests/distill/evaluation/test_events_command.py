@@ -163,3 +163,14 @@ def test_a_recording_that_breaks_off_is_refused_or_left_out(monkeypatch, capsys,
     assert "d.flac" in capsys.readouterr().err
     assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
     assert len(json.loads((tmp_path / "e.json").read_text())["recordings"]["left_out"]) == 1
+
+
+def test_a_label_behind_the_end_and_a_recording_without_sound_are_told(monkeypatch, capsys, tmp_path, folder):
+    (folder / "b.csv").write_text("start,end,label\n6.3,6.6,cough\n")
+    write_wav(folder / "e.wav", np.zeros(0, dtype=np.float32))
+    (folder / "e.txt").write_text("")
+    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json") == 2
+    assert "b.wav ends at 6.00 s, before its label at 6.3 s" in capsys.readouterr().err
+    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
+    left_out = json.loads((tmp_path / "e.json").read_text())["recordings"]["left_out"]
+    assert len(left_out) == 2 and "e.wav" in "".join(left_out)
