@@ -94,8 +94,9 @@ app: $(APP_READY) ## open the field app: participants, consent, guided recording
 	@$(PHONE)/bin/tussis-app
 
 # ---- For the developer -----------------------------------------------------------------------------------------
-# As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
-PARALLEL := -n auto --dist loadfile
+# As many tests at a time as there are cores, each on one thread; tests/conftest.py tells their order, and which stay
+# together.
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 test test-all test-phone android-check: export OMP_NUM_THREADS := 1
 test test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
@@ -115,9 +116,10 @@ test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests,
 	@$(DEV)/bin/python -m pytest -rs $(PARALLEL) -m "not slow"
 	@$(DEV)/bin/python -m pytest -rs -m slow
 
-test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
+test-phone: $(PHONE_TESTS_READY) ## core and app with a phone's packages alone, no torch; app under -OO, as in the APK
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
-	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core tests/app
+	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core
+	@KIVY_NO_CONSOLELOG=1 $(PHONE_TESTS)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
 	@$(DEV)/bin/python tests/field_files.py
@@ -142,8 +144,7 @@ format: $(DEV_READY)
 # Each stage is a file, so an interrupted run goes on where it stopped (training from its last checkpoint).
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
-#   make bundle-default  two hours: the settings that the bundle in core/bundles/default was made with
-#   make bundle-second   a night: the second student, taught by two event teachers on mixtures that they heard
+#   make bundle-default  a night: the settings that the bundle in core/bundles/default was made with
 PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
 DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
 MANIFEST_OPTIONS ?= --no-unlabelled
@@ -171,19 +172,14 @@ EVALUATION := $(RUN)/evaluation.json
 BUNDLE := $(RUN)/bundle
 BUNDLE_READY := $(BUNDLE)/bundle.json
 
-.PHONY: pipeline bundle-default bundle-second evaluate benchmark
+.PHONY: pipeline bundle-default evaluate benchmark
 pipeline: $(DEV_READY) $(RUN)/screening.json ## DATA=../shared/data: recordings to a checked bundle, small
 	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
 
-bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
-	@$(MAKE) pipeline RUN=runs/default \
-	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml \
-	    MANIFEST_OPTIONS=--unlabelled
-	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
-
-bundle-second: ## the second student, taught by YAMNet and mn04_as (a night), into runs/second
-	@$(MAKE) pipeline RUN=runs/second DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
+bundle-default: ## the same with the settings of the shipped bundle (a night), into runs/default
+	@$(MAKE) pipeline RUN=runs/default DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
 	    N_MIXTURES=98304 HOURS=3
+	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
 	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@
@@ -307,9 +303,8 @@ android-tree: ## what goes into the Android package, in build/android/tree
 	@$(NEED_PYTHON)
 	@$(PYTHON) app/android/stage_tree.py $(ANDROID_TREE)
 
-android-check: debian-packages $(DEV_READY) $(ANDROID_READY) ## the Android package up to Gradle, and its Java, without an SDK
+android-check: debian-packages $(DEV_READY) $(ANDROID_READY) test-phone ## test-phone, the Android package up to Gradle, and its Java
 	@$(DEV)/bin/python -m pytest -rs tests/android tests/app/devices/android
-	@KIVY_NO_CONSOLELOG=1 $(DEV)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app --ignore tests/app/devices/android
 
 apk: $(ANDROID_READY) android-tree ## where an Android SDK is: build/android/bin/*.apk; APK_MODE=release for the AAB
 	@cd app/android && PATH="$(abspath $(ANDROID))/bin:$$PATH" buildozer android $(APK_MODE)

@@ -52,16 +52,16 @@ def report(
     """
     with exit_on_error("tussis-evaluate"):
         from distill.evaluation.report.measure import ReportOptions
-        from distill.evaluation.report.scores import SCHEMA
+        from distill.evaluation.report.scores import KIND, open_journal
 
         if (data is None) == (recordings is None):
             raise DataError("give --data for a report on events, or --recordings for one on a probe")
         options = ReportOptions(prevalence, draws, seed, tuple(by or ()))
         make_folder(out)
-        check_writable(out / JSON_NAME, SCHEMA.partition("/")[0])
+        check_writable(out / JSON_NAME, KIND)
         check_writable(out / PAGE_NAME, "a page titled evaluation report")
         opened = load_bundle(bundle)
-        with Journal(out / JSON_NAME, SCHEMA) as journal:
+        with open_journal(out / JSON_NAME) as journal:
             if data is not None:
                 result = _report_on_events(opened, data, pack or [], store, journal, options)
             else:

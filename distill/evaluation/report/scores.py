@@ -13,7 +13,13 @@ from distill.evaluation.report.channel import describe_channel
 from distill.shown_text import PlainConsole, progress_label
 
 SCHEMA = "tussis.report/1"
+KIND = SCHEMA.partition("/")[0]
 Answer = Callable[[Path], Mapping[str, Any]]
+
+
+def open_journal(out: Path | None) -> Journal:
+    """The journal of the report that is written to ``out``; None keeps nothing on disk."""
+    return Journal(out, SCHEMA, KIND)
 
 
 def go_through(

@@ -9,12 +9,11 @@ from core.audio import write_wav
 from core.bundle import load_bundle
 from core.errors import DataError
 from core.screener import Screener
-from core.screening.journal import Journal
 from distill.corpus.manifests import build_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.evaluation.report.leaks import find_shared
 from distill.evaluation.report.packs import HELD_OUT, ask_packs
-from distill.evaluation.report.scores import SCHEMA
+from distill.evaluation.report.scores import open_journal
 
 
 def write_pack(folder, sounds, fold_of, sex_of=lambda i: "f"):
@@ -51,7 +50,7 @@ def data(tmp_path, coughs_in_noise):
 
 def ask(data, bundle, interpreter, packs=(), store=None, out=None):
     screener = Screener(load_bundle(bundle), interpreter=interpreter)
-    with Journal(out, SCHEMA) as journal:
+    with open_journal(out) as journal:
         return screener, ask_packs(screener, data, packs, store, journal)
 
 
