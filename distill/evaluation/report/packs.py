@@ -12,10 +12,10 @@ from core.files import sha256_of_file
 from core.probes import spoken_reasons
 from core.screener import Screener
 from core.screening.journal import Journal
+from distill.corpus.labels import holds_event
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.tables import listed, parsed_number, read_table
 from distill.corpus.waveform_store import WaveformStore
-from distill.evaluation.evaluate import holds_event
 from distill.evaluation.report.items import Item, Question
 from distill.evaluation.report.leaks import Identity
 from distill.evaluation.report.scores import go_through
@@ -84,7 +84,9 @@ def _questions(
         places = [i for i, name in enumerate(parts) if name == part]
         for label in bundle.event_labels:
             items = [
-                _item(rows[i], found[i], about[i], label) for i in places if holds_event(rows[i], label) is not None
+                _item(rows[i], found[i], about[i], label)
+                for i in places
+                if holds_event(rows[i].labels, label) is not None
             ]
             if any(item.is_positive for item in items):
                 questions.append(Question(label, part, items, bundle.screening.event_thresholds[label]))
@@ -99,7 +101,7 @@ def _item(row: ManifestRow, facts: Mapping[str, Any], cells: Mapping[str, str], 
     return Item(
         path=row.path,
         subject_id=row.subject_id,
-        is_positive=bool(holds_event(row, label)),
+        is_positive=bool(holds_event(row.labels, label)),
         score=None if scores is None else scores[label],
         unscored="" if scores is not None else facts["answer"]["reason"],
         covariates={**cells, "pack": row.pack},
