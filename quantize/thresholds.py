@@ -35,13 +35,13 @@ DEFAULT_THRESHOLD = 0.5
 MIN_SPECIFICITY = 0.95
 MAX_FALSE_PER_HOUR = 2.0
 CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
-GATES = (*(round(0.1 * n, 1) for n in range(1, 10)), 0.95)
+GATES = (0.05, *(round(0.1 * n, 1) for n in range(1, 10)), 0.95)
 RULE = (
     f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; of the coughs' thresholds"
     f" with that specificity, and with at most {MAX_FALSE_PER_HOUR:g} coughs counted in an hour that has none, the one"
     " that finds the coughs of composed recordings best"
 )
-ON_PROBABILITIES = (*(round(0.2 + 0.1 * n, 1) for n in range(8)), 0.92, 0.94, 0.96, 0.98)
+ON_PROBABILITIES = (*(round(0.2 + 0.1 * n, 1) for n in range(8)), 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 OFF_PROBABILITIES = tuple(round(0.1 + 0.1 * n, 1) for n in range(7))
 N_COMPOSED = 240
 N_HOURS = 1.0
