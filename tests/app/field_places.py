@@ -108,30 +108,25 @@ def open_places(work: object) -> Iterator[str]:
     work.say("error", "The file practice-20261127.tussis-handover cannot be written: No space left on device.")
     yield "message"
     for name in ("participants", "enrolment", "history", "study", "monitor", "engineer", "handover"):
-        navigation.restart("home")
-        navigation.go(name)
+        show(navigation, name)
         yield name
     for kind, participant_id in (("given", first), ("none", no_consent), ("withdrawn", withdrawn)):
-        navigation.restart("home")
-        navigation.go("participant", participant_id=participant_id)
+        show(navigation, "participant", participant_id=participant_id)
         yield f"participant_{kind}"
-    navigation.go("participant", participant_id=first)
+    show(navigation, "participant", participant_id=first)
     navigation.confirm("withdraw", lambda: None, participant_id=first, n_recordings=5)
     yield "question_withdraw"
-    navigation.restart("home")
-    navigation.go("consent", participant_id=no_consent)
+    show(navigation, "consent", participant_id=no_consent)
     enter(navigation, ticked=True, strokes=SIGNATURE)
     yield "consent"
     for attempt in casebook.attempts(first):
-        navigation.restart("home")
-        navigation.go("recording", record_id=attempt.record_id)
+        show(navigation, "recording", record_id=attempt.record_id)
         yield f"recording_{attempt.task_id}_{attempt.state}"
-    navigation.go("result", participant_id=first)
+    show(navigation, "result", participant_id=first)
     yield "result"
     yield from _handover_places(work)
     for step in ("language", "study", "old", "new", "again"):
-        navigation.restart("home")
-        navigation.go("study", step=step)
+        show(navigation, "study", step=step)
         yield f"study_{step}"
     navigation.confirm("use_study", lambda: None)
     yield "question_use_study"
@@ -141,17 +136,21 @@ def open_places(work: object) -> Iterator[str]:
     yield from _task_places(work, first)
 
 
+def show(navigation: object, name: str, **facts: object) -> None:
+    """Show a page over the first one, which is not built for that, with no question open."""
+    navigation.question = None
+    (navigation.replace if navigation.can_go_back else navigation.go)(name, **facts)
+
+
 def _handover_places(work: object) -> Iterator[str]:
     from app.handover import handovers
 
     navigation, (note, *_) = work.navigation, handovers(work.records.folder)
-    navigation.restart("home")
-    navigation.go("handover", step="choose")
+    show(navigation, "handover", step="choose")
     enter(navigation, chosen={work.study.new_id(1)})
     yield "handover_choose"
     for name, draft in (("typing", {"receipt": "12345"}), ("received", {"receipt_is_right": True})):
-        navigation.restart("home")
-        navigation.go("handover", step="receipt", handover_id=note.id)
+        show(navigation, "handover", step="receipt", handover_id=note.id)
         enter(navigation, **draft)
         yield f"handover_{name}"
     navigation.confirm("delete_handed_over", lambda: None, n_records=12)
@@ -202,12 +201,10 @@ def _task_places(work: object, participant_id: str) -> Iterator[str]:
     states["fault"] = SessionState("stopped", coughs, 2, **moving, coughs=3, message="microphone_unplugged", gaps=1)
     for name, state in states.items():
         work.session = ShownSession(state, columns)
-        work.navigation.restart("home")
-        work.navigation.go("task", participant_id=participant_id)
+        show(work.navigation, "task", participant_id=participant_id)
         yield f"task_{name}"
     work.session = ShownSession(states["decide_poor"], columns)
-    work.navigation.restart("home")
-    work.navigation.go("task", participant_id=participant_id)
+    show(work.navigation, "task", participant_id=participant_id)
     enter(work.navigation, reason="")
     yield "task_reason"
     work.navigation.ask(SimpleNamespace(code="leave_recording", answers={"yes": None, "no": None}, facts={}))

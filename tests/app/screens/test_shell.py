@@ -74,14 +74,19 @@ def show_language(language: str) -> None:
         words.set_language(language)
 
 
+def draw_whole(stage, shell):
+    shell.work.touched()  # on a slow machine the walk takes longer than the app waits before it locks itself
+    stage.draw(3)
+    while shell.work.is_working:
+        stage.draw(1)
+    stage.draw(2)
+
+
 def walk(stage, shell, found, label):
     """Look at each page after each step of the generators."""
 
     def look(name):
-        stage.draw(3)
-        while shell.work.is_working:
-            stage.draw(1)
-        stage.draw(2)
+        draw_whole(stage, shell)
         for fault in layout.faults(shell):
             found.setdefault(fault, f"{name} {label}")
 
@@ -122,10 +127,7 @@ def test_every_print_has_a_contrast_of_at_least_4_5_on_what_lies_below_it(stage,
     shell = filled()
     found = {}
     for name in field_places.open_places(shell.work):
-        stage.draw(3)
-        while shell.work.is_working:
-            stage.draw(1)
-        stage.draw(2)
+        draw_whole(stage, shell)
         for fault in layout.contrast_faults(shell, str(tmp_path / f"{name}.png")):
             found.setdefault(fault, name)
     assert not found, "\n" + "\n".join(f"{where}: {fault}" for fault, where in found.items())

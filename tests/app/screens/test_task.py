@@ -164,6 +164,7 @@ def test_while_recording_the_clock_level_spectrogram_coughs_and_one_advice_move(
     view, seen = live_view(shell), {"clocks": set(), "coughs": set(), "levels": set()}
     while step_of(shell) == "recording":
         stage.draw(1)
+        time.sleep(0.01)  # the microphone and the listener are other threads
         seen["clocks"].add(view.clock)
         seen["coughs"].add(view.coughs)
         seen["levels"].add(round(view.level_dbfs))

@@ -286,7 +286,7 @@ def test_a_signal_to_the_whole_group_leaves_a_whole_pack_that_is_gone_on_with(
     (tmp_path / "in").mkdir()
     noise = (0.05 * np.random.default_rng(0).normal(size=16000)).astype(np.float32)
     for number in range(40):
-        write_wav(tmp_path / "in" / f"{number:02d}.wav", np.tile(noise * (1 + number) / 40, 60))
+        write_wav(tmp_path / "in" / f"{number:02d}.wav", np.tile(noise * (1 + number) / 40, 20))
     out = tmp_path / "mined"
     arguments = ["in", "--out", "mined", "--bundle", tiny_bundle, "--workers", workers, "--min-probability", 0.9]
     command = [sys.executable, "-m", "distill.mining.command", *map(str, arguments)]
