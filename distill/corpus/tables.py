@@ -19,8 +19,8 @@ _DELIMITER_LINE = re.compile(r"sep=([,;\t])[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
-_TRUE = frozenset({"1", "1.0", "true", "t", "yes", "y", "ja", "j", "wahr", "oui", "vrai"})
-_FALSE = frozenset({"", "0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux"})
+TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y", "ja", "j", "wahr", "oui", "vrai"})
+FALSE_WORDS = frozenset({"", "0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux"})
 _MAX_SHOWN = 60
 
 
@@ -68,11 +68,11 @@ class Row(dict[str, str]):
         return int(value)
 
     def truth(self, column: str) -> bool:
-        """Yes or no, in the words of `_TRUE` and `_FALSE`; an empty cell is no."""
+        """Yes or no, in the words of `TRUE_WORDS` and `FALSE_WORDS`; an empty cell is no."""
         word = self.get(column, "").casefold()
-        if word not in _TRUE | _FALSE:
+        if word not in TRUE_WORDS | FALSE_WORDS:
             raise self.refused(column, "true or false (1 or 0, yes or no)")
-        return word in _TRUE
+        return word in TRUE_WORDS
 
     def relative_path(self, column: str) -> str:
         """A path below the table's folder, in its own Unicode form: not absolute, on any system, and without ``..``."""

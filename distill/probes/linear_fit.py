@@ -161,14 +161,15 @@ def out_of_fold_scores(
 ) -> Array:
     """Score (n,) of every item by a model whose weights AND regularizer never saw the item's subject.
 
-    ``folds`` (n,) are `subject_folds` when left out; each subject's items are of one fold.
+    ``folds`` (n,) are `subject_folds` when left out. Where a subject has items of several folds, none of them is
+    fitted on for another of them.
     """
     scores = np.empty(len(targets))
     folds = subject_folds(subjects, targets, seed=seed) if folds is None else folds
     subjects = np.asarray(subjects, dtype=str)
     for fold in np.unique(folds):
         held_out = folds == fold
-        kept = ~held_out
+        kept = ~np.isin(subjects, subjects[held_out])
         model = fit_with_best_regularizer(features[kept], targets[kept], subjects[kept], fit_path, loss, seed + 1)
         scores[held_out] = model.scores(features[held_out])
     return scores
