@@ -32,7 +32,7 @@ class Domain:
     measured: Mapping[str, Any]
 
     def distance(self, embeddings: np.ndarray) -> np.ndarray:
-        """Mahalanobis distance over the root of 512, so that about 1 is usual; of embeddings (..., 512), (...)."""
+        """Mahalanobis distance over the root of 512, usually about 1 or less, of embeddings (..., 512); (...)."""
         standard = (np.asarray(embeddings, np.float64) - self.mean) / self.scale
         along = standard @ self.directions.T
         rest = np.maximum(np.sum(standard**2, axis=-1) - np.sum(along**2, axis=-1), 0)

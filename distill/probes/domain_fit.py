@@ -1,7 +1,7 @@
 """Fits where a probe's training embeddings lie, and measures what the distance from them tells apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +9,36 @@ from numpy.typing import NDArray
 from core.interpreter import EMBEDDING_SIZE
 from core.probing.domain import MAX_DIRECTIONS, Domain
 from distill.evaluation.metrics import auroc
-from distill.probes.linear_fit import subject_folds
 from distill.probes.probe_file import DIRECTION_DIGITS, rounded
 
 REJECTED_FRACTION = 0.025
+N_FOLDS = 10  # with fewer, the fits without a fold are too unlike the fit of all
 MIN_UNLIKE = 5
 HOW = (
-    "distances of the training recordings are out of fold, 5 folds by subject; the threshold leaves the farthest "
-    f"{REJECTED_FRACTION:.1%} of them unscored; AUROC tells the other sound from these"
+    "distances of the training recordings are out of fold, 10 folds by subject; the threshold leaves the farthest "
+    f"{REJECTED_FRACTION:.1%} of them unscored; auroc tells n recordings of other sound from these; where too few "
+    "(n_selected) hold clips that the probe takes, all of their clips were heard"
 )
 
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class OtherSound:
+    """Embeddings (m, 512) of sound that is not the training sound.
+
+    ``n_selected`` recordings hold clips that the probe would take; where they are too few to measure, the embeddings
+    are of all clips. ``subjects`` are not None where it is training sound that was altered; then each is compared with
+    what was fitted without that subject.
+    """
+
+    embeddings: Array
+    n_selected: int
+    subjects: Sequence[str] | None = None
+
+
 def fit_domain(
-    features: Array, subjects: Sequence[str], unlike: Mapping[str, Array | None] | None = None, seed: int = 0
+    features: Array, subjects: Sequence[str], unlike: Mapping[str, OtherSound | None] | None = None, seed: int = 0
 ) -> Domain:
     """One Gaussian over embeddings (n, 512) of all classes, its covariance shrunk as Ledoit and Wolf do.
 
@@ -33,17 +48,39 @@ def fit_domain(
     ----------
     features : array, shape (n, 512)
     subjects : n subject ids; the threshold is the distance that few held-out subjects exceed
-    unlike : by its name, other sound's embeddings (m, 512), None where there was none to measure
+    unlike : other sound by its name, None where there was none to measure
     """
-    distances, folds = np.empty(len(features)), subject_folds(subjects, np.zeros(len(features)), seed)
-    for fold in np.unique(folds):
-        held_out = folds == fold
-        distances[held_out] = _fit(features[~held_out]).distance(features[held_out])
+    folds = _folds(subjects, seed)
+    fold_of = dict(zip(map(str, subjects), folds, strict=True))
+    without = {fold: _fit(features[folds != fold]) for fold in np.unique(folds)}
+    distances = np.array([without[fold].distance(each) for fold, each in zip(folds, features, strict=True)])
     threshold = float(f"{np.quantile(distances, 1 - REJECTED_FRACTION):.6g}")
     domain = replace(_fit(features), threshold=threshold)
-    told = {name: _told_apart(domain, distances, other) for name, other in (unlike or {}).items()}
+
+    def distances_of(other: OtherSound) -> Array:
+        if other.subjects is None:
+            return domain.distance(other.embeddings)
+        pairs = zip(other.subjects, other.embeddings, strict=True)
+        return np.array([without[fold_of[str(subject)]].distance(each) for subject, each in pairs])
+
+    told = {
+        name: None
+        if other is None
+        else _told_apart(distances, distances_of(other), threshold) | {"n_selected": other.n_selected}
+        for name, other in (unlike or {}).items()
+    }
     measured = {"how": HOW, "n_training": len(features), "rejected_fraction": REJECTED_FRACTION, "unlike": told}
     return replace(domain, measured=measured)
+
+
+def _folds(subjects: Sequence[str], seed: int) -> NDArray[np.int64]:
+    from sklearn.model_selection import GroupKFold
+
+    folds = np.empty(len(subjects), np.int64)
+    splitter = GroupKFold(min(N_FOLDS, len(set(subjects))), shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(folds, groups=np.asarray(subjects, dtype=str))):
+        folds[held_out] = fold
+    return folds
 
 
 def _fit(features: Array) -> Domain:
@@ -58,15 +95,10 @@ def _fit(features: Array) -> Domain:
     return Domain(mean, scale, directions, np.maximum(variances[: -MAX_DIRECTIONS - 1 : -1], 1e-6), rest, 0.0, {})
 
 
-def _told_apart(domain: Domain, own: Array, other: Array | None) -> dict[str, float | int | None]:
+def _told_apart(own: Array, other: Array, threshold: float) -> dict[str, float | int | None]:
     """How well the distance tells other sound from the training recordings, and how much of it is left unscored."""
-    if other is None or len(other) < MIN_UNLIKE:
-        return {"n": 0 if other is None else len(other), "auroc": None, "unscored_fraction": None}
-    distances = domain.distance(other)
+    if len(other) < MIN_UNLIKE:
+        return {"n": len(other), "auroc": None, "unscored_fraction": None}
     is_other = np.concatenate([np.zeros(len(own), bool), np.ones(len(other), bool)])
-    told = auroc(np.concatenate([own, distances]), is_other)
-    return {
-        "n": len(other),
-        "auroc": round(told, 4),
-        "unscored_fraction": round(float(np.mean(distances > domain.threshold)), 4),
-    }
+    told, far = auroc(np.concatenate([own, other]), is_other), float(np.mean(other > threshold))
+    return {"n": len(other), "auroc": round(told, 4), "unscored_fraction": round(far, 4)}

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from core.bundle import load_bundle
 from core.errors import ProbeError, exit_on_error
@@ -32,7 +31,8 @@ from distill.probes.cohort import (
     labelled_by,
     load_cohort,
 )
-from distill.probes.domain_fit import fit_domain
+from distill.probes.domain_fit import OtherSound, fit_domain
+from distill.probes.efficiency import curve
 from distill.probes.embed import EmbeddingModel, model_of_bundle
 from distill.probes.embedding_cache import DEFAULT_FOLDER
 from distill.probes.group_tests import disjoint_tests
@@ -76,7 +76,7 @@ def fit_probe(
     model_sha256: str,
     external: Cohort | None = None,
     seed: int = 0,
-    unlike: Mapping[str, NDArray[np.float64] | None] | None = None,
+    unlike: Mapping[str, OtherSound | None] | None = None,
 ) -> dict[str, Any]:
     """Fit a probe and return the content of its file, already accepted by core.probes.
 
@@ -89,8 +89,8 @@ def fit_probe(
         The model whose embeddings the cohort holds.
     external : Cohort, optional
         A second cohort, for measuring only; needed for the status "validated".
-    unlike : name -> array, shape (m, 512), optional
-        Embeddings of other sound, which the distance from the training embeddings shall tell.
+    unlike : name -> OtherSound, optional
+        Other sound, which the distance from the training embeddings shall tell.
 
     Raises
     ------
@@ -244,6 +244,7 @@ def fit_demonstration_probes(
 COMMAND = "tussis-probe"
 app = typer.Typer(add_completion=False, help="Fit probes (linear heads) on the shipped model's embeddings.")
 app.add_typer(spirometry_app, name="spirometry")
+app.command()(curve)
 
 _about = partial(typer.Option, rich_help_panel="What the probe file says")
 _hears = partial(typer.Option, rich_help_panel="What the probe listens to")
