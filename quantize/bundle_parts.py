@@ -83,7 +83,7 @@ def read_parts(paths: PartPaths) -> BundleParts:
     agreement = Agreement.from_json(report, str(paths.agreement))
     if agreement.beyond_limits:
         raise DataError(f"{paths.agreement} says that the int8 model drifted: {agreement.beyond_limits}")
-    probes = _read_probes(paths.probes, int8_sha256, paths.int8_model)
+    probes = read_probes(paths.probes, int8_sha256, paths.int8_model)
     return BundleParts(
         int8_model=int8_model,
         checkpoint=load_checkpoint(paths.checkpoint),
@@ -120,7 +120,7 @@ def _check_same(report: Path, values: dict[str, Any], key: tuple[str, ...], sha2
         )
 
 
-def _read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, bytes]:
+def read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, bytes]:
     """The content of each NAME.json by name; one fitted on another model's embeddings is refused."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of probes")
