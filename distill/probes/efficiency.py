@@ -57,6 +57,7 @@ def data_efficiency(cohort: Cohort, output: str, seed: int = 0) -> list[dict[str
             part = training.only(_drawn(training, fraction, output, (seed, draw)))
             about = {"fraction": fraction, "draw": draw}
             about |= {"n_subjects": part.n_subjects, "n_recordings": len(part.labels)}
+            about["n_test_participants"] = test.n_subjects
             rows.append({**about, **_value(part, test, output, seed)})
     return rows
 
@@ -143,6 +144,7 @@ def curve(
 def _write_curve(rows: list[dict[str, Any]], cohort: Cohort, output: str, model_sha256: str, out: Path) -> None:
     quantity = "AUROC" if output == "classification" else "mean absolute error"
     about = {"schema": SCHEMA, "how": HOW, "quantity": quantity, "synthetic": cohort.is_synthetic}
+    about["n_test_participants"] = rows[0]["n_test_participants"]
     about |= {"table_sha256": cohort.table_sha256, "model_sha256": model_sha256, "draws": rows}
     write_atomically(out / "curve.svg", draw_curve(rows, quantity))
     write_atomically(out / "curve.csv", table_text(COLUMNS, rows))
