@@ -172,3 +172,64 @@ def test_the_command_refuses_with_one_sentence_and_writes_nothing(
     error = capsys.readouterr().err
     assert code == 2 and sentence in error and error.count("\n") == 1
     assert not list(tmp_path.glob("probes/*"))
+
+
+@pytest.fixture(scope="module")
+def cohort_rows(tmp_path_factory):
+    """The folder, the header and the rows of a synthetic cohort of twelve people, and a cache of their embeddings."""
+    folder = tmp_path_factory.mktemp("cohort")
+    header, *rows = write_cohort("tb", folder, n_subjects=12).read_text().splitlines()
+    return folder, header, rows, tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize(
+    ("edit", "options", "sentence"),
+    [
+        (lambda header, rows: (header, rows[:3]), (), "1 subjects with a usable recording; a probe needs at least 10"),
+        (lambda header, rows: (header, []), (), "bad.csv has no rows"),
+        (
+            lambda header, rows: (header, [row.replace(",0,1", ",1,1") for row in rows]),
+            (),
+            "0 subjects of class 0 with a usable recording; a probe needs at least 5 of each class",
+        ),
+        (
+            lambda header, rows: (header, [f"{row.split(',')[0]},one,{row.split(',', 2)[2]}" for row in rows]),
+            (),
+            "1 subjects with a usable recording; a probe needs at least 10",
+        ),
+        (lambda header, rows: (header.replace("subject_id", "who"), rows), (), "lacks the column subject_id"),
+        (
+            lambda header, rows: (f"{header},age", [f"{row},NaN" for row in rows]),
+            ("--column", "age"),
+            "bad.csv, column age is empty; expected values that differ",
+        ),
+        (lambda header, rows: (header, rows), ("--column", "age"), "bad.csv lacks the column age; its others are"),
+        (
+            lambda header, rows: (header, rows),
+            ("--head", "tb"),
+            "bad.csv lacks the column tb, which a head is fitted on",
+        ),
+        (lambda header, rows: (header, rows), ("--head", "tb:guess"), "a probe is of kind classification or"),
+        (lambda header, rows: (header, rows), ("--unlike", "music"), "--unlike is 'music'; expected NAME=FOLDER"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    cohort_rows, tiny_bundle, tmp_path, monkeypatch, capsys, edit, options, sentence
+):
+    folder, header, rows, cache = cohort_rows
+    header, rows = edit(header, rows)
+    (folder / "bad.csv").write_text("\n".join([header, *rows]) + "\n")
+    words = ["--intended-use", "Tests only.", "--data", "synthetic", "--status", "demonstration", "--event", "none"]
+    where = [
+        "--recordings",
+        folder / "bad.csv",
+        "--out",
+        tmp_path / "probes",
+        "--bundle",
+        tiny_bundle,
+        "--cache",
+        cache,
+    ]
+    assert run_command(monkeypatch, "fit", "--name", "tb", *where, *words, *options) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1 and not list(tmp_path.glob("probes/*"))
