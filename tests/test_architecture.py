@@ -34,7 +34,7 @@ EXTRAS_OF = {  # core opens other formats than WAV with PyAV where it is install
     "quantize": ("quantize",),
     "benchmarks": ("bench",),
 }
-DISTRIBUTIONS = {"jnius": "pyjnius"}  # where the module has another name
+DISTRIBUTIONS = {"jnius": "pyjnius", "sklearn": "scikit-learn"}  # where the module has another name
 WHOLE_FLOWS = {  # test files that try several modules of a folder together
     "tests/app/test_nothing_lost.py",
     "tests/app/test_whole_day.py",
