@@ -94,8 +94,9 @@ app: $(APP_READY) ## open the field app: participants, consent, guided recording
 	@$(PHONE)/bin/tussis-app
 
 # ---- For the developer -----------------------------------------------------------------------------------------
-# As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
-PARALLEL := -n auto --dist loadfile
+# As many tests at a time as there are cores, each on one thread; tests/conftest.py tells their order, and which stay
+# together.
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 test test-all test-phone android-check: export OMP_NUM_THREADS := 1
 test test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
@@ -115,9 +116,10 @@ test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests,
 	@$(DEV)/bin/python -m pytest -rs $(PARALLEL) -m "not slow"
 	@$(DEV)/bin/python -m pytest -rs -m slow
 
-test-phone: $(PHONE_TESTS_READY) ## the tests of core and app with a phone's packages alone: no torch
+test-phone: $(PHONE_TESTS_READY) ## core and app with a phone's packages alone, no torch; app under -OO, as in the APK
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
-	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core tests/app
+	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core
+	@KIVY_NO_CONSOLELOG=1 $(PHONE_TESTS)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
 	@$(DEV)/bin/python tests/field_files.py
@@ -295,9 +297,8 @@ android-tree: ## what goes into the Android package, in build/android/tree
 	@$(NEED_PYTHON)
 	@$(PYTHON) app/android/stage_tree.py $(ANDROID_TREE)
 
-android-check: debian-packages $(DEV_READY) $(ANDROID_READY) ## the Android package up to Gradle, and its Java, without an SDK
+android-check: debian-packages $(DEV_READY) $(ANDROID_READY) test-phone ## test-phone, the Android package up to Gradle, and its Java
 	@$(DEV)/bin/python -m pytest -rs tests/android tests/app/devices/android
-	@KIVY_NO_CONSOLELOG=1 $(DEV)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app --ignore tests/app/devices/android
 
 apk: $(ANDROID_READY) android-tree ## where an Android SDK is: build/android/bin/*.apk; APK_MODE=release for the AAB
 	@cd app/android && PATH="$(abspath $(ANDROID))/bin:$$PATH" buildozer android $(APK_MODE)

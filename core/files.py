@@ -17,7 +17,7 @@ from core.errors import OutputError, TussisError
 STANDARD_OUTPUT = "-"
 HEAD_BYTES = 4096
 ONNX_KIND, SCREEN_KIND = "an ONNX model", "a result of tussis-screen"
-_JSON_SCHEMA = re.compile(rb'\s*\{\s*"(?:schema|format)"\s*:\s*"(tussis\.[a-z_]+)/')
+_JSON_SCHEMA = re.compile(rb'\s*\{\s*"(?:schema|format)"\s*:\s*"(tussis\.[a-z_-]+)/')
 _JSON_KEY = re.compile(rb'\s*\{\s*"([^"\\]{1,80})"\s*:')
 _ZIP_MEMBER = re.compile(rb"PK\x03\x04.{22}(.{2})", re.DOTALL)
 _TEXT_BEGINNING = re.compile(rb"(\w+(?:,\w+)+|# [^\r\n]+|<\?xml [^\r\n]+)\r?\n")

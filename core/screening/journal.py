@@ -48,6 +48,8 @@ class Journal:
         Where the JSON goes; without a file there is no journal.
     schema : str
         Of the JSON file.
+    kind : str
+        Of the JSON file, as `kind_of` says it.
 
     Raises
     ------
@@ -62,13 +64,13 @@ class Journal:
         Why a line could not be written; "" while all could.
     """
 
-    def __init__(self, out: Path | None, schema: str) -> None:
+    def __init__(self, out: Path | None, schema: str, kind: str = SCREEN_KIND) -> None:
         self.path = None if out is None or is_standard_output(out) or _is_special(out) else journal_of(out)
         self.kept: tuple[KeptResult, ...] = ()
         self.problem = ""
         self._schema, self._lock = schema, None
         if self.path is not None and self.path.exists():
-            check_replaceable(self.path, SCREEN_KIND)
+            check_replaceable(self.path, kind)
             self._lock = _locked(self.path)
             self.kept = read_journal(self.path, schema)
             _cut_torn_line(self.path)

@@ -1,7 +1,8 @@
 """Composes validation recordings with coughs at known times."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -9,7 +10,7 @@ from numpy.random import Generator
 from core.audio import SAMPLE_RATE_HZ
 from core.errors import DataError
 from distill.corpus.cough_activity import STEP_SAMPLES, active_frames, runs
-from distill.corpus.labels import is_cough_free
+from distill.corpus.labels import EVENT_LABELS, event_labels_of, is_cough_free
 from distill.corpus.waveform_store import WaveformStore
 
 DURATION_S = 10.0
@@ -32,27 +33,52 @@ class ComposedRecording:
     coughs: list[tuple[float, float]]
 
 
-def compose_recordings(store: WaveformStore, n_recordings: int, seed: int = 0) -> list[ComposedRecording]:
-    """Place single coughs of the validation recordings over cough-free ones; a pure function of store and seed.
+def compose_recordings(
+    store: WaveformStore,
+    n_recordings: int,
+    seed: int = 0,
+    snr_db: tuple[float, float] = SNR_DB,
+    background: str | None = None,
+) -> list[ComposedRecording]:
+    """Place single coughs of the validation recordings over cough-free ones; a pure function of its arguments.
 
-    A recording has 0 to 5 coughs, at least 0.4 s apart, 5 to 30 dB above the background, which is speech, laughter,
-    breathing, noise or what else is labelled as free of coughs.
+    A recording has 0 to 5 coughs, at least 0.4 s apart, 5 to 30 dB (`snr_db`) above the background, which is speech,
+    laughter, breathing, noise or what else is labelled as free of coughs, or of one of these kinds (`background_of`).
 
     Raises
     ------
     DataError
         If the validation recordings have no cough with a clear start and end, or nothing that is free of coughs.
     """
-    coughs = [piece for index in store.indices("validation") for piece in _single_coughs(store, index)]
+    coughs = single_coughs(store)
     backgrounds = [
-        index
-        for index in store.indices("validation")
-        if is_cough_free(store.rows[index].labels) and store.waveform(index).any()
+        index for kind, rows in backgrounds_of(store).items() if background in (None, kind) for index in rows
     ]
     if not coughs or not backgrounds:
         raise DataError("the validation recordings have no clear single cough, or none that is free of coughs")
     generator = np.random.default_rng(seed)
-    return [_compose(store, coughs, backgrounds, generator) for _ in range(n_recordings)]
+    return [_compose(store, coughs, sorted(backgrounds), snr_db, generator) for _ in range(n_recordings)]
+
+
+def backgrounds_of(store: WaveformStore) -> dict[str, list[int]]:
+    """The positions of the validation recordings that are free of coughs and not silent, by `background_of`."""
+    found: dict[str, list[int]] = {}
+    for index in store.indices("validation"):
+        if is_cough_free(store.rows[index].labels) and store.waveform(index).any():
+            found.setdefault(background_of(store.rows[index].labels), []).append(index)
+    return dict(sorted(found.items()))
+
+
+def background_of(labels: Sequence[str]) -> str:
+    """The one kind that a cough-free recording is counted under: the first event that it holds, else its label."""
+    events = event_labels_of(labels)
+    return next((label for label in EVENT_LABELS if label in events), labels[0])
+
+
+@lru_cache(maxsize=2)
+def single_coughs(store: WaveformStore) -> list[np.ndarray]:
+    """The single coughs (80 to 600 ms) of the validation recordings, float32 at 16 kHz."""
+    return [piece for index in store.indices("validation") for piece in _single_coughs(store, index)]
 
 
 def _single_coughs(store: WaveformStore, index: int) -> list[np.ndarray]:
@@ -69,7 +95,11 @@ def _single_coughs(store: WaveformStore, index: int) -> list[np.ndarray]:
 
 
 def _compose(
-    store: WaveformStore, coughs: list[np.ndarray], backgrounds: list[int], generator: Generator
+    store: WaveformStore,
+    coughs: list[np.ndarray],
+    backgrounds: list[int],
+    snr_db: tuple[float, float],
+    generator: Generator,
 ) -> ComposedRecording:
     n_samples = round(DURATION_S * SAMPLE_RATE_HZ)
     background = store.waveform(int(generator.choice(backgrounds))).astype(np.float32)
@@ -80,18 +110,21 @@ def _compose(
         span = (start / SAMPLE_RATE_HZ, (start + len(piece)) / SAMPLE_RATE_HZ)
         if all(span[1] + MIN_GAP_S < other[0] or other[1] + MIN_GAP_S < span[0] for other in times):
             level = np.sqrt(np.mean(piece**2) + 1e-12)
-            gain = 10 ** (generator.uniform(*SNR_DB) / 20) / level
+            gain = 10 ** (generator.uniform(*snr_db) / 20) / level
             sound[start : start + len(piece)] += np.float32(gain) * piece
             times.append(span)
     peak = generator.uniform(*PEAK)
     return ComposedRecording((sound * peak / np.abs(sound).max()).astype(np.float32), sorted(times))
 
 
-def compose_cough_free(store: WaveformStore, hours: float, seed: int = 0) -> Iterator[ComposedRecording]:
-    """Compose validation sound without a cough, `hours` in recordings of 20 s; a function of store and seed.
+def compose_cough_free(
+    store: WaveformStore, hours: float, seed: int = 0, background: str | None = None
+) -> Iterator[ComposedRecording]:
+    """Compose validation sound without a cough, `hours` in recordings of 20 s; a function of its arguments.
 
     Sounds follow one another with pauses of up to a second, each at a level of its own, over a faint noise. Every pack
-    is heard equally often, and every second sound lies over a part of another one.
+    is heard equally often, and every second sound lies over a part of another one. All are of one kind
+    (`background_of`) where one is named.
 
     Raises
     ------
@@ -99,13 +132,13 @@ def compose_cough_free(store: WaveformStore, hours: float, seed: int = 0) -> Ite
         If no validation recording is labelled as free of coughs.
     """
     rows_of_pack: dict[str, list[int]] = {}
-    for index in store.indices("validation"):
-        if is_cough_free(store.rows[index].labels) and store.waveform(index).any():
+    for kind, rows in backgrounds_of(store).items():
+        for index in rows if background in (None, kind) else ():
             rows_of_pack.setdefault(store.rows[index].pack, []).append(index)
     if not rows_of_pack:
         raise DataError("no validation recording is labelled as free of coughs")
     generator = np.random.default_rng((seed, 1))
-    packs = [rows_of_pack[pack] for pack in sorted(rows_of_pack)]
+    packs = [sorted(rows_of_pack[pack]) for pack in sorted(rows_of_pack)]
     for _ in range(round(hours * 3600 / FREE_DURATION_S)):
         yield ComposedRecording(_compose_cough_free(store, packs, generator), [])
 

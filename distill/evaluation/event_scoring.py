@@ -52,11 +52,9 @@ class EventScore:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of sensitivity and precision; None where either is."""
-        if self.sensitivity is None or self.precision is None:
-            return None
-        total = self.sensitivity + self.precision
-        return 2 * self.sensitivity * self.precision / total if total else 0.0
+        """Twice the true over the sum of reference and found events; None where there are neither."""
+        total = self.n_reference + self.n_true_positive + self.n_false_positive
+        return 2 * self.n_true_positive / total if total else None
 
     @property
     def false_positives_per_hour(self) -> float:
@@ -67,18 +65,24 @@ class EventScore:
 def score_events(
     reference: Sequence[Span], found: Sequence[Span], duration_s: float, rules: EventRules | None = None
 ) -> EventScore:
-    """Compare found with reference events of one recording by the rules of EPFL ``timescoring``.
+    """Compare found with reference events of one recording by the rules of EPFL ``timescoring`` (0.0.6 and later).
 
     Both lists are merged over gaps shorter than ``merge_gap_s`` and cut at ``max_event_s``. A reference event,
-    widened by the tolerances, is found when more than ``min_overlap`` of it is covered. A found event is false
-    when any part of it lies outside the widened reference events that were found. (timescoring does this on a
-    10 Hz grid; here the times are exact, since a cough lasts 0.3 s.)
+    widened by the tolerances, is found when more than ``min_overlap`` of it is covered. A found event is false when
+    no part of it lies in a widened reference event that was found. (timescoring does this on a 10 Hz grid; here the
+    times are exact, since a cough lasts 0.3 s.)
 
     Parameters
     ----------
     reference, found : sequences of (start_s, end_s)
+        Of the reference events an end may equal its start: a point that the tolerances widen.
     duration_s : float
         Length of the recording, above 0.
+
+    Raises
+    ------
+    DataError
+        If the duration is not above 0 s, or a reference event that nothing widens has no length.
     """
     rules = rules or EventRules()
     if not duration_s > 0:
@@ -87,9 +91,10 @@ def score_events(
     found = _split(_merge(found, rules.merge_gap_s), rules.max_event_s)
     before_s, after_s = rules.start_tolerance_s, rules.end_tolerance_s
     widened = [(max(0.0, start - before_s), min(duration_s, end + after_s)) for start, end in reference]
+    if any(end <= start for start, end in widened):
+        raise DataError("a reference event without a length, and without a tolerance around it, cannot be found")
     hits = [span for span in widened if _covered_s(span, found) / (span[1] - span[0]) > rules.min_overlap + 1e-6]
-    allowed = _merge(hits, 1e-9)
-    n_false = sum(not any(a - 1e-9 <= start and end <= b + 1e-9 for a, b in allowed) for start, end in found)
+    n_false = sum(_covered_s(span, hits) <= 1e-9 for span in found)
     return EventScore(len(reference), len(hits), n_false, duration_s)
 
 

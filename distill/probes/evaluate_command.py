@@ -12,9 +12,14 @@ from core.errors import DataError, exit_on_error
 from core.files import check_writable, is_standard_output, write_atomically
 from distill.command_line import run_app
 from distill.evaluation.evaluate import app
+from distill.evaluation.events_command import events
 from distill.probes.embed import model_of_bundle
 from distill.probes.tasks import HEAR_TASKS, SCHEMA, read_tasks, run_tasks
+from distill.probes.tuberculosis.command import tuberculosis
 from distill.shown_text import PlainConsole
+
+app.command()(events)
+app.command()(tuberculosis)
 
 
 @app.command()

@@ -26,8 +26,9 @@ from distill.probes.linear_fit import (
     subject_folds,
 )
 
-# Baur et al. 2024, HeAR (arXiv:2403.02522): 13 tasks of events, 14 of coughs, 6 of spirometry. Its tasks of CIDRZ
-# beside tb and sex have the names of that data set's columns: the label * stands for every other one.
+# Baur et al. 2024, HeAR (arXiv:2403.02522). Its model card has the counts (13 tasks of events, 14 of coughs, 6 of
+# spirometry), the six data sets, and the tasks whose column `checked` says so; the names of the others are unchecked.
+# Of CIDRZ's 9 tasks 7 are not named: the label * stands for every yes-or-no column of that data set beside tb and sex.
 HEAR_TASKS = Path(__file__).with_name("hear_tasks.csv")
 SCHEMA = "tussis.tasks/1"
 COLUMNS = ("group", "data_set", "label", "answer", "where", "split")

@@ -24,6 +24,8 @@ KIVY_ENVIRONMENT = {
     "KIVY_LOG_MODE": "PYTHON",
     "SDL_VIDEODRIVER": "offscreen",
     "KIVY_METRICS_DENSITY": "1",
+    "KCFG_GRAPHICS_MULTISAMPLES": "0",  # without a graphics card, smooth edges are half of what a frame costs
+    "LP_NUM_THREADS": "0",  # as many tests at a time as cores: a thread more for each would only wait
 }
 
 
@@ -61,6 +63,12 @@ class FakeMicrophone:
             if self.stopped.is_set():
                 return
         self.all_delivered.set()
+
+
+@pytest.fixture(autouse=True)
+def passcode_cost(monkeypatch):
+    """Makes a key of a passcode in a millisecond; a module that needs the app's own cost has a fixture of this name."""
+    monkeypatch.setattr("app.vault.SCRYPT_N", 2**8)
 
 
 @pytest.fixture
@@ -128,6 +136,7 @@ def drawing_surface(kivy_environment: dict[str, str]) -> None:
 def stage(drawing_surface: None, kivy_environment: dict[str, str]) -> Stage:
     for name in (*KIVY_ENVIRONMENT, "KIVY_HOME"):
         os.environ.setdefault(name, kivy_environment[name])
+    os.environ.setdefault("KCFG_GRAPHICS_MAXFPS", "0")  # a test draws a hundred frames, and need not wait for each
     return Stage()
 
 

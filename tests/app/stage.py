@@ -42,6 +42,7 @@ class Stage:
             if time.monotonic() >= deadline_s:
                 raise AssertionError(f"waited {WAIT_S} s in vain; the window says:\n{self.words(self.widget)}")
             self.draw(1)
+            time.sleep(0.01)  # what is waited for may be at work on another thread
         self.draw()
 
     def press(self, widget: object) -> None:

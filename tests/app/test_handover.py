@@ -39,6 +39,11 @@ RATE_HZ = 16_000
 SOUND = (3_000 * np.sin(np.arange(RATE_HZ))).astype(np.int16)
 
 
+@pytest.fixture(autouse=True)
+def passcode_cost() -> None:
+    """The cost that the app has: a process of its own opens the vault."""
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     return read_study(write_study(tmp_path / "cough.tussis-study", STUDY_PUBLIC))

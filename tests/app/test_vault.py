@@ -36,6 +36,11 @@ class Clock:
         return self.now_s
 
 
+@pytest.fixture(autouse=True)
+def passcode_cost():
+    """The cost that the app has."""
+
+
 @pytest.fixture
 def clock():
     return Clock()

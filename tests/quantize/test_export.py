@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from core.demonstration import synthesized_clips
@@ -24,6 +25,12 @@ def test_torch_tflite_and_onnx_agree_on_clips_that_the_export_never_saw(world, f
             np.testing.assert_allclose(exported[name], values, atol=1e-4 * np.abs(values).max())
 
 
+def test_the_same_weights_give_the_same_onnx_bytes(world, float_model, tmp_path):
+    again = conversion.export_onnx(load_student(world.checkpoint), tmp_path / ONNX_FILE)
+    assert again.read_bytes() == float_model.with_name(ONNX_FILE).read_bytes()
+
+
+@pytest.mark.slow  # test_export_encoder.py converts a smaller module twice
 def test_the_same_checkpoint_gives_the_same_bytes(world, float_model, run, tmp_path):
     assert run(export.app, world.checkpoint, "--out", tmp_path).exit_code == 0
     for name in (FLOAT_FILE, ONNX_FILE, export.REPORT_FILE):

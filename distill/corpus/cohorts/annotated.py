@@ -51,8 +51,10 @@ def read_icbhi(folder: Path) -> Iterator[CohortRow]:
     people = {cells[0]: cells[1:] for cells in _optional(folder, "*demographic*.txt", 3)}
     splits = {cells[0]: cells[1] for cells in _optional(folder, "*train_test*.txt", 2)}
     diagnosis_of = {cells[0]: cells[1].casefold() for cells in diagnoses}
+    sounds = sounds_by_stem(folder)
+    lost = {text.stem.casefold(): [text.with_suffix(".wav")] for text in folder.rglob("*.txt")}
     found = False
-    for stem, paths in sounds_by_stem(folder).items():
+    for stem, paths in sorted({**lost, **sounds}.items()):
         match = ICBHI_NAME.fullmatch(paths[0].stem)
         if match is None:
             continue

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import DataError
-from distill.corpus.cohorts.rows import CohortRow, known, sex_of
+from distill.corpus.cohorts.rows import CohortRow, known, not_found, sex_of
 from distill.corpus.tables import Row, read_table
 
 # What people call a column, and what it is called here; a value out of the range is in another unit.
@@ -60,4 +59,4 @@ def _table(folder: Path) -> tuple[Path, list[Row], dict[str, str]]:
         }
         if all(name in columns for name in REQUIRED):
             return path, rows, columns
-    raise DataError(f"{folder} has no table with the columns {', '.join(REQUIRED)}; is this the data set's folder?")
+    raise not_found(folder, f"no table with the columns {', '.join(REQUIRED)}")

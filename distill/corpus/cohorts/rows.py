@@ -10,8 +10,11 @@ from distill.corpus.subjects import names_nobody
 from distill.corpus.tables import Row
 
 SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".opus", ".webm", ".mp3", ".m4a"})
-_POSITIVE = frozenset({"1", "1.0", "true", "t", "yes", "y", "positive", "pos", "tb", "tb positive", "detected"})
-_NEGATIVE = frozenset({"0", "0.0", "false", "f", "no", "n", "negative", "neg", "no tb", "tb negative", "not detected"})
+_SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
+_YES = ("1", "1.0", "true", "t", "yes", "y", "ja", "wahr", "oui", "vrai")
+_NO = ("0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux")
+_POSITIVE = frozenset({*_YES, "positive", "pos", "tb", "tb positive", "detected"})
+_NEGATIVE = frozenset({*_NO, "negative", "neg", "no tb", "tb negative", "not detected"})
 _SEXES = {"male": 1.0, "m": 1.0, "man": 1.0, "female": 0.0, "f": 0.0, "woman": 0.0}
 
 
@@ -63,7 +66,14 @@ def find_file(folder: Path, *patterns: str) -> Path:
     for pattern in patterns:
         if found := sorted(path for path in folder.rglob(pattern) if path.is_file()):
             return found[0]
-    raise DataError(f"{folder} has no file {' or '.join(patterns)}; is this the data set's folder?")
+    raise not_found(folder, f"no file {' or '.join(patterns)}")
+
+
+def not_found(folder: Path, what: str) -> DataError:
+    """The error for a folder that lacks something, such as a table that a spreadsheet's program still holds."""
+    if spreadsheets := sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SPREADSHEETS):
+        return DataError(f"{folder} has {what}, but the spreadsheet {spreadsheets[0].name}: save it as CSV")
+    return DataError(f"{folder} has {what}; is this the data set's folder?")
 
 
 def sounds_by_stem(folder: Path) -> dict[str, list[Path]]:

@@ -1,7 +1,7 @@
 """Reads the cohorts of coughs with a tuberculosis diagnosis: CODA TB DREAM and CIDRZ."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from core.errors import DataError
@@ -10,6 +10,7 @@ from distill.corpus.cohorts.rows import (
     by_person,
     find_file,
     known,
+    not_found,
     sex_of,
     sound_named,
     sounds_by_stem,
@@ -20,7 +21,13 @@ from distill.corpus.tables import OtherColumnsError, Row, read_table
 # What CODA TB DREAM calls a covariate, and what it is called here.
 CODA_NAMES = {"age": "age_years", "height": "height_cm", "weight": "weight_kg", "country": "site", "hivstatus": "hiv"}
 CIDRZ_IDS = ("barcode", "participant_id", "subject_id", "patient_id", "study_id", "record_id")
-_CIDRZ_FOLDER = re.compile(r"(?P<site>.+?)[ _-]+phone[ _-]*(?P<phone>\w+)", re.IGNORECASE)
+# The reference standard, and what a program said of the chest X-ray, which stands for it where a table has no other.
+CIDRZ_TRUTHS = ("ground_truth_tb", "tb_decision")
+CIDRZ_NAMES = {"age": "age_years", "hiv_status": "hiv"}
+_CIDRZ_FOLDER = re.compile(
+    r"audio[ _-]*recorder[ _-]+(?P<recorded>.+)|(?P<site>.+?)[ _-]+phone[ _-]*(?P<phone>\w+)", re.IGNORECASE
+)
+_CIDRZ_ANSWERS = re.compile(r"ground_truth_tb|tb_decision.*|tb_prediction.*|abn_.*", re.IGNORECASE)
 
 
 def read_coda(folder: Path) -> Iterator[CohortRow]:
@@ -57,19 +64,21 @@ def _coda_covariates(row: Row) -> dict[str, str]:
 
 
 def read_cidrz(folder: Path) -> Iterator[CohortRow]:
-    """Coughs of CIDRZ: folders ``SITE Phone X`` of recordings, and a table with ``tb_decision``.
+    """Coughs of CIDRZ: folders ``SITE Phone X`` and ``Audio-Recorder-SITE`` of recordings, and a table of people.
 
-    A recording belongs to the person whose id its name begins with. The site and the phone are those of its folder.
-    Labels: ``tb``, ``sex_male`` and every other column that only says yes or no.
+    A recording belongs to the person whose id its name begins with. The site and the device are those of its folder.
+    Labels: ``tb`` (the first of `CIDRZ_TRUTHS` that the table has), ``sex_male`` and every other column that only says
+    yes or no. What a program said of the chest X-ray (``abn_*``, ``tb_decision*``, ``tb_predictions*``) is never a
+    covariate.
     """
-    table = _table_with(folder, "tb_decision")
-    rows = list(read_table(table, ("tb_decision",), others=True))
+    table, truth = _table_with(folder, CIDRZ_TRUTHS)
+    rows = list(read_table(table, (truth,), others=True))
     id_column = next((name for name in CIDRZ_IDS if rows and name in rows[0]), None)
     if id_column is None:
         raise DataError(f"{table} has no column that names a person; expected one of {', '.join(CIDRZ_IDS)}")
     people = by_person(rows, id_column)
     spelled = {person.casefold(): person for person in people}
-    binary = _binary_columns(rows, {id_column, "tb_decision"})
+    binary = _binary_columns(rows, {id_column, *CIDRZ_TRUTHS})
     for paths in sounds_by_stem(folder).values():
         for path in paths:
             match = _CIDRZ_FOLDER.fullmatch(path.parent.name)
@@ -77,25 +86,35 @@ def read_cidrz(folder: Path) -> Iterator[CohortRow]:
                 continue
             facts = people[person]
             labels = {name: value for name in binary if (value := yes_or_no(facts, name)) is not None}
-            sex = next((sex_of(facts[name]) for name in ("sex", "gender") if name in facts), None)
-            covariates = {name: cell for name, cell in facts.items() if name not in (id_column, "tb_decision")}
-            yield CohortRow(
-                path,
-                person,
-                {**labels, **known(tb=yes_or_no(facts, "tb_decision"), sex_male=sex)},
-                {**covariates, "site": match["site"], "device": f"phone {match['phone']}"},
-                facts.place,
-            )
+            labels |= known(tb=yes_or_no(facts, truth), sex_male=_cidrz_sex(facts))
+            site = " ".join(re.split(r"[ _-]+", match["site"] or match["recorded"]))
+            device = f"phone {match['phone']}" if match["phone"] else "recorder"
+            covariates = {**_cidrz_covariates(facts, id_column), "site": site, "device": device}
+            yield CohortRow(path, person, labels, covariates, facts.place)
 
 
-def _table_with(folder: Path, column: str) -> Path:
-    for path in sorted(folder.rglob("*.csv")):
-        try:
-            next(read_table(path, (column,), others=True), None)
-        except OtherColumnsError:
-            continue
-        return path
-    raise DataError(f"{folder} has no table with the column {column}; is this the data set's folder?")
+def _cidrz_sex(facts: Row) -> float | None:
+    return next((sex_of(facts[name]) for name in ("sex", "gender") if name in facts), None)
+
+
+def _cidrz_covariates(facts: Row, id_column: str) -> dict[str, str]:
+    return {
+        CIDRZ_NAMES.get(name, name): cell
+        for name, cell in facts.items()
+        if name not in (id_column, "anon_id") and not _CIDRZ_ANSWERS.fullmatch(name)
+    }
+
+
+def _table_with(folder: Path, columns: Sequence[str]) -> tuple[Path, str]:
+    """The first table that has one of the columns, the first of which is sought everywhere before the second."""
+    for column in columns:
+        for path in sorted(folder.rglob("*.csv")):
+            try:
+                next(read_table(path, (column,), others=True), None)
+            except OtherColumnsError:
+                continue
+            return path, column
+    raise not_found(folder, f"no table with the column {' or '.join(columns)}")
 
 
 def _binary_columns(rows: list[Row], left_out: set[str]) -> list[str]:

@@ -83,8 +83,7 @@ def test_many_wrong_passcodes_have_to_wait_and_the_time_is_shown(set_up, stage):
         stage.enter("Enter your passcode", "000000")
         stage.press_words("Unlock")
         stage.wait(lambda: not work.is_working)
-    stage.draw(10)
-    assert "Wrong too often. Try again in " in stage.text
+    stage.wait(lambda: "Wrong too often. Try again in " in stage.text)
     assert not {"1", "Unlock"} & {getattr(button, "text", "") for button in stage.buttons()}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from distill.probes.triage import abstention_band, fit_triage
+from distill.probes.operating_points import TARGETS
+from distill.probes.triage import calibration_part, fit_triage
 
 
 def test_a_probe_of_noise_is_reported_as_no_better_than_chance(made_up_cohort):
@@ -14,18 +15,37 @@ def test_a_probe_of_noise_is_reported_as_no_better_than_chance(made_up_cohort):
     assert metrics["auroc"]["low"] < 0.5
 
 
-def test_the_operating_point_keeps_ninety_percent_sensitivity_out_of_fold(made_up_cohort):
-    metrics = fit_triage(made_up_cohort(effect=1.5)).metrics
+def test_the_operating_point_is_conformal_where_there_are_enough_positives(made_up_cohort):
+    cohort = made_up_cohort(n_subjects=90, effect=1.5)
+    fitted = fit_triage(cohort)
+    point = fitted.metrics["operating_point"]
+    assert (point["method"], point["n"], point["target_sensitivity"]) == ("split_conformal", 15, 0.9)
+    assert (point["threshold"], (point["lower"], point["upper"])) == (fitted.operating_point, fitted.abstention_band)
+    assert fitted.metrics["target"] == {"source": "WHO 2014 triage minimum", "sensitivity": 0.9, "specificity": 0.7}
+    # floor(0.1 · 16) = 1: none of the 15 lies below the lowest.
+    assert fitted.metrics["at_operating_point"]["sensitivity"]["value"] == 1.0
+    assert fitted.metrics["at_operating_point"]["sensitivity"]["n"] == 15
+    again = fit_triage(cohort, target=TARGETS["who_2014_triage_optimal"]).metrics["operating_point"]
+    assert (again["n"], again["target_sensitivity"]) == (19, 0.95)
+
+
+def test_nobody_who_sets_the_operating_point_is_fitted_on(made_up_cohort):
+    cohort = made_up_cohort(n_subjects=90)
+    held_out = calibration_part(cohort.subjects, cohort.labels, 0.9)
+    assert held_out.sum() == 60 and not set(np.array(cohort.subjects)[held_out]) & set(
+        np.array(cohort.subjects)[~held_out]
+    )
+    unlike = cohort.features.copy()
+    unlike[held_out] += np.random.default_rng(1).normal(size=unlike[held_out].shape)
+    ours, other = fit_triage(cohort), fit_triage(replace(cohort, features=unlike))
+    assert np.array_equal(ours.model.weights, other.model.weights) and ours.operating_point != other.operating_point
+
+
+def test_too_few_positives_for_a_guarantee_get_a_point_that_promises_nothing(made_up_cohort):
+    metrics = fit_triage(made_up_cohort(n_subjects=26, effect=1.5)).metrics
+    assert metrics["operating_point"]["method"] == "out_of_fold" and "too few positives" in metrics["how"]
     assert metrics["at_operating_point"]["sensitivity"]["value"] >= 0.9
-    assert metrics["target"] == {"source": "WHO 2014 triage minimum", "sensitivity": 0.9, "specificity": 0.7}
-
-
-def test_the_abstention_band_holds_a_tenth_of_the_participants_around_the_operating_point():
-    probabilities = np.linspace(0.01, 0.99, 99)
-    low, high = abstention_band(probabilities, 0.40)
-    assert (low, high) == pytest.approx((0.35, 0.44))
-    assert abstention_band(probabilities[:5], 0.03) is None
-    assert abstention_band(probabilities, 0.01)[0] == 0.01
+    assert calibration_part(["a"] * 4, np.array([0.0, 1, 0, 1]), 0.9) is None
 
 
 def test_too_few_subjects_and_one_class_are_refused(made_up_cohort):

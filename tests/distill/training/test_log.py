@@ -6,18 +6,9 @@ from pathlib import Path
 import pytest
 
 from distill.training.log import LossMeans, TrainingLog
-from distill.training.schedule import TrainingSettings
+from tests.distill.training import small_run
 
-SETTINGS = TrainingSettings(
-    steps=20,
-    batch_size=8,
-    learning_rate=0.01,
-    warmup_steps=4,
-    checkpoint_every_steps=5,
-    log_every_steps=3,
-    seed=1,
-    peak_tflops=0.001,
-)
+SETTINGS = small_run.SETTINGS.model_copy(update={"peak_tflops": 0.001})
 
 
 def test_the_log_tells_the_part_of_the_peak_that_is_used_and_the_share_of_waiting(

@@ -19,29 +19,15 @@ from distill.training import loop
 from distill.training.loop import train
 from distill.training.schedule import TrainingSettings
 from distill.training.state import Run
+from tests.distill.training import small_run
+from tests.distill.training.small_run import batch_at
 
-SETTINGS = TrainingSettings(
-    steps=20,
-    batch_size=8,
-    learning_rate=0.01,
-    warmup_steps=4,
-    checkpoint_every_steps=5,
-    log_every_steps=3,
-    seed=1,
-    threads=1,
-    ema_decay=0.9,
-)
+SETTINGS = small_run.SETTINGS.model_copy(update={"ema_decay": 0.9})
 
 
 def small_model() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 1))
-
-
-def batch_at(step: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(step)
-    inputs = torch.randn(8, 6, generator=generator)
-    return inputs, inputs.sum(1, keepdim=True)
 
 
 def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

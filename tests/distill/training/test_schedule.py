@@ -3,16 +3,7 @@
 import pytest
 
 from distill.training.schedule import TrainingSettings, ema_decay_at, learning_rate_at
-
-SETTINGS = TrainingSettings(
-    steps=20,
-    batch_size=8,
-    learning_rate=0.01,
-    warmup_steps=4,
-    checkpoint_every_steps=5,
-    log_every_steps=3,
-    seed=1,
-)
+from tests.distill.training.small_run import SETTINGS
 
 
 def test_the_learning_rate_warms_up_linearly_and_falls_to_zero_as_a_cosine() -> None:

@@ -12,27 +12,12 @@ from distill.checkpoints import load_checkpoint
 from distill.models.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSettings
 from distill.training.loop import train
 from distill.training.schedule import TrainingSettings
-
-SETTINGS = TrainingSettings(
-    steps=20,
-    batch_size=8,
-    learning_rate=0.01,
-    warmup_steps=4,
-    checkpoint_every_steps=5,
-    log_every_steps=3,
-    seed=1,
-    threads=1,
-)
+from tests.distill.training.small_run import SETTINGS, batch_at
 
 
 def small_model() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
-
-
-def batch_at(step: int) -> tuple[Tensor, Tensor]:
-    inputs = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
-    return inputs, inputs.sum(1, keepdim=True)
 
 
 def loss_of(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

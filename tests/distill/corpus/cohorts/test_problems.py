@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 from core.audio import write_wav
+from core.errors import DataError
 from distill.corpus.cohorts.problems import drop, find_problems, sha256_of_sound
+from distill.corpus.cohorts.read_cohort import read_cohort
 from distill.corpus.cohorts.rows import CohortRow
 
 
@@ -83,3 +85,95 @@ def test_spellings_of_one_person_become_the_first(recording):
     problems = find_problems(rows)
     assert kinds(problems) == ["spelling"]
     assert [row.subject_id for row in drop(rows, problems)] == ["P01"] * 3
+
+
+def coda_of(people):
+    clinical = ["participant,sex,tb_status", *(f"{name},Male,{label}" for name, label, _ in people)]
+    coughs = ["participant,filename", *(f"{name},{i}.wav" for i, (name, *_) in enumerate(people))]
+    tables = {"CODA_TB_Clinical_Meta_Info.csv": clinical, "CODA_TB_Solicited_Meta_Info.csv": coughs}
+    return tables, {f"{i}.wav": seed for i, (*_, seed) in enumerate(people)}
+
+
+def cidrz_of(people):
+    table = ["barcode;ground_truth_tb", *(f"{name};{'pos' if label else 'neg'}" for name, label, _ in people)]
+    return {"GHAI.csv": table}, {f"Kanyama Phone A/{name}.wav": seed for name, _, seed in people}
+
+
+def coughvid_of(people):
+    words = {1: "COVID-19", 0: "healthy"}
+    rows = [f"{name},0.9,{words[label]}" for name, label, _ in people]
+    table = ["uuid,cough_detected,status", *rows]
+    return {"metadata_compiled.csv": table}, {f"{name}.wav": seed for name, _, seed in people}
+
+
+def coswara_of(people):
+    words = {1: "positive_mild", 0: "healthy"}
+    table = ["id,covid_status", *(f"{name},{words[label]}" for name, label, _ in people)]
+    return {"combined_data.csv": table}, {f"20200413/{name}/cough-heavy.wav": seed for name, _, seed in people}
+
+
+def icbhi_of(people):
+    diagnoses = [f"{name},{'COPD' if label else 'Asthma'}" for name, label, _ in people]
+    names = {f"{name}_1b1_Al_sc_Meditron": seed for name, _, seed in people}
+    texts = {f"{name}.txt": ["0.1\t0.9\t0\t0"] for name in names}
+    return {"diagnosis.csv": diagnoses, **texts}, {f"{name}.wav": seed for name, seed in names.items()}
+
+
+def spirometry_of(people):
+    rows = [f"{i}.wav,{name},2.5,{'m' if label else 'f'}" for i, (name, label, _) in enumerate(people)]
+    table = ["\ufeffpath,subject,FEV1,sex", *rows]
+    return {"blows.csv": table}, {f"{i}.wav": seed for i, (*_, seed) in enumerate(people)}
+
+
+def flusense_of(people):
+    grid = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 1\n'
+    grid += 'intervals [1]:\n xmin = 0.1\n xmax = 0.4\n text = "{}"\n'
+    words = {1: "cough", 0: "speech"}
+    grids = {f"{name}.TextGrid": [grid.format(words[label])] for name, label, _ in people}
+    return grids, {f"{name}.wav": seed for name, _, seed in people}
+
+
+LAYOUTS = {
+    "coda": coda_of,
+    "cidrz": cidrz_of,
+    "coughvid": coughvid_of,
+    "coswara": coswara_of,
+    "icbhi": icbhi_of,
+    "spirometry": spirometry_of,
+    "flusense": flusense_of,
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def problems_of(request, layout):
+    """Writes people (id, label, seed of the sound or None) as a data set is published, and finds what is wrong."""
+
+    def problems(people):
+        tables, sounds = LAYOUTS[request.param](people)
+        written = {name: "\n".join(lines) for name, lines in tables.items()}
+        rows = read_cohort(request.param, layout({**written, **{n: s for n, s in sounds.items() if s is not None}}))
+        return request.param, [(problem.kind, len(problem.dropped)) for problem in find_problems(rows)]
+
+    return problems
+
+
+def test_one_sound_under_two_ids_is_found_in_every_layout(problems_of):
+    assert problems_of([("101", 1, 1), ("202", 1, 1), ("303", 0, 2)])[1] == [("two ids", 2)]
+
+
+def test_a_sound_that_is_not_there_is_found_in_every_layout_that_names_it(problems_of):
+    kind, problems = problems_of([("101", 1, 1), ("202", 0, None)])
+    assert problems == ([] if kind == "cidrz" else [("missing", 1)])  # CIDRZ's table names people, most without a sound
+
+
+def test_one_person_under_two_ids_of_both_classes_is_found_in_every_layout(problems_of):
+    kind, problems = problems_of([("101", 1, 1), ("0101", 0, 2), ("303", 0, 3)])
+    # FluSense does not say who is heard, so its classes are of sounds.
+    assert problems == ([("spelling", 0)] if kind == "flusense" else [("spelling", 0), ("contradiction", 2)])
+
+
+@pytest.mark.parametrize("kind", ["coda", "cidrz", "coughvid", "coswara", "icbhi", "spirometry"])
+def test_a_spreadsheet_is_to_be_saved_as_csv(kind, layout):
+    folder = layout({"Clinical.XLSX": b"PK\x03\x04"})
+    with pytest.raises(DataError, match=r"but the spreadsheet Clinical\.XLSX: save it as CSV"):
+        read_cohort(kind, folder)

@@ -10,8 +10,8 @@ from distill.corpus.tables import Row
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        *((word, 1.0) for word in ("1", "yes", "TRUE", "Positive", "TB", "1.0", "tb_positive")),
-        *((word, 0.0) for word in ("0", "No", "false", "NEGATIVE", "No TB", "0.0")),
+        *((word, 1.0) for word in ("1", "yes", "TRUE", "WAHR", "Positive", "TB", "1.0", "tb_positive")),
+        *((word, 0.0) for word in ("0", "No", "false", "FAUX", "NEGATIVE", "No TB", "0.0")),
         *((word, None) for word in ("", "NA", "unknown", "-99", "Not sure", "indeterminate")),
     ],
 )

@@ -76,3 +76,38 @@ def test_cidrz_without_a_column_of_people_is_refused(layout):
     table = {"Metadata and Codebook/metadata.csv": "number,tb_decision\n1,TB\n"}
     with pytest.raises(DataError, match="no column that names a person; expected one of barcode, participant_id"):
         list(read_cidrz(layout({**CIDRZ, **table})))
+
+
+PUBLISHED = {
+    "Metadata and Codebook/GHAI_Final_Data_2023.csv": (
+        "anon_id,barcode,sex,age,body_wt,hiv_status,prev_tb,tobacco_use,abn_decision,tb_decision,tb_predictions,"
+        "ground_truth_tb\n"
+        "7001,01001,m,30,61,neg,no,current,yes,yes,0.81,neg\n7002,01002,f,41,55,pos,yes,never,no,no,0.10,pos\n"
+        "7003,01003,f,22,50,neg,no,never,no,no,0.02,\n"
+    ),
+    "Metadata and Codebook/Google_Health_AI_Final_Codebook.csv": "variable,meaning\ntb_decision,of a program\n",
+    "Audio-Recorder-Chainda-South/01001.wav": 1,
+    "Chainda South Phone B/01001.wav": 2,
+    "Audio-Recorder-Kanyama/01002.wav": 3,
+    "Kanyama Phone A/01003.wav": 4,
+}
+
+
+def test_cidrz_as_published_takes_the_reference_standard_and_hides_what_a_program_said(layout):
+    rows = sorted(read_cidrz(layout(PUBLISHED)), key=lambda row: (row.subject_id, row.covariates["device"]))
+    found = [(row.subject_id, row.covariates["site"], row.covariates["device"], row.labels.get("tb")) for row in rows]
+    assert found == [
+        ("01001", "Chainda South", "phone B", 0.0),
+        ("01001", "Chainda South", "recorder", 0.0),
+        ("01002", "Kanyama", "recorder", 1.0),
+        ("01003", "Kanyama", "phone A", None),
+    ]
+    expected = {"sex", "age_years", "body_wt", "hiv", "prev_tb", "tobacco_use", "site", "device"}
+    assert all(row.covariates.keys() == expected for row in rows)
+    assert rows[2].labels == {"tb": 1, "hiv_status": 1, "prev_tb": 1, "abn_decision": 0, "sex_male": 0}
+
+
+def test_cidrz_with_a_word_that_is_no_answer_is_refused_with_its_line(layout):
+    table = "barcode,ground_truth_tb\n01001,neg\n01002,perhaps\n"
+    with pytest.raises(DataError, match="line 3, column ground_truth_tb holds 'perhaps'; expected yes or no"):
+        list(read_cidrz(layout({**PUBLISHED, "Metadata and Codebook/GHAI_Final_Data_2023.csv": table})))
