@@ -69,11 +69,35 @@ def probe_fields(name: str = "tb", **changes: object) -> dict:
     } | changes
 
 
-def lung_probe_fields(model_sha256: str = "0" * 64, **changes: object) -> dict:
-    """A valid probe file of format 2 with the changes made: FEV1 and a yes-or-no head, two columns, and a domain."""
+def lung_heads() -> list[dict]:
+    """The heads of `lung_probe_fields`: FEV1 in litres, and COPD with an operating point."""
     point = {"threshold": 0.5, "lower": 0.4, "upper": 0.6, "target_sensitivity": 0.9, "method": "made up", "n": 40}
     value = {"weights": [1.0] + [0.0] * 511, "column_weights": [0.0, 2.0], "intercept": 3.0, "temperature": 1.0}
     answer = value | {"column_weights": [0.0, 0.0], "intercept": 0.0}
+    return [
+        {
+            "name": "fev1",
+            "title": "FEV1",
+            "kind": "regression",
+            "unit": "L",
+            **value,
+            "operating_point": None,
+            "metrics": {},
+        },
+        {
+            "name": "copd",
+            "title": "COPD",
+            "kind": "classification",
+            "unit": "probability",
+            **answer,
+            "operating_point": point,
+            "metrics": {},
+        },
+    ]
+
+
+def lung_probe_fields(model_sha256: str = "0" * 64, **changes: object) -> dict:
+    """A valid probe file of format 2 with the changes made: FEV1 and a yes-or-no head, two columns, and a domain."""
     return {
         "format_version": 2,
         "name": "lungs",
@@ -94,26 +118,7 @@ def lung_probe_fields(model_sha256: str = "0" * 64, **changes: object) -> dict:
             "threshold": 2.0,
             "measured": {},
         },
-        "heads": [
-            {
-                "name": "fev1",
-                "title": "FEV1",
-                "kind": "regression",
-                "unit": "L",
-                **value,
-                "operating_point": None,
-                "metrics": {},
-            },
-            {
-                "name": "copd",
-                "title": "COPD",
-                "kind": "classification",
-                "unit": "probability",
-                **answer,
-                "operating_point": point,
-                "metrics": {},
-            },
-        ],
+        "heads": lung_heads(),
         "training": {"model_sha256": model_sha256},
     } | changes
 

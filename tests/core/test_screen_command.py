@@ -50,27 +50,6 @@ def test_a_recording_is_described_and_written(
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_columns_reach_the_probes_and_a_result_without_them_is_not_taken_for_one_with_them(
-    write_bundle, lung_probe_content, tiny_model: bytes, recording: Path, output: Path, capsys
-) -> None:
-    content = lung_probe_content(hashlib.sha256(tiny_model).hexdigest(), domain=None)
-    bundle = write_bundle(model=tiny_model, probes=(content,))
-    command = [recording, "--bundle", bundle, "--json", output]
-    assert run(*command) == 0
-    (result,) = recordings_in(output)
-    assert "columns" not in result
-    assert {probe["reason"] for probe in result["probes"]} == {"the probe needs age_years, which was not given"}
-    assert run(*command, "--column", "age_years=70", "--column", "sex=M") == 0
-    (result,) = recordings_in(output)
-    assert result["columns"] == {"age_years": "70", "sex": "M"}
-    assert [probe["name"] for probe in result["probes"]] == ["lungs.fev1", "lungs.copd"]
-    assert result["probes"][0]["score"] is not None and result["probes"][0]["unit"] == "L"
-    assert "lungs.fev1 (research only, not validated): " in capsys.readouterr().out
-    assert run(*command, "--column", "height=1.7") == 2
-    assert "--column gives height; its probes take age_years, sex." in capsys.readouterr().err
-    assert run(*command, "--column", "sex") == 2
-
-
 def test_a_bad_input_is_reported_in_its_place_and_the_others_are_screened(
     tiny_bundle: Path, recording: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

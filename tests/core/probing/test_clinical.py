@@ -1,11 +1,16 @@
 """Clinical values: which cells a probe can use, and what it says of the others."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from core.errors import ProbeError
 from core.json_fields import Fields
 from core.probing.clinical import missing_reason, parse_columns, standard_values
+from core.screen_command import main
 
 
 @pytest.fixture
@@ -49,3 +54,24 @@ def test_a_column_with_a_wrong_field_is_refused(lung_probe_content, change):
     content["columns"][0] |= change
     with pytest.raises(ProbeError, match=r"lungs\.json"):
         parse_columns(Fields(content, "lungs.json", ProbeError))
+
+
+def test_columns_reach_the_probes_and_a_result_without_them_is_not_taken_for_one_with_them(
+    write_bundle, lung_probe_content, tiny_model: bytes, recording: Path, output: Path, capsys
+) -> None:
+    content = lung_probe_content(hashlib.sha256(tiny_model).hexdigest(), domain=None)
+    bundle = write_bundle(model=tiny_model, probes=(content,))
+    command = [recording, "--bundle", bundle, "--json", output]
+    assert main(list(map(str, command))) == 0
+    (result,) = json.loads(output.read_text())["recordings"]
+    assert "columns" not in result
+    assert {probe["reason"] for probe in result["probes"]} == {"the probe needs age_years, which was not given"}
+    assert main([*map(str, command), "--column", "age_years=70", "--column", "sex=M"]) == 0
+    (result,) = json.loads(output.read_text())["recordings"]
+    assert result["columns"] == {"age_years": "70", "sex": "M"}
+    assert [probe["name"] for probe in result["probes"]] == ["lungs.fev1", "lungs.copd"]
+    assert result["probes"][0]["score"] is not None and result["probes"][0]["unit"] == "L"
+    assert "lungs.fev1 (research only, not validated): " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main([*map(str, command), "--column", "height=1.7"])
+    assert "--column gives height; its probes take age_years, sex." in capsys.readouterr().err
