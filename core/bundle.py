@@ -20,7 +20,7 @@ from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import BundleError, ProbeError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE, ModelShape
 from core.json_fields import Fields, parse_object, shorten
-from core.probes import MAX_PROBE_BYTES, UNVERIFIED, Probe, parse_probe
+from core.probes import MAX_PROBE_BYTES, UNVERIFIED, Probe, parse_probes
 from core.signing import ANYBODY, Signature, TrustPolicy, check_signature
 
 FORMAT_VERSION = 1
@@ -130,7 +130,7 @@ def load_bundle(path: Path | None = None, trust: TrustPolicy = ANYBODY) -> Bundl
             model_shape=_model_shape(model, len(labels)),
             event_labels=labels,
             screening=_screening_settings(fields.object("screening"), labels, model),
-            probes=tuple(_believed(probe, signature) for probe in _probes(files, hashes, labels)),
+            probes=tuple(_believed(probe, signature) for probe in _probes(files, hashes, labels, model)),
             provenance=fields.object("provenance").values,
         )
 
@@ -248,7 +248,8 @@ def _believed(probe: Probe, signature: Signature) -> Probe:
     return replace(probe, status=UNVERIFIED) if is_claim else probe
 
 
-def _probes(files: BundleFiles, hashes: dict[str, str], labels: tuple[str, ...]) -> tuple[Probe, ...]:
+def _probes(files: BundleFiles, hashes: dict[str, str], labels: tuple[str, ...], model: Fields) -> tuple[Probe, ...]:
+    """The heads of every probe file, those of a file in its own order."""
     probes, names = [], sorted(name for name in hashes if name.startswith("probes/"))
     if len(names) > MAX_PROBES:
         raise BundleError(f"{files.path} holds {len(names)} probes; expected at most {MAX_PROBES}.")
@@ -256,8 +257,14 @@ def _probes(files: BundleFiles, hashes: dict[str, str], labels: tuple[str, ...])
         source = str(files.path / relative)
         if len(PurePosixPath(relative).parts) != 2 or not relative.endswith(".json"):
             raise ProbeError(f"{source} is not a probe; the folder probes may hold NAME.json files only.")
-        probe = parse_probe(files.read_checked(relative, hashes[relative], MAX_PROBE_BYTES), source)
-        if probe.clips.event is not None and probe.clips.event not in labels:
-            raise ProbeError(f"{source} selects clips by {probe.clips.event}; the model knows {', '.join(labels)}.")
-        probes.append(probe)
+        heads = parse_probes(files.read_checked(relative, hashes[relative], MAX_PROBE_BYTES), source)
+        clips, theirs = heads[0].clips, heads[0].model_sha256
+        if clips.event is not None and clips.event not in labels:
+            raise ProbeError(f"{source} selects clips by {clips.event}; the model knows {', '.join(labels)}.")
+        if theirs not in (None, model.sha256("sha256")):
+            raise ProbeError(
+                f"{source} was fitted on the embedding of model {theirs[:12]}; "
+                f"the bundle's model is {model.sha256('sha256')[:12]}."
+            )
+        probes += heads
     return tuple(probes)

@@ -1,30 +1,51 @@
-"""Checks and applies probes (linear heads on the frozen embedding), and defines their decisions."""
+"""Applies probes (linear heads on the frozen embedding), and defines their decisions."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 
-from core.errors import ProbeError
-from core.interpreter import EMBEDDING_SIZE
-from core.json_fields import Fields, parse_object
+from core.probing.clinical import NOT_GIVEN, missing_reason
+from core.probing.probe_file import (
+    MAX_PROBE_BYTES,
+    PROBE_FORMAT_VERSION,
+    ClipSelection,
+    Probe,
+    parse_probe,
+    parse_probes,
+    sigmoid,
+)
 from core.quality import Quality
 
-PROBE_FORMAT_VERSION = 1
-STATUSES = ("validated", "research", "demonstration")
+__all__ = [
+    "DEMONSTRATION_REASON",
+    "FAR_REASON",
+    "MAX_PROBE_BYTES",
+    "NOT_GIVEN",
+    "NO_COLUMNS",
+    "PROBE_FORMAT_VERSION",
+    "TOO_CLOSE_REASON",
+    "UNVERIFIED",
+    "ClipSelection",
+    "Decision",
+    "Probe",
+    "ProbeResult",
+    "apply_probe",
+    "parse_probe",
+    "parse_probes",
+    "sigmoid",
+    "spoken_reasons",
+    "unscored",
+]
+
 UNVERIFIED = "unverified"
 """In place of *validated* where no trusted key signed the bundle: anybody can write that word into a probe."""
-KINDS = ("classification", "regression")
-MAX_PROBE_BYTES = 2**18
-MAX_NOTES = 1000  # values in what a probe tells of its training and its metrics
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
-SMALLEST_DIVISOR = 1e-9
 DEMONSTRATION_REASON = "Demonstration only: fitted on synthetic sound. It says nothing about this person."
 TOO_CLOSE_REASON = "too close to the operating point"
+FAR_REASON = "the sound is unlike the recordings that the probe was fitted on"
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 
 
 class Decision(StrEnum):
@@ -37,11 +58,11 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """The result of one probe for one recording.
+    """The result of one head of a probe for one recording.
 
-    ``decision`` is None for a probe that gives a value and has no operating point. ``score`` is None wherever the
+    ``decision`` is None for a head that gives a value and has no operating point. ``score`` is None wherever the
     decision is *unscored*, so that no number can be taken for a result. ``reason`` is None where there is nothing to
-    explain. ``status`` is the probe's, one of `STATUSES` or `UNVERIFIED`.
+    explain. ``status`` is the probe's: validated, research, demonstration or `UNVERIFIED`.
     """
 
     name: str
@@ -52,84 +73,14 @@ class ProbeResult:
     reason: str | None
 
 
-@dataclass(frozen=True)
-class ClipSelection:
-    """Which clips of a recording a probe listens to: all of them where ``event`` is None."""
-
-    event: str | None
-    min_probability: float
-    min_clips: int
-    pooling: str
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A linear probe: ``intercept + weights . ((embedding - mean) / scale)``, arrays float64 (512,).
-
-    A classification takes the sigmoid of the score divided by ``temperature``; it refers at or above
-    ``operating_point`` and abstains inside ``abstention_band``, both ends included. ``unit`` is the score's.
-    """
-
-    name: str
-    title: str
-    status: str
-    kind: str
-    unit: str
-    intended_use: str
-    clips: ClipSelection
-    mean: np.ndarray
-    scale: np.ndarray
-    weights: np.ndarray
-    intercept: float
-    temperature: float
-    operating_point: float | None
-    abstention_band: tuple[float, float] | None
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-
-    def score(self, embedding: np.ndarray) -> float:
-        """The probability, or the value in ``unit``, for an embedding (512,)."""
-        standard = (embedding.astype(np.float64) - self.mean) / self.scale
-        value = self.intercept + float(self.weights @ standard)
-        return float(sigmoid(value / self.temperature)) if self.kind == "classification" else value
-
-
-def sigmoid(logits: np.ndarray | float) -> np.ndarray:
-    """The probabilities of logits of any shape, in float64."""
-    with np.errstate(over="ignore"):  # of a logit below -709, whose probability is 0
-        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-
-
-def parse_probe(content: bytes, source: str) -> Probe:
-    """Build a probe from the content of its file; `source` names the file in the sentence of a ProbeError."""
-    if len(content) > MAX_PROBE_BYTES:
-        raise ProbeError(f"{source} has {len(content)} bytes; expected at most {MAX_PROBE_BYTES}.")
-    fields = parse_object(content, source, ProbeError)
-    fields.integer("format_version", PROBE_FORMAT_VERSION, PROBE_FORMAT_VERSION)
-    kind = fields.one_of("kind", KINDS)
-    operating_point, abstention_band = _decision_points(fields, kind)
-    return Probe(
-        name=_name(fields, source),
-        title=fields.text("title"),
-        status=fields.one_of("status", STATUSES),
-        kind=kind,
-        unit=fields.one_of("unit", ("probability",)) if kind == "classification" else fields.text("unit", at_most=20),
-        intended_use=fields.text("intended_use", at_most=2000),
-        clips=_clip_selection(fields.object("clips")),
-        mean=fields.numbers("mean", EMBEDDING_SIZE),
-        scale=fields.numbers("scale", EMBEDDING_SIZE, lowest=SMALLEST_DIVISOR),
-        weights=fields.numbers("weights", EMBEDDING_SIZE),
-        intercept=fields.number("intercept"),
-        temperature=fields.number("temperature", lowest=SMALLEST_DIVISOR),
-        operating_point=operating_point,
-        abstention_band=abstention_band,
-        training=fields.small_object("training", MAX_NOTES),
-        metrics=fields.small_object("metrics", MAX_NOTES),
-    )
-
-
-def apply_probe(probe: Probe, pooled_embedding: np.ndarray | None, n_clips: int, quality: Quality) -> ProbeResult:
-    """Apply a probe to a recording.
+def apply_probe(
+    probe: Probe,
+    pooled_embedding: np.ndarray | None,
+    n_clips: int,
+    quality: Quality,
+    given: Mapping[str, str] = NO_COLUMNS,
+) -> ProbeResult:
+    """Apply one head of a probe to a recording.
 
     Parameters
     ----------
@@ -140,6 +91,9 @@ def apply_probe(probe: Probe, pooled_embedding: np.ndarray | None, n_clips: int,
         How many clips that is the mean of.
     quality : Quality
         The recording's verdict; an unacceptable recording is unscored.
+    given : mapping of str to str
+        The person's clinical values by column, as a table has them; a missing one that the probe needs leaves it
+        unscored.
     """
     if probe.status == "demonstration":
         return unscored(probe, DEMONSTRATION_REASON)
@@ -147,7 +101,9 @@ def apply_probe(probe: Probe, pooled_embedding: np.ndarray | None, n_clips: int,
         return unscored(probe, f"the recording's quality is not acceptable: {spoken_reasons(quality)}")
     if pooled_embedding is None or n_clips < probe.clips.min_clips:
         return unscored(probe, _too_few_reason(probe.clips, n_clips))
-    return _decide(probe, probe.score(pooled_embedding))
+    if reason := _far_reason(probe, pooled_embedding) or missing_reason(probe.columns, given):
+        return unscored(probe, reason)
+    return _decide(probe, probe.score(pooled_embedding, given))
 
 
 def unscored(probe: Probe, reason: str) -> ProbeResult:
@@ -169,6 +125,13 @@ def _decide(probe: Probe, score: float) -> ProbeResult:
     return ProbeResult(probe.name, probe.status, decision, score, probe.unit, None)
 
 
+def _far_reason(probe: Probe, embedding: np.ndarray) -> str | None:
+    if probe.domain is None:
+        return None
+    distance, limit = float(probe.domain.distance(embedding)), probe.domain.threshold
+    return None if distance <= limit else f"{FAR_REASON} (distance {distance:.2f}, at most {limit:.2f})"
+
+
 def _too_few_reason(clips: ClipSelection, n_clips: int) -> str:
     if clips.event is None:
         return f"the recording has {n_clips} clips and the probe needs {clips.min_clips}"
@@ -176,32 +139,3 @@ def _too_few_reason(clips: ClipSelection, n_clips: int) -> str:
     if n_clips == 0:
         return f"no {event} was heard clearly enough"
     return f"{event} was heard clearly in {n_clips} clips and the probe needs {clips.min_clips}"
-
-
-def _name(fields: Fields, source: str) -> str:
-    name = fields.text("name")
-    stem = Path(source).stem
-    if not NAME_PATTERN.match(name) or name != stem:
-        fields.refuse("name", f"the file's own name without .json, in lower-case letters, digits, _ and - ({stem})")
-    return name
-
-
-def _clip_selection(clips: Fields) -> ClipSelection:
-    return ClipSelection(
-        event=None if clips.is_null("event") else clips.text("event", at_most=40),
-        min_probability=clips.number("min_probability", 0, 1),
-        min_clips=clips.integer("min_clips", 1, 100_000),
-        pooling=clips.one_of("pooling", ("mean",)),
-    )
-
-
-def _decision_points(fields: Fields, kind: str) -> tuple[float | None, tuple[float, float] | None]:
-    point = None if fields.is_null("operating_point") else fields.number("operating_point", 0, 1)
-    band = None if fields.is_null("abstention_band") else fields.numbers("abstention_band", 2, lowest=0)
-    if kind == "regression" and (point is not None or band is not None):
-        fields.refuse("operating_point" if point is not None else "abstention_band", "null in a regression")
-    if band is None:
-        return point, None
-    if point is None or not 0 <= band[0] <= point <= band[1] <= 1:
-        fields.refuse("abstention_band", "[low, high] in [0, 1] around the operating point")
-    return point, (float(band[0]), float(band[1]))

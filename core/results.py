@@ -4,7 +4,7 @@ import json
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from core.audio import RecordingReader
@@ -83,7 +83,7 @@ class Screening:
     ``event_scores`` holds the largest probability over the clips, by label. Where the quality is not acceptable, it and
     ``cough_count`` are None and ``events`` is empty: *unscored*, which is not "no cough". Timings aside, the same
     recording and bundle give the same screening. ``error`` is why the recording could be heard in part only; ``remark``
-    what else has to be known of the result.
+    what else has to be known of the result. ``columns`` are the clinical values that were given to the probes.
     """
 
     recording: RecordingFacts
@@ -96,6 +96,7 @@ class Screening:
     timing_ms: Mapping[str, float]
     error: str | None = None
     remark: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def read_from(self, reader: RecordingReader) -> "Screening":
         """The same with what the reader knows once it has come to the recording's end."""
@@ -123,6 +124,7 @@ class Screening:
                 "probes": [asdict(probe) for probe in self.probes],
                 "model": asdict(self.model),
                 "timing_ms": dict(self.timing_ms),
+                **({"columns": dict(self.columns)} if self.columns else {}),
                 **notes(self),
             }
         )

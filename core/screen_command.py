@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from core.bundle import DEFAULT_BUNDLE, load_bundle
-from core.errors import IncompleteError, OutputError, TussisError, exit_on_error, report
+from core.errors import IncompleteError, OutputError, ProbeError, TussisError, exit_on_error, report
 from core.files import SCREEN_KIND, check_writable, is_standard_output, refuse_same, sha256_of_file, write_atomically
 from core.interpreter import MAX_THREADS
 from core.monitoring.command import (
@@ -25,7 +25,7 @@ from core.monitoring.command import (
 )
 from core.monitoring.results import MONITORING_SCHEMA, Monitoring
 from core.process.signals import Stop, stop_signals
-from core.process.terminal import SafeParser, say
+from core.process.terminal import SafeParser, printable, say
 from core.results import LABEL_WIDTH, SCHEMA, FailedRecording, Result, Screening, describe, plain, result_file
 from core.screener import Screener
 from core.screening.journal import Journal, KeptResult, journal_of, read_journal
@@ -77,7 +77,7 @@ def _screen_all(options: argparse.Namespace) -> int:
     trust = read_trust(options.require_signature, options.trusted)
     with stop_signals() as stop, Journal(options.json, schema) as journal:
         words = partial(say, is_error=options.json is not None and is_standard_output(options.json))
-        screener = _open_screener(options.bundle, trust, options.threads, stop)
+        screener = _open_screener(options, trust, stop)
         run = _ScreeningRun(screener, monitoring, raw, Run(words, journal, stop))
         results, n_left = run.all_of(options.recordings)
         remark = None
@@ -195,6 +195,8 @@ class _ScreeningRun:
         gate = None if settings is None or settings.gate is None else vars(settings.gate)
         if settings is not None and (content["hop_s"], content["gate"]) != (settings.hop_s, gate):
             return False
+        if settings is None and content.get("columns", {}) != dict(self._screener.given):
+            return False
         with contextlib.suppress(TussisError):
             return content["recording"]["sha256"] == sha256_of_file(path)
         return False
@@ -216,6 +218,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", nargs="*", metavar="RECORDING", help="a sound file, or - for standard input")
+    column_help = "a clinical value that a probe needs, the same for every recording; may be repeated"
+    parser.add_argument("--column", type=_column, action="append", default=[], metavar="NAME=VALUE", help=column_help)
     add_model_options(parser)
     add_trust_options(parser)
     add_monitor_options(parser)
@@ -260,6 +264,13 @@ def _thread_count(text: str) -> int:
     return int(text)
 
 
+def _column(text: str) -> tuple[str, str]:
+    name, is_given, value = text.partition("=")
+    if not (is_given and name.strip() and value.strip() and text.isprintable()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no clinical value; expected NAME=VALUE")
+    return name.strip(), value.strip()
+
+
 def _version() -> str:
     try:
         return importlib.metadata.version("tussis")
@@ -276,10 +287,14 @@ def _check_output(options: argparse.Namespace) -> None:
     check_writable(options.json, SCREEN_KIND)
 
 
-def _open_screener(bundle: Path | None, trust: TrustPolicy, threads: int, stop: Stop) -> Screener:
-    opened = load_bundle(bundle, trust)
+def _open_screener(options: argparse.Namespace, trust: TrustPolicy, stop: Stop) -> Screener:
+    opened, given = load_bundle(options.bundle, trust), dict(options.column)
+    known = {column.name for probe in opened.probes for column in probe.columns}
+    if unknown := sorted(given.keys() - known):
+        takes = f"its probes take {', '.join(sorted(known))}" if known else "no probe of the bundle takes one"
+        raise ProbeError(f"--column gives {printable(unknown[0])}; {takes}.")
     with _quiet_runtime():
-        return Screener(opened, threads, is_ended=lambda: bool(stop))
+        return Screener(opened, options.threads, is_ended=lambda: bool(stop), given=given)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Screens recordings: the command, the app, the benchmarks and the Python API all call it."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from core.bundle import Bundle, load_bundle
 from core.errors import IncompleteError, TussisError
 from core.interpreter import Interpreter, LiteRtInterpreter
 from core.listening import Supply, check_sample_rate
+from core.probes import NO_COLUMNS
 from core.results import Screening
 from core.screening.live_screening import LiveScreening
 from core.sound.read_ahead import read_ahead
@@ -32,6 +33,8 @@ class Screener:
         What runs the model; None for LiteRT with the bundle's model.
     is_ended : callable
         Whether the run was asked to end; then a recording is left in its middle.
+    given : mapping of str to str
+        Clinical values by column, for the probes that need them; the same for every recording.
 
     Raises
     ------
@@ -45,8 +48,9 @@ class Screener:
         threads: int = 1,
         interpreter: Interpreter | None = None,
         is_ended: Callable[[], bool] = lambda: False,
+        given: Mapping[str, str] = NO_COLUMNS,
     ):
-        self.bundle, self._is_ended = bundle, is_ended
+        self.bundle, self._is_ended, self.given = bundle, is_ended, given
         self.interpreter = interpreter or LiteRtInterpreter(bundle.read_model(), threads, bundle.model_shape)
 
     def screen(self, path: str | Path, channel: int | None = None) -> Screening:
@@ -118,7 +122,7 @@ class Screener:
         self, sample_rate_hz: int, name: str, stopwatch: Stopwatch, ahead: Stopwatch | None = None
     ) -> LiveScreening:
         check_sample_rate(sample_rate_hz, name)
-        return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch, ahead)
+        return LiveScreening(self.bundle, self.interpreter, sample_rate_hz, name, stopwatch, ahead, self.given)
 
 
 def screen_recording(path: str | Path, bundle: Bundle | Path | None = None, threads: int = 1) -> Screening:

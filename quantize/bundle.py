@@ -78,6 +78,43 @@ def pack_bundle(bundle: Path, out: Path) -> Bundle:
     return write_bundle(load_bundle(bundle).read_files(), out)
 
 
+def add_probes(bundle: Path, probes: Path, out: Path) -> Bundle:
+    """Write a bundle with every NAME.json of a folder added, or put in place of its own; nobody has signed it.
+
+    Raises
+    ------
+    DataError, ProbeError
+        If the folder holds no probe, or one that is fitted on another model's embedding.
+    """
+    from quantize.bundle_parts import read_probes
+
+    given = load_bundle(bundle)
+    added = read_probes(probes, given.model_sha256, given.model_path)
+    if not added:
+        raise DataError(f"{probes} holds no NAME.json of a probe")
+    files = {name: content for name, content in given.read_files().items() if name != SIGNATURE_FILE}
+    files |= {f"probes/{name}": content for name, content in added.items()}
+    if CARD_FILE in files:
+        files[CARD_FILE] = _card_with_probes(files[CARD_FILE].decode(), files, set(added)).encode()
+    fields = json.loads(files.pop(BUNDLE_FILE))
+    fields["name"] = f"{fields['name']} with {', '.join(Path(name).stem for name in added)}"[:100]
+    fields["files"] = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())}
+    return write_bundle({**files, BUNDLE_FILE: (json.dumps(fields, indent=1) + "\n").encode()}, out)
+
+
+def _card_with_probes(card: str, files: dict[str, bytes], added: set[str]) -> str:
+    """The model card with its section of probes written anew."""
+    from core.probes import parse_probes
+    from quantize.model_card import probes_section
+
+    probes = [head for name in sorted(files) if name.startswith("probes/") for head in parse_probes(files[name], name)]
+    stale = {f"- the probe {Path(name).stem} on people" for name in added}
+    sections = [part for part in card.split("\n## ") if not part.startswith("Probes\n")]
+    lines = "\n## ".join(sections).splitlines()
+    kept = "\n".join(line for line in lines if line not in stale)
+    return f"{kept.rstrip()}\n\n{probes_section(tuple(probes)).rstrip()}\n"
+
+
 def sign_bundle(path: Path, key: Path) -> Bundle:
     """Put a signature over bundle.json into a bundle that is whole and, where it is signed already, rightly so."""
     bundle = load_bundle(path)
@@ -184,6 +221,20 @@ def pack(
     """
     with exit_on_error("tussis-bundle"):
         _show_line(pack_bundle(bundle, out))
+
+
+@app.command(name="add-probes")
+def add_probes_command(
+    bundle: Given,
+    probes: Annotated[Path, typer.Option(help="Folder of NAME.json, fitted on this bundle's model.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write or replace: one file where it ends in .tussis.")],
+) -> None:
+    """Write a bundle with probes of your own beside those that it holds. Sign it afterwards.
+
+    Example: tussis-bundle add-probes core/bundles/default --probes probes --out mine.tussis
+    """
+    with exit_on_error("tussis-bundle"):
+        _show_line(add_probes(bundle, probes, out))
 
 
 @app.command(name="sign")

@@ -17,7 +17,7 @@ from core.clips import CLIP_SAMPLES
 from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE, SIGNATURE
 from core.json_fields import Fields, parse_object
-from core.probes import Probe, parse_probe
+from core.probes import Probe, parse_probes
 from distill.checkpoints import Checkpoint, checkpoint_sha256, load_checkpoint, source_commit
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, N_ACTIVITY_FRAMES
 from quantize.agreement import SCHEMA as AGREEMENT_SCHEMA
@@ -83,13 +83,15 @@ def read_parts(paths: PartPaths) -> BundleParts:
     agreement = Agreement.from_json(report, str(paths.agreement))
     if agreement.beyond_limits:
         raise DataError(f"{paths.agreement} says that the int8 model drifted: {agreement.beyond_limits}")
-    probes = _read_probes(paths.probes, int8_sha256, paths.int8_model)
+    probes = read_probes(paths.probes, int8_sha256, paths.int8_model)
     return BundleParts(
         int8_model=int8_model,
         checkpoint=load_checkpoint(paths.checkpoint),
         checkpoint_sha256=student_sha256,
         probes=probes,
-        parsed_probes=tuple(parse_probe(content, str(paths.probes / name)) for name, content in probes.items()),
+        parsed_probes=tuple(
+            head for name, content in probes.items() for head in parse_probes(content, str(paths.probes / name))
+        ),
         agreement=agreement,
         export=export,
         thresholds=_thresholds(paths, int8_sha256),
@@ -118,7 +120,7 @@ def _check_same(report: Path, values: dict[str, Any], key: tuple[str, ...], sha2
         )
 
 
-def _read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, bytes]:
+def read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, bytes]:
     """The content of each NAME.json by name; one fitted on another model's embeddings is refused."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of probes")
@@ -127,7 +129,7 @@ def _read_probes(folder: Path, int8_sha256: str, int8_model: Path) -> dict[str, 
     except OSError as error:
         raise DataError(f"a probe in {folder} cannot be read: {error.strerror}") from error
     for name, content in contents.items():
-        training = json.loads(content).get("training", {}) if parse_probe(content, str(folder / name)) else {}
+        training = json.loads(content).get("training", {}) if parse_probes(content, str(folder / name)) else {}
         if "model_sha256" in training:
             _check_same(folder / name, training, ("model_sha256",), int8_sha256, int8_model)
     return contents

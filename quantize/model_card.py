@@ -62,7 +62,7 @@ def render_model_card(fields: dict[str, Any], parts: BundleParts) -> str:
         _evaluation(parts.evaluation),
         _agreement(parts.agreement),
         _cough_events(parts.thresholds),
-        _probes(parts.parsed_probes),
+        probes_section(parts.parsed_probes),
         _not_evaluated(fields, parts),
         _limits(fields["provenance"]["packs"]),
         _origin(fields),
@@ -276,7 +276,8 @@ the same recordings, these numbers are optimistic; they have no interval.{cough_
 """
 
 
-def _probes(probes: tuple[Probe, ...]) -> str:
+def probes_section(probes: tuple[Probe, ...]) -> str:
+    """What the card says of probes, empty where there are none."""
     if not probes:
         return ""
     lines = ["## Probes", ""]

@@ -69,6 +69,60 @@ def probe_fields(name: str = "tb", **changes: object) -> dict:
     } | changes
 
 
+def lung_heads() -> list[dict]:
+    """The heads of `lung_probe_fields`: FEV1 in litres, and COPD with an operating point."""
+    point = {"threshold": 0.5, "lower": 0.4, "upper": 0.6, "target_sensitivity": 0.9, "method": "made up", "n": 40}
+    value = {"weights": [1.0] + [0.0] * 511, "column_weights": [0.0, 2.0], "intercept": 3.0, "temperature": 1.0}
+    answer = value | {"column_weights": [0.0, 0.0], "intercept": 0.0}
+    return [
+        {
+            "name": "fev1",
+            "title": "FEV1",
+            "kind": "regression",
+            "unit": "L",
+            **value,
+            "operating_point": None,
+            "metrics": {},
+        },
+        {
+            "name": "copd",
+            "title": "COPD",
+            "kind": "classification",
+            "unit": "probability",
+            **answer,
+            "operating_point": point,
+            "metrics": {},
+        },
+    ]
+
+
+def lung_probe_fields(model_sha256: str = "0" * 64, **changes: object) -> dict:
+    """A valid probe file of format 2 with the changes made: FEV1 and a yes-or-no head, two columns, and a domain."""
+    return {
+        "format_version": 2,
+        "name": "lungs",
+        "status": "research",
+        "intended_use": "Tests only.",
+        "clips": {"event": None, "min_probability": 0.0, "min_clips": 1, "pooling": "mean"},
+        "mean": [0.0] * 512,
+        "scale": [1.0] * 512,
+        "columns": [
+            {"name": "age_years", "codes": None, "lowest": 18, "highest": 90, "mean": 50.0, "scale": 10.0},
+            {"name": "sex", "codes": {"f": 0, "m": 1}, "lowest": 0, "highest": 1, "mean": 0.5, "scale": 0.5},
+        ],
+        "domain": {
+            "n_directions": 1,
+            "directions": [1.0] + [0.0] * 511,
+            "variances": [4.0],
+            "rest_variance": 1.0,
+            "threshold": 2.0,
+            "measured": {},
+        },
+        "heads": lung_heads(),
+        "training": {"model_sha256": model_sha256},
+    } | changes
+
+
 def bundle_fields(files: dict[str, str]) -> dict:
     """The content of a bundle.json for files by their SHA-256; model.tflite is among them."""
     return {
@@ -171,6 +225,12 @@ def energy_interpreter() -> EnergyInterpreter:
 def probe_content() -> Callable[..., dict]:
     """Makes the fields of a probe; takes what `probe_fields` takes."""
     return probe_fields
+
+
+@pytest.fixture
+def lung_probe_content() -> Callable[..., dict]:
+    """Makes the fields of a probe file with two heads; takes what `lung_probe_fields` takes."""
+    return lung_probe_fields
 
 
 @pytest.fixture

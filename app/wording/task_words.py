@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from app.words import _
-from core.probes import TOO_CLOSE_REASON
+from core.probes import FAR_REASON, NOT_GIVEN, TOO_CLOSE_REASON
 
 Say = Callable[[], str]
 
@@ -94,6 +94,10 @@ def unscored_words(reason: str) -> str:
     """Why a probe gave no score, from the reason of `core.probes`, which is English."""
     if reason == TOO_CLOSE_REASON:
         return _("The score lies too close to the limit between the two decisions.")
+    if reason.startswith(FAR_REASON):
+        return _("The sound is unlike the recordings that the probe was made with.")
+    if reason.endswith(NOT_GIVEN):
+        return _("The probe needs facts about the person that it was not given.")
     return _("Too little was heard clearly enough.")
 
 

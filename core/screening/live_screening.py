@@ -1,5 +1,7 @@
 """Screens sound while it comes, block by block: what `core.screener` does with every recording."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from core.bundle import Bundle
@@ -8,7 +10,7 @@ from core.events import EventFinder, count_coughs
 from core.interpreter import Interpreter
 from core.listening import CutClip, HeardClip, Listener, check_block, is_live
 from core.pooling import EventScores, PooledEmbedding
-from core.probes import apply_probe
+from core.probes import NO_COLUMNS, apply_probe
 from core.quality import Quality, QualityMeter
 from core.results import RecordingFacts, Screening, model_facts
 from core.stopwatch import Stopwatch
@@ -29,10 +31,11 @@ class LiveScreening:
         name: str,
         stopwatch: Stopwatch,
         ahead: Stopwatch | None = None,
+        given: Mapping[str, str] = NO_COLUMNS,
     ) -> None:
         labels = bundle.event_labels
         self._bundle, self._stopwatch = bundle, stopwatch
-        self._name, self._rate_hz, self._n_samples = name, sample_rate_hz, 0
+        self._name, self._rate_hz, self._n_samples, self._given = name, sample_rate_hz, 0, given
         self._quality = QualityMeter()
         hop_s, frame_step_s = bundle.screening.hop_s, bundle.screening.activity_frame_step_s
         self._listener = Listener(
@@ -87,7 +90,9 @@ class LiveScreening:
             events = self._events.finish(recording.duration_s) if quality.acceptable else ()
         with self._stopwatch.stage("probes"):
             pairs = zip(self._bundle.probes, self._pooled, strict=True)
-            probes = tuple(apply_probe(probe, pooled.mean, pooled.n_clips, quality) for probe, pooled in pairs)
+            probes = tuple(
+                apply_probe(probe, pooled.mean, pooled.n_clips, quality, self._given) for probe, pooled in pairs
+            )
         return Screening(
             recording=recording,
             quality=quality,
@@ -97,6 +102,7 @@ class LiveScreening:
             probes=probes,
             model=model_facts(self._bundle),
             timing_ms=self._stopwatch.timing_ms,
+            columns=dict(self._given),
         )
 
     def _pool(self, heard: list[HeardClip]) -> None:

@@ -1,13 +1,15 @@
 """Reads and writes every table (CSV), and says in which line and column one is wrong."""
 
 import codecs
+import contextlib
 import csv
 import math
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
+from io import StringIO, TextIOWrapper
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -19,9 +21,10 @@ _DELIMITER_LINE = re.compile(r"sep=([,;\t])[ \t]*(?:\r\n|\r|\n)", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _UNPRINTABLE = frozenset({"Cc", "Zl", "Zp", "Cs"})
-_TRUE = frozenset({"1", "1.0", "true", "t", "yes", "y", "ja", "j", "wahr", "oui", "vrai"})
-_FALSE = frozenset({"", "0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux"})
+TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y", "ja", "j", "wahr", "oui", "vrai"})
+FALSE_WORDS = frozenset({"", "0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux"})
 _MAX_SHOWN = 60
+_MAX_LINE_CHARACTERS = 2**20
 
 
 class OtherColumnsError(DataError):
@@ -68,11 +71,11 @@ class Row(dict[str, str]):
         return int(value)
 
     def truth(self, column: str) -> bool:
-        """Yes or no, in the words of `_TRUE` and `_FALSE`; an empty cell is no."""
+        """Yes or no, in the words of `TRUE_WORDS` and `FALSE_WORDS`; an empty cell is no."""
         word = self.get(column, "").casefold()
-        if word not in _TRUE | _FALSE:
+        if word not in TRUE_WORDS | FALSE_WORDS:
             raise self.refused(column, "true or false (1 or 0, yes or no)")
-        return word in _TRUE
+        return word in TRUE_WORDS
 
     def relative_path(self, column: str) -> str:
         """A path below the table's folder, in its own Unicode form: not absolute, on any system, and without ``..``."""
@@ -103,12 +106,11 @@ def read_table(
     DataError
         If the file cannot be read, is in another encoding or damaged, or a row has not as many cells as the header.
     """
-    text, wanted = _decoded(path), {*required, *optional}
-    delimiter, n_skipped = _layout(text, wanted)
-    lines = StringIO(text, newline="")
-    for _ in range(n_skipped):
-        lines.readline()
-    records = _records(path, csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True), n_skipped)
+    wanted, lines = {*required, *optional}, _lines(path)
+    first = list(_up_to_header(lines))
+    delimiter, n_skipped = _layout(first, wanted)
+    reader = csv.reader(chain(first[n_skipped:], lines), delimiter=delimiter, strict=True, skipinitialspace=True)
+    records = _records(path, reader, n_skipped)
     _, header = next(records, (1, []))
     columns = _columns(path, header, required, optional)
     for line, cells in records:
@@ -146,35 +148,85 @@ def listed(texts: Iterable[str]) -> str:
     return ", ".join(named) + (f" and {len(others) - 2} more" if len(others) > 2 else "")
 
 
-def _decoded(path: Path) -> str:
+def _lines(path: Path) -> Iterator[str]:
+    """The table's lines with their ends, one at a time, so that a table may be larger than the memory."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            file.seek(0)
+            encoding, name = ("utf-16", "UTF-16") if is_utf16 else ("utf-8-sig", "UTF-8")
+            text = TextIOWrapper(file, encoding=encoding, newline="")
+            yield from _checked_lines(path, text)
+    except UnicodeDecodeError as error:
+        raise _not_text(path, f"is not {name}", *_undecodable(path, encoding)) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encoding, name = ("utf-16", "UTF-16") if is_utf16 else ("utf-8-sig", "UTF-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding, "replace")
-        raise _not_text(path, f"is not {name}", before) from error
-    if "\0" in text:
-        raise _not_text(path, "holds a zero character", text[: text.index("\0")])
-    return text
 
 
-def _not_text(path: Path, what: str, before: str) -> DataError:
-    """The error for a file whose text ends with `before`."""
-    lines = _LINE_END.split(before)
-    place = f"in line {len(lines)}, column {len(lines[-1]) + 1}"
+def _checked_lines(path: Path, text: TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := text.readline(_MAX_LINE_CHARACTERS):
+        number += 1
+        if "\0" in line:
+            raise _not_text(path, "holds a zero character", number, line.index("\0") + 1)
+        if len(line) == _MAX_LINE_CHARACTERS:
+            raise DataError(f"{path}, line {number} has {_MAX_LINE_CHARACTERS} characters or more; that is no table")
+        yield line
+
+
+def _undecodable(path: Path, encoding: str) -> tuple[int, int]:
+    """Line and column of the first character that cannot be decoded."""
+    decoder, before = codecs.getincrementaldecoder(encoding)(), _Place()
+    with path.open("rb") as file:
+        while block := file.read(2**16):
+            state = decoder.getstate()
+            try:
+                before.pass_over(decoder.decode(block))
+            except UnicodeDecodeError:
+                decoder.setstate(state)
+                with contextlib.suppress(UnicodeDecodeError):
+                    for byte in block:
+                        before.pass_over(decoder.decode(bytes([byte])))
+                break
+    return before.line, before.column
+
+
+class _Place:
+    """Line and column of what follows some text, both from 1 on."""
+
+    def __init__(self) -> None:
+        self.line, self.column, self._is_after_cr = 1, 1, False
+
+    def pass_over(self, text: str) -> None:
+        if self._is_after_cr and text.startswith("\n"):
+            text = text[1:]  # the rest of a line end that was counted
+        elif not text:
+            return
+        *ends, last = _LINE_END.split(text)
+        self.line += len(ends)
+        self.column = len(last) + (1 if ends else self.column)
+        self._is_after_cr = text.endswith("\r")
+
+
+def _not_text(path: Path, what: str, line: int, column: int) -> DataError:
+    """The error for a file that is no text at this line and column."""
+    place = f"in line {line}, column {column}"
     return DataError(f"{path} cannot be read as a table: it {what} {place}; save it as CSV in UTF-8")
 
 
-def _layout(text: str, wanted: Iterable[str]) -> tuple[str, int]:
+def _up_to_header(lines: Iterator[str]) -> Iterator[str]:
+    """The lines up to the first that holds text, Excel's own line aside."""
+    for number, line in enumerate(lines):
+        yield line
+        if line.strip() and not (number == 0 and _DELIMITER_LINE.match(line)):
+            return
+
+
+def _layout(first: Sequence[str], wanted: Iterable[str]) -> tuple[str, int]:
     """What stands between the cells, and how many lines stand before the header."""
-    if match := _DELIMITER_LINE.match(text):
+    if first and (match := _DELIMITER_LINE.match(first[0])):
         return match[1], 1
-    header = next((line for line in _LINE_END.split(text[:100_000]) if line.strip()), "")
+    header = first[-1].rstrip("\r\n") if first else ""
     names = {_folded(name) for name in wanted}
 
     def n_found(delimiter: str) -> int:

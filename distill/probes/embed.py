@@ -157,10 +157,11 @@ def read_embeddings(path: Path, model_sha256: str) -> dict[str, EmbeddedRecordin
 
 def embed_all(paths: Sequence[Path], model: EmbeddingModel) -> list[EmbeddedRecording]:
     """`embed_recording` for each path, with a progress bar on stderr."""
-    return [embed_recording(path, model) for path in _with_progress(paths)]
+    return [embed_recording(path, model) for path in with_progress(paths)]
 
 
-def _with_progress(paths: Sequence[Path]) -> Iterable[Path]:
+def with_progress(paths: Sequence[Path]) -> Iterable[Path]:
+    """The paths one by one, with a progress bar on stderr where that is a terminal."""
     console = PlainConsole(stderr=True)
     return track(paths, "embedding", console=console, disable=not console.is_terminal)
 
@@ -175,7 +176,7 @@ def embed_readable(
     partial = out.with_name(f"{out.name}.partial")
     known = read_embeddings(partial, model.sha256) if partial.exists() else {}
     embedded, failed, saved_s = [], 0, time.monotonic()
-    for path in _with_progress(paths):
+    for path in with_progress(paths):
         if is_ended():
             break
         try:

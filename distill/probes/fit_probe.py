@@ -2,11 +2,10 @@
 
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -15,63 +14,37 @@ from core.bundle import load_bundle
 from core.errors import ProbeError, exit_on_error
 from core.files import check_writable, is_standard_output, make_folder, sha256_of_file, write_atomically
 from core.interpreter import EMBEDDING_SIZE, Interpreter, LiteRtInterpreter
-from core.probes import PROBE_FORMAT_VERSION, ClipSelection, parse_probe
+from core.probes import ClipSelection, parse_probes
+from core.probing.clinical import ClinicalColumn
+from core.probing.domain import Domain
 from distill.command_line import run_app
 from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS
 from distill.distillation.targets_command import TEACHER_HELP
-from distill.probes.cohort import WHOLE_RECORDING, Cohort, check_disjoint, load_cohort
+from distill.probes.clinical_fit import beside_columns, learn_columns, only_sound, with_columns
+from distill.probes.cohort import (
+    LABEL,
+    MIN_SUBJECTS,
+    WHOLE_RECORDING,
+    Cohort,
+    check_disjoint,
+    check_enough,
+    labelled_by,
+    load_cohort,
+)
+from distill.probes.domain_fit import OtherSound, fit_domain
+from distill.probes.efficiency import curve
 from distill.probes.embed import EmbeddingModel, model_of_bundle
+from distill.probes.embedding_cache import DEFAULT_FOLDER
+from distill.probes.group_tests import disjoint_tests
+from distill.probes.kinds import KINDS, ProbeDescription, check_event, check_status, kinds_of_heads
 from distill.probes.linear_fit import N_FOLDS, FittedProbe, LinearModel
-from distill.probes.spirometry.agreement import MEASURES
+from distill.probes.probe_file import Head, SharedFacts, probe_file, probe_json
 from distill.probes.spirometry.command import app as spirometry_app
-from distill.probes.spirometry.lung_function import evaluate_spirometry, fit_spirometry
 from distill.probes.synthetic_cohorts import write_cohort
-from distill.probes.triage import evaluate_triage, fit_triage
+from distill.probes.unlike_sound import embed_unlike, read_unlike
 from distill.shown_text import PlainConsole
 
 SYNTHETIC_WARNING = "measured on synthetic sound: these numbers say nothing about people or about any other recording"
-
-
-class Kind(NamedTuple):
-    """How probes of one kind are fitted, tested on an external cohort, and in which unit they answer.
-
-    ``output`` is "classification" or "regression", the kind that core reads. ``fit(cohort, seed)``;
-    ``test(fitted, training_cohort, external_cohort, seed)`` returns metrics.
-    """
-
-    output: str
-    unit: str
-    fit: Callable[[Cohort, int], FittedProbe]
-    test: Callable[[FittedProbe, Cohort, Cohort, int], dict[str, Any]]
-
-
-def _kind_of(measure: str) -> Kind:
-    fit, test = partial(fit_spirometry, measure=measure), partial(evaluate_spirometry, measure=measure)
-    return Kind("regression", MEASURES[measure].unit, fit, test)
-
-
-KINDS = {
-    "classification": Kind("classification", "probability", fit_triage, evaluate_triage),
-    "regression": _kind_of("fev1_l"),
-    "fvc": _kind_of("fvc_l"),
-    "fev1_fvc": _kind_of("fev1_fvc"),
-    "pef": _kind_of("pef_l_per_s"),
-}
-
-
-@dataclass(frozen=True)
-class ProbeDescription:
-    """What a probe file says about the probe beside its numbers; the fields are core.probes.Probe's."""
-
-    name: str
-    title: str
-    status: str
-    kind: str
-    intended_use: str
-    selection: ClipSelection
-    data: str
-
-
 DEMONSTRATION_HOP_S = 1.0
 
 # The shipped probes hold `data` as it is here: another text is for the next bundle.
@@ -98,7 +71,12 @@ DEMONSTRATIONS = (
 
 
 def fit_probe(
-    description: ProbeDescription, cohort: Cohort, model_sha256: str, external: Cohort | None = None, seed: int = 0
+    description: ProbeDescription,
+    cohort: Cohort,
+    model_sha256: str,
+    external: Cohort | None = None,
+    seed: int = 0,
+    unlike: Mapping[str, OtherSound | None] | None = None,
 ) -> dict[str, Any]:
     """Fit a probe and return the content of its file, already accepted by core.probes.
 
@@ -111,6 +89,8 @@ def fit_probe(
         The model whose embeddings the cohort holds.
     external : Cohort, optional
         A second cohort, for measuring only; needed for the status "validated".
+    unlike : name -> OtherSound, optional
+        Other sound, which the distance from the training embeddings shall tell.
 
     Raises
     ------
@@ -122,50 +102,83 @@ def fit_probe(
     check_status(description, cohort, external)
     if external is not None:
         check_disjoint(cohort, external)
-    kind = KINDS[description.kind]
-    fitted = kind.fit(cohort, seed)
-    if external is not None:
-        fitted.metrics["external_test"] = kind.test(fitted, cohort, external, seed)
-    if cohort.is_synthetic:
-        fitted.metrics["how"] = f"{SYNTHETIC_WARNING}; {fitted.metrics['how']}"
-    content = _probe_file(description, fitted, _training_facts(description, cohort, fitted, model_sha256, seed))
-    parse_probe(probe_json(content), f"{description.name}.json")
+    columns = learn_columns(cohort, description.columns)
+    heads = [
+        _fit_head(name, kind, description, columns, cohort, external, seed)
+        for name, kind in _heads_of(description).items()
+    ]
+    if cohort.n_subjects < MIN_SUBJECTS:
+        check_enough(cohort, "regression")
+    domain = fit_domain(cohort.features, cohort.subjects, unlike, seed)
+    training = _training_facts(description, cohort, heads, model_sha256, seed)
+    content = probe_file(_shared(description, columns, domain, training), heads)
+    parse_probes(probe_json(content), f"{description.name}.json")
     return content
 
 
-def check_status(description: ProbeDescription, cohort: Cohort, external: Cohort | None) -> None:
-    """Refuse a status that promises more than the cohorts can show."""
-    if description.status != "demonstration" and (cohort.is_synthetic or (external and external.is_synthetic)):
-        raise ProbeError(
-            f"probe {description.name!r} uses synthetic recordings: its status can only be demonstration, "
-            f"not {description.status}"
-        )
-    if description.status == "validated" and external is None:
-        raise ProbeError(
-            f"probe {description.name!r} cannot be validated by the cohort it was fitted on: "
-            "give a second cohort with --external-test, or the status research"
-        )
+def _fit_head(
+    name: str,
+    kind_name: str,
+    description: ProbeDescription,
+    columns: tuple[ClinicalColumn, ...],
+    cohort: Cohort,
+    external: Cohort | None,
+    seed: int,
+) -> Head:
+    """One head with its metrics: out of fold, on other sites and devices, and on the external cohort."""
+    kind = KINDS[kind_name]
+    column = name if description.heads else LABEL
+    is_value_with_columns = bool(columns) and kind.output == "regression"
+    ours = labelled(cohort, column, kind.output, columns)
+    theirs = None if external is None else labelled(external, column, kind.output, columns)
+    if theirs is not None:
+        check_enough(theirs, kind.output)
+    fitted = kind.fit(only_sound(ours), seed) if is_value_with_columns else kind.fit(ours, seed)
+    fitted.metrics["disjoint_tests"] = disjoint_tests(ours, kind.output, seed)
+    if theirs is not None and not is_value_with_columns:
+        fitted.metrics["external_test"] = kind.test(fitted, ours, theirs, seed)
+    elif theirs is not None:
+        fitted.metrics["external_test"] = kind.test(fitted, only_sound(ours), only_sound(theirs), seed)
+    if is_value_with_columns:
+        fitted = beside_columns(fitted, ours, theirs, seed)
+    if cohort.is_synthetic:
+        fitted.metrics["how"] = f"{SYNTHETIC_WARNING}; {fitted.metrics['how']}"
+    title = kind.title or name if description.heads else description.title
+    return Head(name, title, kind.output, kind.unit, fitted)
+
+
+def labelled(cohort: Cohort, column: str, output: str, columns: tuple[ClinicalColumn, ...]) -> Cohort:
+    """The recordings that a head can be fitted or tested on."""
+    chosen = cohort if column == LABEL else labelled_by(cohort, column, output)
+    return with_columns(chosen, columns)
+
+
+def told(content: dict[str, Any]) -> dict[str, Any]:
+    """What a fit prints: each head's metrics, and what the distance from the training recordings tells apart."""
+    metrics = {head["name"]: head["metrics"] for head in content["heads"]}
+    return {"heads": metrics, "far_from_training": content["domain"]["measured"]}
+
+
+def _heads_of(description: ProbeDescription) -> Mapping[str, str]:
+    return description.heads or {description.name: description.kind}
 
 
 def check_description(description: ProbeDescription) -> None:
     """Let core.probes read an empty probe of this description, before any recording is embedded."""
     zeros, ones = np.zeros(EMBEDDING_SIZE), np.ones(EMBEDDING_SIZE)
-    empty = FittedProbe(LinearModel(zeros, ones, zeros, 0.0, 1.0), 1.0, None, None, {})
-    if description.kind not in KINDS:
-        raise ProbeError(f"a probe is of kind {' or '.join(KINDS)}, not {description.kind!r}")
-    parse_probe(probe_json(_probe_file(description, empty, {})), f"{description.name}.json")
-
-
-def check_event(selection: ClipSelection, model: EmbeddingModel) -> None:
-    """Refuse a selection by an event that the model does not know."""
-    if selection.event not in (None, *model.event_labels):
-        raise ProbeError(
-            f"--event is {selection.event!r}; the model knows {', '.join(model.event_labels)}, and none for all clips"
-        )
+    empty = FittedProbe(LinearModel(zeros, ones, zeros, 0.0, 1.0), 1.0, None, None, {"external_test": {}})
+    for kind in _heads_of(description).values():
+        if kind not in KINDS:
+            raise ProbeError(f"a probe is of kind {' or '.join(KINDS)}, not {kind!r}")
+    heads = [
+        Head(name, name, KINDS[kind].output, KINDS[kind].unit, empty) for name, kind in _heads_of(description).items()
+    ]
+    content = probe_file(_shared(description, (), None, {"model_sha256": "0" * 64}), heads)
+    parse_probes(probe_json(content), f"{description.name}.json")
 
 
 def _training_facts(
-    description: ProbeDescription, cohort: Cohort, fitted: FittedProbe, model_sha256: str, seed: int
+    description: ProbeDescription, cohort: Cohort, heads: Sequence[Head], model_sha256: str, seed: int
 ) -> dict[str, Any]:
     return {
         "description": description.data,
@@ -176,40 +189,30 @@ def _training_facts(
         "n_unscored_recordings": cohort.n_unscored,
         "recordings_csv_sha256": cohort.table_sha256,
         "model_sha256": model_sha256,
-        "regularizer": fitted.model.regularizer,
+        "regularizer": {head.name: head.fitted.model.regularizer for head in heads},
         "n_folds": N_FOLDS,
         "seed": seed,
     }
 
 
-def _probe_file(description: ProbeDescription, fitted: FittedProbe, training: dict[str, Any]) -> dict[str, Any]:
-    def rounded(values: np.ndarray) -> list[float]:
-        return [float(f"{value:.8g}") for value in values]
-
-    return {
-        "format_version": PROBE_FORMAT_VERSION,
-        "name": description.name,
-        "title": description.title,
-        "status": description.status,
-        "kind": KINDS[description.kind].output,
-        "unit": KINDS[description.kind].unit,
-        "intended_use": description.intended_use,
-        "clips": asdict(description.selection),
-        "mean": rounded(fitted.model.mean),
-        "scale": rounded(fitted.model.scale),
-        "weights": rounded(fitted.model.weights),
-        "intercept": fitted.model.intercept,
-        "temperature": fitted.temperature,
-        "operating_point": fitted.operating_point,
-        "abstention_band": None if fitted.abstention_band is None else list(fitted.abstention_band),
-        "training": training,
-        "metrics": fitted.metrics,
-    }
-
-
-def probe_json(content: dict[str, Any]) -> bytes:
-    """The probe file's bytes."""
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+def _shared(
+    description: ProbeDescription,
+    columns: tuple[ClinicalColumn, ...],
+    domain: Domain | None,
+    training: dict[str, Any],
+) -> SharedFacts:
+    zeros, ones = np.zeros(EMBEDDING_SIZE), np.ones(EMBEDDING_SIZE)
+    return SharedFacts(
+        name=description.name,
+        status=description.status,
+        intended_use=description.intended_use,
+        selection=description.selection,
+        mean=zeros if domain is None else domain.mean,
+        scale=ones if domain is None else domain.scale,
+        columns=columns,
+        domain=domain,
+        training=training,
+    )
 
 
 def fit_demonstration_probes(
@@ -241,11 +244,19 @@ def fit_demonstration_probes(
 COMMAND = "tussis-probe"
 app = typer.Typer(add_completion=False, help="Fit probes (linear heads) on the shipped model's embeddings.")
 app.add_typer(spirometry_app, name="spirometry")
+app.command()(curve)
 
 _about = partial(typer.Option, rich_help_panel="What the probe file says")
 _hears = partial(typer.Option, rich_help_panel="What the probe listens to")
 _learns = partial(typer.Option, rich_help_panel="What it is fitted and tested on")
 _STATUS_HELP = "research, demonstration, or validated (with --external-test)."
+_HEAD_HELP = (
+    "Fit a head on this column, COLUMN or COLUMN:KIND; may be repeated. fev1_l, fvc_l, fev1_fvc and pef_l_per_s are "
+    "values, others yes-or-no labels."
+)
+_COLUMN_HELP = "A clinical column that the probe takes beside the sound; may be repeated."
+_UNLIKE_HELP = "NAME=FOLDER (or a CSV with path) of other sound, to measure abstention; may be repeated."
+CACHE_HELP = "Folder that keeps embeddings by the hashes of file and model."
 _KIND_HELP = "classification (labels 0 and 1), regression (FEV1 in L), fvc (L), fev1_fvc (a ratio) or pef (L/s)."
 
 
@@ -265,6 +276,10 @@ def fit(
     min_clips: Annotated[int, _hears(min=1, help="Fewer such clips leave a recording unscored.")] = 1,
     external_test: Annotated[Path | None, _learns(help="CSV of a second cohort, for measuring only.")] = None,
     embeddings: Annotated[Path | None, _learns(help="NPZ of tussis-embed, instead of embedding again.")] = None,
+    head: Annotated[list[str], _learns(help=_HEAD_HELP)] = [],  # noqa: B006
+    column: Annotated[list[str], _learns(help=_COLUMN_HELP)] = [],  # noqa: B006
+    unlike: Annotated[list[str], _learns(help=_UNLIKE_HELP)] = [],  # noqa: B006
+    cache: Annotated[Path, _learns(help=CACHE_HELP)] = DEFAULT_FOLDER,
     seed: Annotated[int, _learns(help="Of the folds.")] = 0,
 ) -> None:
     """Fit a probe on labelled recordings, split by subject, and write NAME.json with its metrics.
@@ -273,18 +288,20 @@ def fit(
     """
     with exit_on_error(COMMAND):
         selection = ClipSelection(None if event == "none" else event, min_probability, min_clips, "mean")
-        description = ProbeDescription(name, title or name, status, kind, intended_use, selection, data)
+        heads, texts = kinds_of_heads(head), (name, title or name, status, kind, intended_use)
+        description = ProbeDescription(*texts, selection, data, heads, tuple(column))
         check_description(description)
         make_folder(out)
         check_writable(out / f"{name}.json", "JSON that begins with format_version")
         model = model_of_bundle(load_bundle(bundle))
         check_event(selection, model)
-        output = KINDS[kind].output
-        cohort = load_cohort(recordings, output, selection, model, embeddings)
-        external = load_cohort(external_test, output, selection, model) if external_test else None
-        content = fit_probe(description, cohort, model.sha256, external, seed)
+        output, others = None if heads else KINDS[kind].output, read_unlike(unlike)
+        cohort = load_cohort(recordings, output, selection, model, embeddings, cache)
+        external = load_cohort(external_test, output, selection, model, cache=cache) if external_test else None
+        far = embed_unlike(others, cohort, selection, model, cache)
+        content = fit_probe(description, cohort, model.sha256, external, seed, far)
         write_atomically(out / f"{name}.json", probe_json(content))
-        PlainConsole().print_json(data=content["metrics"])
+        PlainConsole().print_json(data=told(content))
 
 
 @app.command()

@@ -174,8 +174,18 @@ def test_a_listed_file_under_probes_that_is_no_probe_is_refused(write_bundle: Wr
 
 
 def test_a_probe_that_cannot_be_used_is_named(write_bundle: WriteBundle, probe_content: Callable[..., dict]) -> None:
-    with pytest.raises(ProbeError, match=r'probes/tb\.json: "format_version" is 2; expected 1'):
-        load_bundle(write_bundle(probes=(probe_content("tb", format_version=2),)))
+    with pytest.raises(
+        ProbeError, match=r'probes/tb\.json: "format_version" is 3; expected a whole number from 1 to 2'
+    ):
+        load_bundle(write_bundle(probes=(probe_content("tb", format_version=3),)))
+
+
+def test_a_probe_fitted_on_another_models_embedding_is_refused(
+    write_bundle: WriteBundle, lung_probe_content: Callable[..., dict]
+) -> None:
+    sentence = r"probes/lungs\.json was fitted on the embedding of model 000000000000; the bundle's model is "
+    with pytest.raises(ProbeError, match=sentence):
+        load_bundle(write_bundle(probes=(lung_probe_content(),)))
 
 
 def test_a_probe_for_an_event_that_the_model_does_not_know_is_refused(

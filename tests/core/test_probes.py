@@ -95,7 +95,7 @@ def test_sigmoid_does_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"format_version": 2}, r'"format_version" is 2; expected 1'),
+        ({"format_version": 3}, r'"format_version" is 3; expected a whole number from 1 to 2'),
         ({"status": "approved"}, r'"status" is "approved"; expected one of validated, research, demonstration'),
         ({"kind": "ranking"}, r'"kind" is "ranking"'),
         ({"unit": "percent"}, r'"unit" is "percent"; expected "probability"'),

@@ -232,3 +232,22 @@ def test_reports_that_lack_what_the_card_shows_are_refused_with_a_sentence(world
     said = build(world, made, tmp_path / "bundle", evaluation=tmp_path / "evaluation.json")
     assert said.exit_code == 2 and "do not hold what bundle.json and the model card need" in said.stderr
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_probe_is_added_to_a_bundle_and_the_card_tells_of_it(default_bundle, lung_probe_content, run, tmp_path):
+    (tmp_path / "probes").mkdir()
+    lungs = tmp_path / "probes" / "lungs.json"
+    command = ("add-probes", default_bundle.path, "--probes", tmp_path / "probes", "--out", tmp_path / "mine.tussis")
+    done = run(bundle_app, *command)
+    assert done.exit_code == 2 and "holds no NAME.json of a probe" in done.stderr
+    lungs.write_text(json.dumps(lung_probe_content("1" * 64)))
+    done = run(bundle_app, *command)
+    assert done.exit_code == 2 and "lungs.json" in done.stderr and not (tmp_path / "mine.tussis").exists()
+    lungs.write_text(json.dumps(lung_probe_content(default_bundle.model_sha256)))
+    assert run(bundle_app, *command).exit_code == 0
+    bundle = load_bundle(tmp_path / "mine.tussis")
+    assert [probe.name for probe in bundle.probes] == ["lungs.fev1", "lungs.copd", "spirometry", "tb"]
+    assert bundle.name == f"{default_bundle.name} with lungs" and not bundle.signature.is_trusted
+    card = bundle.read_files()["model_card.md"].decode()
+    assert card.count("## Probes") == 1 and "**FEV1** (`lungs.fev1`): for research" in card and "(`tb`)" in card
+    assert bundle.model_sha256 == default_bundle.model_sha256

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from core.errors import DataError
@@ -89,3 +91,31 @@ def test_a_path_keeps_its_own_unicode_form_and_text_is_composed(table):
 def test_what_is_written_is_read(table):
     rows = [{"path": 'a,"b".wav', "name": "Zo\u00eb; x"}]
     assert rows_of(table, table_text(("path", "name"), rows).encode()) == rows
+
+
+def test_a_large_table_is_read_in_little_memory_row_by_row(tmp_path):
+    table, n_rows = tmp_path / "large.csv", 60_000
+    with table.open("w", encoding="utf-8") as file:
+        file.write("path,subject_id,label\n")
+        file.writelines(f"sounds/recording{i:07d}.wav,person{i:07d},{i % 2}\n" for i in range(n_rows))
+    tracemalloc.start()
+    assert sum(1 for _ in read_table(table, ("path", "subject_id", "label"))) == n_rows
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 2e6 < table.stat().st_size
+
+
+def test_a_line_without_an_end_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"path,name\n" + b'a.wav,"' + b"x\t" * 2**20)
+    with pytest.raises(DataError, match=r"line 2 has 1048576 characters or more; that is no table"):
+        list(read_table(tmp_path / "t.csv", ("path", "name")))
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_character_that_cannot_be_read_is_found_far_into_a_table(tmp_path, line_end, encoding):
+    text = line_end.join(["path,name", *(f"{i}.wav,é{i}" for i in range(20_000)), "a,b"])
+    bad = b"\x00\xd8x\x00" if encoding == "utf-16" else b"\xff"
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding) + bad)
+    with pytest.raises(DataError, match=r"in line 20002, column 4; save it as CSV in UTF-8"):
+        list(read_table(tmp_path / "t.csv", ("path", "name")))

@@ -174,3 +174,11 @@ def test_embeddings_from_a_file_are_the_same_and_a_missing_one_is_named(tmp_path
     np.testing.assert_array_equal(computed.features, read.features)
     with pytest.raises(DataError, match=r"has no embedding of .*5\.wav"):
         load_cohort(table, "classification", EVERYTHING, stand_in, tmp_path / "some.npz")
+
+
+def test_a_table_of_more_rows_than_a_probe_is_fitted_on_is_refused_before_all_are_held(tmp_path, monkeypatch, stand_in):
+    monkeypatch.setattr("distill.probes.cohort.MAX_ROWS", 3)
+    write_wav(tmp_path / "a.wav", np.zeros(16_000, np.float32))
+    (tmp_path / "t.csv").write_text("path,subject_id,label\n" + "a.wav,s,1\n" * 5)
+    with pytest.raises(DataError, match=r"t\.csv has more than 3 rows; a probe is fitted on 3 recordings at most"):
+        load_cohort(tmp_path / "t.csv", "classification", EVERYTHING, stand_in)
