@@ -28,6 +28,7 @@ DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 COUGH = "cough"
 MAX_JSON_BYTES, MAX_SIGNATURE_BYTES = 2**20, 2**10
 MAX_PROBES = 16
+COUGH_TRACKS = ("gated", "joint")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class ScreeningSettings:
     """How a recording is cut and how the model's probabilities become events; times in seconds.
 
     ``cough_on_probability`` starts a cough and ``cough_off_probability`` ends it, on the activity track; a run longer
-    than ``max_event_s`` is split. ``event_thresholds`` holds one probability per label, for the window as a whole.
+    than ``max_event_s`` is split. ``event_thresholds`` holds one probability per label, for the window as a whole. The
+    activity track is *gated* by the threshold of coughs, or *joint* with the clips' probabilities
+    (`core.events.ActivityTrack`).
     """
 
     hop_s: float
@@ -47,6 +50,7 @@ class ScreeningSettings:
     max_event_s: float
     merge_gap_s: float
     activity_frame_step_s: float
+    cough_track: str = "gated"
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,7 @@ def _screening_settings(screening: Fields, labels: tuple[str, ...], model: Field
         max_event_s=max_event_s,
         merge_gap_s=screening.number("merge_gap_s", 0, 60, "s"),
         activity_frame_step_s=step_s,
+        cough_track=screening.one_of("cough_track", COUGH_TRACKS) if "cough_track" in screening.values else "gated",
     )
 
 

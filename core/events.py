@@ -9,6 +9,7 @@ import numpy as np
 from core.bundle import COUGH, ScreeningSettings
 
 ROUNDING = 1e-6
+LEAST = 1e-4  # of a probability in a joint track
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class EventFinder:
         self._labels = labels
         self._cough_index = labels.index(COUGH)
         self._step_s = settings.activity_frame_step_s
-        self._track = ActivityTrack(settings.event_thresholds[COUGH], self._step_s)
+        gate_probability = None if settings.cough_track == "joint" else settings.event_thresholds[COUGH]
+        self._track = ActivityTrack(gate_probability, self._step_s)
         self._coughs = RunSplitter(settings)
         self._others = {
             label: WindowMerger(label, settings.event_thresholds[label], settings.merge_gap_s)
@@ -124,25 +126,25 @@ class ActivityTrack:
 
     Only clips that were run are averaged; a frame that none of them covers has activity 0.
 
-    A frame counts only if one of the clips that cover it holds a cough with at least `gate_probability`; it is 0
-    otherwise. Frames that begin after the end of a short, repeated recording are left out: they are repeats.
+    With a `gate_probability` a frame counts only if one of the clips that cover it holds a cough at least so probably;
+    it is 0 otherwise. Without one the track is *joint*: a frame's log odds are the mean of those of its activity and of
+    the surest clip that covers it. Frames beyond the end of a short, repeated recording are left out: they are repeats.
     """
 
-    def __init__(self, gate_probability: float, step_s: float):
+    def __init__(self, gate_probability: float | None, step_s: float):
         self._gate_probability, self._step_s = gate_probability, step_s
         self._first_frame = 0
-        self._open = np.zeros((3, 0))  # frames not given yet; rows: sum of activity, clips in it, gate open (1) or not
+        self._open = np.zeros((3, 0))  # frames not given yet; rows: sum of activity, clips in it, surest clip's cough
 
     def push(self, window: WindowProbabilities, cough_probability: float) -> np.ndarray:
         """Take a clip; return the frames before its start, which are final. ValueError if clips go back in time."""
         final = self.pass_over(window.start_s)
         activity = window.activity[: math.ceil(window.valid_s / self._step_s - ROUNDING)]
         self._extend(len(activity))
-        sums, n_clips, gate_open = self._open[:, : len(activity)]
+        sums, n_clips, surest = self._open[:, : len(activity)]
         sums += activity
         n_clips += 1
-        if cough_probability >= self._gate_probability:
-            gate_open[:] = 1
+        np.maximum(surest, cough_probability, out=surest)
         return final
 
     def pass_over(self, start_s: float) -> np.ndarray:
@@ -155,7 +157,7 @@ class ActivityTrack:
     @property
     def open_frames(self) -> np.ndarray:
         """The frames that later clips may change, as they are now."""
-        return _averaged(self._open)
+        return self._levels(self._open)
 
     def finish(self) -> np.ndarray:
         """Return the frames that are left."""
@@ -170,13 +172,21 @@ class ActivityTrack:
         self._extend(n_frames)
         released, self._open = self._open[:, :n_frames], self._open[:, n_frames:]
         self._first_frame += n_frames
-        return _averaged(released)
+        return self._levels(released)
+
+    def _levels(self, frames: np.ndarray) -> np.ndarray:
+        sums, n_clips, surest = frames
+        activity = sums / np.maximum(n_clips, 1)
+        if self._gate_probability is not None:
+            return np.where(surest >= self._gate_probability, activity, 0.0)
+        return np.where(n_clips > 0, _joint(activity, surest), 0.0)
 
 
-def _averaged(frames: np.ndarray) -> np.ndarray:
-    """The activity of frames whose rows are those of `ActivityTrack`, shape (n,)."""
-    sums, n_clips, gate_open = frames
-    return np.where(gate_open > 0, sums / np.maximum(n_clips, 1), 0.0)
+def _joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The probability whose log odds are the mean of those of two, each held away from 0 and 1."""
+    odds = [p / (1.0 - p) for p in (np.clip(first, LEAST, 1.0 - LEAST), np.clip(second, LEAST, 1.0 - LEAST))]
+    ratio = np.sqrt(odds[0] * odds[1])
+    return ratio / (1.0 + ratio)
 
 
 class RunSplitter:

@@ -261,6 +261,8 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
     if reached is None:
         return ""
     on, off = (thresholds["screening"][f"cough_{end}_probability"] for end in ("on", "off"))
+    is_joint = thresholds["screening"].get("cough_track") == "joint"
+    track = "an activity joined with the clip's probability" if is_joint else "an activity"
     false_alarms = reached["false_positives_per_hour"]
     f1, sensitivity = ("-" if reached[key] is None else f"{reached[key]:.3f}" for key in ("f1", "sensitivity"))
     cough_free = ""
@@ -269,7 +271,7 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
         cough_free = f"\nIn {hours:g} h composed of sound without a cough, {false_per_hour:.1f} are counted an hour."
     return f"""## Counting coughs
 
-A cough begins at an activity of {on:g} and ends below {off:g}. Both were chosen on {reached["n_coughs"]} coughs in
+A cough begins at {track} of {on:g} and ends below {off:g}. Both were chosen on {reached["n_coughs"]} coughs in
 {reached["recordings"]}, where they reach F1 {f1}, sensitivity {sensitivity}
 and {false_alarms:.1f} false coughs per hour (start and end tolerance 0.25 s). Chosen and measured on
 the same recordings, these numbers are optimistic; they have no interval.{cough_free}

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from core.bundle import COUGH
 from core.errors import exit_on_error
 from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
@@ -35,14 +35,13 @@ DEFAULT_THRESHOLD = 0.5
 MIN_SPECIFICITY = 0.95
 MAX_FALSE_PER_HOUR = 2.0
 CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
-GATES = (0.05, *(round(0.1 * n, 1) for n in range(1, 10)), 0.95)
 RULE = (
-    f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; of the coughs' thresholds"
-    f" with that specificity, and with at most {MAX_FALSE_PER_HOUR:g} coughs counted in an hour that has none, the one"
-    " that finds the coughs of composed recordings best"
+    f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; a cough begins and ends"
+    " where the coughs of composed recordings are found best, with at most"
+    f" {MAX_FALSE_PER_HOUR:g} counted in an hour without one"
 )
-ON_PROBABILITIES = (*(round(0.2 + 0.1 * n, 1) for n in range(8)), 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
-OFF_PROBABILITIES = tuple(round(0.1 + 0.1 * n, 1) for n in range(7))
+ON_PROBABILITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, *(round(0.82 + 0.01 * n, 2) for n in range(17)))
+OFF_PROBABILITIES = (0.1, 0.2, 0.3, 0.5, 0.7)
 N_COMPOSED = 240
 N_HOURS = 1.0
 HYSTERESIS = ("cough_on_probability", "cough_off_probability")
@@ -85,69 +84,32 @@ def _operating_point(threshold: float, probabilities: np.ndarray, holds: np.ndar
 
 
 def choose_counting(
-    heard: Sequence[HeardRecording],
-    cough_free: Sequence[HeardRecording],
-    thresholds: Mapping[str, float],
-    recording_probabilities: np.ndarray,
-    validation: ValidationClips,
-) -> tuple[dict[str, Any], dict[str, float], dict[str, Any]]:
-    """Choose the cough threshold, which also gates the activity track, and where a cough begins and ends, together.
+    heard: Sequence[HeardRecording], cough_free: Sequence[HeardRecording]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Choose where a cough begins and ends on the joint track.
 
-    Of all with a specificity of at least 0.95 on recordings, and at most `MAX_FALSE_PER_HOUR` counted in `cough_free`
-    sound, the highest F1 of coughs in `heard` recordings; of equals the highest ones. Recordings are mostly all cough
-    or none, so that their F1 alone would choose a threshold that misses single coughs over other sounds. Where no
-    threshold is specific enough, that in `thresholds` stays; where none counts so little, those that count least.
+    Of all with at most `MAX_FALSE_PER_HOUR` coughs counted in `cough_free` sound, the highest F1 of coughs in `heard`
+    recordings; of equals the highest ones. Where none counts so little, those that count least.
 
     Returns
     -------
-    The operating point of the threshold, the two settings, and what they reach.
+    The two settings, and what they reach.
     """
-    holds, known = validation.truth(COUGH)
-    of_coughs = recording_probabilities[known, EVENT_LABELS.index(COUGH)]
-    points = [_operating_point(gate, of_coughs, holds[known]) for gate in (*GATES, thresholds[COUGH])]
-    specific = [point for point in points if point["specificity"] >= MIN_SPECIFICITY] or points[-1:]
-    candidates = [
-        (point, _counting(thresholds, point["threshold"], on, off))
-        for point in specific
-        for on in ON_PROBABILITIES
-        for off in OFF_PROBABILITIES
-        if off <= on
-    ]
     hours = sum(recording.duration_s for recording in cough_free) / 3600
-    false_per_hour = [
-        score_coughs(_countable(cough_free, chosen), **chosen).n_false_positive / hours for _, chosen in candidates
+    candidates = [
+        dict(zip(HYSTERESIS, ends, strict=True))
+        for ends in product(ON_PROBABILITIES, OFF_PROBABILITIES)
+        if ends[1] <= ends[0]
     ]
+    false_per_hour = [score_coughs(cough_free, **chosen).n_false_positive / hours for chosen in candidates]
     limit = max(MAX_FALSE_PER_HOUR, min(false_per_hour))
     scored = [
-        (score_coughs(heard, **chosen), false, point, chosen)
-        for (point, chosen), false in zip(candidates, false_per_hour, strict=True)
+        (score_coughs(heard, **chosen), false, chosen)
+        for chosen, false in zip(candidates, false_per_hour, strict=True)
         if false <= limit
     ]
-    best, false, point, chosen = max(scored, key=lambda of: (of[0].f1 or 0.0, *_settings_of(of[3])))
-    return point, {name: chosen[name] for name in HYSTERESIS}, _reached(heard, best, cough_free, false)
-
-
-def _counting(thresholds: Mapping[str, float], gate: float, on: float, off: float) -> dict[str, Any]:
-    return {
-        "event_thresholds": {**thresholds, COUGH: gate},
-        "cough_on_probability": on,
-        "cough_off_probability": off,
-    }
-
-
-def _countable(recordings: Iterable[HeardRecording], chosen: Mapping[str, Any]) -> list[HeardRecording]:
-    """The recordings in which a cough can be counted at all: few, and finding events takes time."""
-    gate, on = _settings_of(chosen)[:2]
-    return [
-        recording
-        for recording in recordings
-        if any(window.events[EVENT_LABELS.index(COUGH)] >= gate for window in recording.windows)
-        and any(window.activity.max() >= on for window in recording.windows)
-    ]
-
-
-def _settings_of(chosen: Mapping[str, Any]) -> tuple[float, ...]:
-    return (chosen["event_thresholds"][COUGH], *(chosen[name] for name in HYSTERESIS))
+    best, false, chosen = max(scored, key=lambda of: (of[0].f1 or 0.0, *of[2].values()))
+    return chosen, _reached(heard, best, cough_free, false)
 
 
 def _reached(
@@ -179,8 +141,7 @@ def choose_thresholds(
     interpreter = LiteRtInterpreter(model)
     heard = [hear(interpreter, recording) for recording in compose_recordings(store, n_composed, seed)]
     cough_free = [hear(interpreter, recording) for recording in compose_cough_free(store, hours, seed)]
-    events[COUGH], hysteresis, cough_events = choose_counting(heard, cough_free, thresholds, of_recordings, validation)
-    thresholds[COUGH] = events[COUGH]["threshold"]
+    hysteresis, cough_events = choose_counting(heard, cough_free)
     screening = {**DEFAULT_SCREENING, "event_thresholds": thresholds, **hysteresis}
     return {
         "schema": SCHEMA,

@@ -25,6 +25,7 @@ DEFAULT_SCREENING: dict[str, Any] = {
     "hop_s": 1.0,
     "event_pooling": "max",
     "event_thresholds": dict.fromkeys(EVENT_LABELS, 0.5),
+    "cough_track": "joint",
     "cough_on_probability": 0.5,
     "cough_off_probability": 0.3,
     "min_event_s": 0.08,

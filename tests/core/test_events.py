@@ -286,3 +286,15 @@ def test_the_count_so_far_ends_at_the_count_and_changes_nothing(seed: int, n_win
     events = finder.finish(duration_s)
     assert events == find(windows, duration_s)
     assert so_far == sum(event.label == "cough" for event in events)
+
+
+def test_a_joint_track_has_the_mean_log_odds_of_activity_and_of_the_surest_clip() -> None:
+    frames = dict.fromkeys(range(10, 15), 0.9)
+    (sure,) = find([window(0.0, frames, cough=0.9)], 2.0, cough_track="joint")
+    assert (sure.start_s, sure.end_s, sure.probability) == (0.4, 0.6, pytest.approx(0.9))
+    (unsure,) = find([window(0.0, frames, cough=0.5)], 2.0, cough_track="joint")
+    assert unsure.probability == pytest.approx(0.75)  # odds of 9 and of 1 make 3
+    (twice,) = find([window(0.0, frames, cough=0.1), window(0.0, frames, cough=0.9)], 2.0, cough_track="joint")
+    assert twice.probability == pytest.approx(0.9)
+    assert not find([window(0.0, frames, cough=0.1)], 2.0, cough_track="joint", cough_on_probability=0.51)
+    assert not find([window(0.0)], 2.0, cough_track="joint", cough_on_probability=0.05, cough_off_probability=0.05)
