@@ -1,5 +1,6 @@
 """Holds the application's state outside every widget, and what can be done with it."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -324,7 +325,8 @@ class FieldWork(PlayingErrands):
         def job() -> tuple[Records, Casebook]:
             records = Records(self.folder, self.vault, study.handover_public_key)
             casebook = Casebook(records, study)
-            mark_unmarked(casebook)
+            with contextlib.suppress(TussisError):  # a full disk: the next unlock tries again
+                mark_unmarked(casebook)
             return records, casebook
 
         def take(opened: tuple[Records, Casebook]) -> None:

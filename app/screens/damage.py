@@ -7,6 +7,7 @@ from kivy.clock import Clock
 from kivy.lang import Builder
 
 from app.cases.damage import Damage, NumberedRecord, damage_of
+from app.records import LOG_KIND
 from app.widgets.controls import Secondary, Words
 from app.widgets.lists import RowList
 from app.widgets.page import Page
@@ -17,7 +18,7 @@ SHOWN_GAPS = 20
 
 
 class DamagePage(Page):
-    """Every row of the records' file by its number, what was altered first."""
+    """Every row of the records' file by its number, what was altered first; the log is named where it was altered."""
 
     def __init__(self, *arguments: object, **properties: object) -> None:
         super().__init__(*arguments, **properties)
@@ -43,8 +44,8 @@ class DamagePage(Page):
             self.add_widget(Secondary(text=missing_words(damage)))
         self.ids["list"] = RowList()
         self.add_widget(self.ids["list"])
-        rows = [row_words(row) for row in (*damage.altered, *(row for row in damage.rows if not row.is_altered))]
-        self.ids["list"].show(rows, self._choose)
+        whole = [row for row in damage.rows if not row.is_altered and row.kind != LOG_KIND]
+        self.ids["list"].show([row_words(row) for row in (*damage.altered, *whole)], self._choose)
 
     def _choose(self, row: NumberedRecord) -> None:
         if row.kind == "attempt" and row.record is not None:

@@ -18,7 +18,8 @@ def harmed(opened, stage):
     def harm(change):
         shell = opened()
         work = shell.work
-        kept = [add_recording(work.casebook, add_participant(work.casebook), "coughs", state="kept") for _ in range(2)]
+        ids = [add_participant(work.casebook, serial) for serial in (1, 2)]
+        kept = [add_recording(work.casebook, participant_id, "coughs", state="kept") for participant_id in ids]
         work.lock()
         change(work.folder / FILE_NAME, kept)
         work.unlock(PASSCODE, work.show_error)

@@ -89,6 +89,7 @@ def walk(stage, shell, found, label):
     """Look at each page after each step of the generators."""
 
     def look(name):
+        shell.work.touched()  # a slow machine takes longer than the lock waits
         stage.draw(3)
         while shell.work.is_working:
             stage.draw(1)
@@ -167,6 +168,7 @@ class Phone:
             self.found.setdefault(fault, name)
 
     def settle(self):
+        self.shell.work.touched()
         self.stage.draw(3)
         while self.shell.work.is_working:
             self.stage.draw(1)
@@ -230,6 +232,7 @@ def test_every_print_has_a_contrast_of_at_least_4_5_on_what_lies_below_it(stage,
     shell = filled()
     found = {}
     for name in field_places.open_places(shell.work):
+        shell.work.touched()
         stage.draw(3)
         while shell.work.is_working:
             stage.draw(1)
