@@ -10,7 +10,7 @@ from kivy.uix.widget import Widget
 from app.devices.condition import DeviceCondition
 from app.imported_model import IMPORTED_NAME
 from app.latency.page import TOTAL
-from app.measurement import THREADS, Measurement, Measuring, Setting, StoppedError
+from app.measurement import RUNS, THREADS, Measurement, Measuring, Setting, StoppedError
 from app.widgets.controls import Bar, Card, Heading, LinkButton, Notice, Pair, Secondary
 from app.widgets.inputs import Chips
 from app.widgets.page import Page
@@ -63,7 +63,7 @@ class LatencyPage(Page):
         """Measure on a thread with a model of its own."""
         draft, work = self.place.draft, self.work
         setting = Setting(draft["model"] == "imported", int(draft["threads"]), draft["kernels"] == "xnnpack")
-        run = Measuring(setting, work.folder, work.trust)
+        run = Measuring(setting, work.folder, work.trust, RUNS)
         draft.update(run=run, error="")
 
         def refuse(error: TussisError) -> None:
