@@ -142,8 +142,7 @@ format: $(DEV_READY)
 # Each stage is a file, so an interrupted run goes on where it stopped (training from its last checkpoint).
 # Settings: distill/configs/, quantize/recipes/. Changed code does not make a stage again: remove its file, or RUN.
 #   make pipeline        about 15 minutes on 2 cores: shows that every stage works; its model is not good
-#   make bundle-default  two hours: the settings that the bundle in core/bundles/default was made with
-#   make bundle-second   a night: the second student, taught by two event teachers on mixtures that they heard
+#   make bundle-default  a night: the settings that the bundle in core/bundles/default was made with
 PRETRAIN_CONFIG ?= distill/configs/pretrain_pipeline.toml
 DISTIL_CONFIG ?= distill/configs/distil_pipeline.toml
 MANIFEST_OPTIONS ?= --no-unlabelled
@@ -171,19 +170,14 @@ EVALUATION := $(RUN)/evaluation.json
 BUNDLE := $(RUN)/bundle
 BUNDLE_READY := $(BUNDLE)/bundle.json
 
-.PHONY: pipeline bundle-default bundle-second evaluate benchmark
+.PHONY: pipeline bundle-default evaluate benchmark
 pipeline: $(DEV_READY) $(RUN)/screening.json ## DATA=../shared/data: recordings to a checked bundle, small
 	@echo "Bundle: $(BUNDLE)   Try it: $(STEP)tussis-screen my.wav --bundle $(BUNDLE)"
 
-bundle-default: ## the same with the settings of the shipped bundle (hours), into runs/default
-	@$(MAKE) pipeline RUN=runs/default \
-	    PRETRAIN_CONFIG=distill/configs/pretrain_tiny.toml DISTIL_CONFIG=distill/configs/distil_small.toml \
-	    MANIFEST_OPTIONS=--unlabelled
-	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
-
-bundle-second: ## the second student, taught by YAMNet and mn04_as (a night), into runs/second
-	@$(MAKE) pipeline RUN=runs/second DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
+bundle-default: ## the same with the settings of the shipped bundle (a night), into runs/default
+	@$(MAKE) pipeline RUN=runs/default DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
 	    N_MIXTURES=98304 HOURS=3
+	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
 	@$(STEP)tussis-corpus manifest $(MANIFEST_OPTIONS) --data "$(DATA)" --out $@

@@ -9,9 +9,9 @@ from distill.shown_text import escape_markdown, escaped
 from quantize.agreement import Agreement
 from quantize.bundle_parts import BundleParts
 
-TAUGHT_BY_LABELS = "people's labels, and YAMNet's scores where nobody labelled"
+TAUGHT_BY_LABELS = "people's labels, and {} where nobody labelled"
 TAUGHT_BY_LABELS_ONLY = "people's labels only"
-TAUGHT_BY_TEACHER = "YAMNet's scores only: no training recording was labelled with it"
+TAUGHT_BY_TEACHER = "{} only: no training recording was labelled with it"
 NOT_TAUGHT = "nothing: no training recording was labelled with it, and there were no scores of a teacher"
 EVENT_TARGETS, EMBEDDING_TARGETS = "events.npz", "embeddings.npz"
 NON_COMMERCIAL_NOTE = """
@@ -101,27 +101,37 @@ from larger models and quantized to 8 bits. Made {fields["created_utc"]}. **Not 
 
 
 def _events(parts: BundleParts) -> str:
-    thresholds, targets = parts.thresholds, parts.checkpoint.provenance.get("targets_sha256", {EVENT_TARGETS: ""})
+    thresholds, (teachers, embedding) = parts.thresholds, _teachers(parts.checkpoint.provenance)
     counts = thresholds.get("n_training_recordings", {})
     columns = "| event | learnt from | labelled training recordings | threshold | chosen on |\n|---|---|---|---|---|"
     lines = ["## How it learnt", "", columns]
     for event in EVENT_LABELS:
         count, threshold = counts.get(event), thresholds["screening"]["event_thresholds"][event]
-        taught = "not counted" if count is None else _taught(bool(count), EVENT_TARGETS in targets)
+        taught = "not counted" if count is None else _taught(bool(count), teachers)
         chosen = _chosen_on(thresholds["events"].get(event))
         lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
     lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
-    if EMBEDDING_TARGETS in targets:
-        teacher = parts.checkpoint.provenance.get("teacher")
-        whose = f"the teacher `{teacher}`" if teacher else "a teacher"
-        lines.append(f"Embedding: that of {whose}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`.")
-    return "\n".join(lines)
+    return "\n".join([*lines, embedding])
 
 
-def _taught(by_people: bool, by_teacher: bool) -> str:
+def _teachers(provenance: dict[str, Any]) -> tuple[str, str]:
+    """Whose scores taught the events, and a sentence on the embedding; each empty where there was no teacher."""
+    teacher = provenance.get("teacher")
+    if "mixtures" in provenance:
+        return "YAMNet's and mn04_as's scores", f"Embedding: theirs on the mixtures, `{teacher}`."
+    targets = provenance.get("targets_sha256", {EVENT_TARGETS: ""})
+    whose = f"the teacher `{teacher}`" if teacher else "a teacher"
+    return "YAMNet's scores" if EVENT_TARGETS in targets else "", (
+        f"Embedding: that of {whose}, by the targets `{targets[EMBEDDING_TARGETS][:16]}`."
+        if EMBEDDING_TARGETS in targets
+        else ""
+    )
+
+
+def _taught(by_people: bool, teachers: str) -> str:
     if by_people:
-        return TAUGHT_BY_LABELS if by_teacher else TAUGHT_BY_LABELS_ONLY
-    return TAUGHT_BY_TEACHER if by_teacher else NOT_TAUGHT
+        return TAUGHT_BY_LABELS.format(teachers) if teachers else TAUGHT_BY_LABELS_ONLY
+    return TAUGHT_BY_TEACHER.format(teachers) if teachers else NOT_TAUGHT
 
 
 def _chosen_on(point: dict[str, Any] | None) -> str:

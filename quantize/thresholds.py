@@ -41,9 +41,9 @@ RULE = (
     f" with that specificity, and with at most {MAX_FALSE_PER_HOUR:g} coughs counted in an hour that has none, the one"
     " that finds the coughs of composed recordings best"
 )
-ON_PROBABILITIES = tuple(round(0.2 + 0.1 * n, 1) for n in range(8))
+ON_PROBABILITIES = (*(round(0.2 + 0.1 * n, 1) for n in range(8)), 0.92, 0.94, 0.96, 0.98)
 OFF_PROBABILITIES = tuple(round(0.1 + 0.1 * n, 1) for n in range(7))
-N_COMPOSED = 120
+N_COMPOSED = 240
 N_HOURS = 1.0
 HYSTERESIS = ("cough_on_probability", "cough_off_probability")
 

@@ -12,7 +12,7 @@ from core.errors import DataError
 from core.events import EventFinder, WindowProbabilities
 from core.interpreter import Interpreter
 from core.listening import listen
-from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of, is_cough_free
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, holds_event, is_cough_free
 from distill.evaluation.event_scoring import EventScore, score_events
 
 if TYPE_CHECKING:
@@ -52,12 +52,14 @@ class ValidationClips:
     def truth(self, event: str) -> tuple[np.ndarray, np.ndarray]:
         """Which recordings hold an event, and which are known to: (n_recordings,) bool each.
 
-        A pack that does not name a cough excludes it only where `distill.corpus.labels` says so.
+        A recording without the event's name excludes a cough only where `is_cough_free` says so, another event where
+        `holds_event` does.
         """
-        holds = np.array([event in event_labels_of(labels) for labels in self.labels])
-        if event != COUGH:
-            return holds, np.ones(len(holds), dtype=bool)
-        return holds, holds | np.array([is_cough_free(labels) for labels in self.labels])
+        decided = [holds_event(labels, event) for labels in self.labels]
+        holds = np.array([known is True for known in decided])
+        if event == COUGH:
+            return holds, holds | np.array([is_cough_free(labels) for labels in self.labels])
+        return holds, np.array([known is not None for known in decided])
 
     def measurable_events(self) -> list[str]:
         """Event labels with at least `MIN_PER_CLASS` recordings that hold them and as many that do not."""

@@ -32,6 +32,15 @@ COUGH_FREE_LABELS = frozenset(
 OTHER_LABELS = frozenset({"vocal_burst", "gasp", "scream", "moan", "pain_grunt", "vomit", "acted", "rir"})
 KNOWN_LABELS = frozenset(PACK_LABEL_TO_EVENT) | COUGH_FREE_LABELS | OTHER_LABELS
 
+# Pack labels that may well hold the event unmentioned: for that event the recording is neither a positive nor a
+# negative. The packs' other labels are taken at their word.
+UNDECIDED = {
+    "speech": {"children_playing", "street_music", "vocal_burst", "scream"},
+    "laugh": {"children_playing", "vocal_burst"},
+    "breathing": {"vocal_burst", "snore", "speech", "cough", "laugh", "cry", "drinking_sipping"},
+    "cry": {"vocal_burst", "scream"},
+}
+
 _OTHER_WORDS = {
     "cough": "coughs coughing coughed baby_cough",
     "snore": "snores snored",
@@ -97,6 +106,14 @@ def positives(pack_labels: Iterable[str]) -> np.ndarray:
 def is_cough_free(pack_labels: tuple[str, ...]) -> bool:
     """Whether the pack's labels exclude a cough."""
     return "cough" not in pack_labels and bool(COUGH_FREE_LABELS & set(pack_labels))
+
+
+def holds_event(pack_labels: Iterable[str], event: str) -> bool | None:
+    """Whether a recording holds the event, as its pack's labels say; None where they leave it open."""
+    labels = set(pack_labels)
+    if event in event_labels_of(labels):
+        return True
+    return None if UNDECIDED.get(event, set()) & labels else False
 
 
 def soft_event_targets(pack_labels: tuple[str, ...], teacher_scores: np.ndarray) -> np.ndarray:

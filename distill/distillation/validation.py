@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from distill.corpus.labels import EVENT_LABELS
+from distill.corpus.labels import EVENT_LABELS, holds_event
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.event_teachers import EventTeacherSettings
 from distill.distillation.targets import Targets, crop_offsets, cut_crop
-from distill.evaluation.evaluate import holds_event
 from distill.evaluation.metrics import auroc
 from distill.models.student import Student
 from distill.shown_text import PlainConsole
@@ -36,7 +35,7 @@ def label_aurocs(logits_of_row: dict[int, np.ndarray], store: WaveformStore) -> 
     """AUROC of each label, by the logits (n_events,) of recordings of a store; those undecided are left out."""
     aurocs = {}
     for column, label in enumerate(EVENT_LABELS):
-        truth = {row: holds_event(store.rows[row], label) for row in logits_of_row}
+        truth = {row: holds_event(store.rows[row].labels, label) for row in logits_of_row}
         decided = [row for row, holds in truth.items() if holds is not None]
         holds = [truth[row] for row in decided]
         if len(set(holds)) == 2:

@@ -14,7 +14,7 @@ from distill.corpus.waveform_store import WaveformStore
 
 DURATION_S = 10.0
 MAX_COUGHS = 5
-COUGH_FRAMES = (2, 15)  # of 40 ms: a single cough lasts 80 to 600 ms
+COUGH_FRAMES = (5, 15)  # of 40 ms: a single cough lasts 200 to 600 ms; shorter stretches are mostly parts of one
 MIN_GAP_S = 0.4
 SNR_DB = (5.0, 30.0)  # of the coughs above the background
 PEAK = (0.03, 0.9)  # of the whole recording; 1 is full scale
@@ -56,7 +56,7 @@ def compose_recordings(store: WaveformStore, n_recordings: int, seed: int = 0) -
 
 
 def _single_coughs(store: WaveformStore, index: int) -> list[np.ndarray]:
-    """The stretches of a cough recording that are active for 80 to 600 ms."""
+    """The stretches of a cough recording that are active for 200 to 600 ms."""
     if "cough" not in store.rows[index].labels:
         return []
     waveform = store.sound(index)

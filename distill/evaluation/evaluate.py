@@ -19,7 +19,7 @@ from core.files import check_writable, is_standard_output, sha256_of_file, write
 from core.interpreter import LiteRtInterpreter
 from core.screener import Screener
 from distill.command_line import run_app
-from distill.corpus.labels import event_labels_of
+from distill.corpus.labels import holds_event
 from distill.corpus.manifests import ManifestRow, build_manifest
 from distill.corpus.tables import remark
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
@@ -30,15 +30,6 @@ UNSCORED_RULE = (
     "a recording that fails the quality gate has no score: unscored_lowest ranks it below every score, "
     "scored_only leaves it out, sensitivity counts it as not found and it raises no false alarm"
 )
-
-# Pack labels that may well hold the event unmentioned: for that event the recording is neither a positive nor a
-# negative. The packs' other labels are taken at their word; distill.corpus.labels maps them to the event labels.
-UNDECIDED = {
-    "speech": {"children_playing", "street_music", "vocal_burst", "scream"},
-    "laugh": {"children_playing", "vocal_burst"},
-    "breathing": {"vocal_burst", "snore", "speech", "cough", "laugh", "cry", "drinking_sipping"},
-    "cry": {"vocal_burst", "scream"},
-}
 
 
 @dataclass(frozen=True)
@@ -175,15 +166,8 @@ def negative_class(row: ManifestRow) -> str:
     return labels[0] if labels else "noise"
 
 
-def holds_event(row: ManifestRow, label: str) -> bool | None:
-    """Whether a recording holds the event, as its pack says; None where the pack leaves it open."""
-    if label in event_labels_of(row.labels):
-        return True
-    return None if UNDECIDED.get(label, set()) & set(row.labels) else False
-
-
 def _truth(recording: ScoredRecording, label: str) -> bool | None:
-    return holds_event(recording.row, label)
+    return holds_event(recording.row.labels, label)
 
 
 def _ranking(recordings: Sequence[ScoredRecording], label: str) -> tuple[np.ndarray, np.ndarray]:

@@ -38,32 +38,45 @@ def parts(fields: dict, made) -> BundleParts:
 
 
 def test_each_event_says_how_it_was_learnt_and_what_its_threshold_was_chosen_on(fields, parts) -> None:
-    card = render_model_card(fields, parts)
+    counts = dict.fromkeys(parts.thresholds["n_training_recordings"], 0) | {"cough": 1086}
+    points = {"cough": {"n_positive": 252, "n_negative": 462}, "snore": {"reason": "too few"}}
+    told = replace(parts, thresholds={**parts.thresholds, "n_training_recordings": counts, "events": points})
+    threshold = fields["screening"]["event_thresholds"]
+    card = render_model_card(fields, _taught_with(told, targets_sha256={"events.npz": "01", "embeddings.npz": "23"}))
     taught = "people's labels, and YAMNet's scores where nobody labelled"
-    threshold = fields["screening"]["event_thresholds"]["cough"]
-    assert f"| cough | {taught} | 1086 | {threshold:g} | 252 with and 462 without it, validation |" in card
+    assert f"| cough | {taught} | 1086 | {threshold['cough']:g} | 252 with and 462 without it, validation |" in card
     assert (
-        "| snore | YAMNet's scores only: no training recording was labelled with it | 0 | 0.5 | nothing: too few"
-        in card
+        "| snore | YAMNet's scores only: no training recording was labelled with it | 0 | "
+        f"{threshold['snore']:g} | nothing: too few |" in card
     )
-    targets = fields["provenance"]["student"]["training"]["targets_sha256"]["embeddings.npz"]
-    assert f"Embedding: that of a teacher, by the targets `{targets[:16]}`." in card
+    assert "Embedding: that of a teacher, by the targets `23`." in card
 
 
 def test_the_card_names_the_teacher_of_the_embedding_where_the_checkpoint_does(fields, parts) -> None:
-    provenance = parts.checkpoint.provenance | {"teacher": "mae-statistics:0123+tflite-inner:4567"}
-    named = replace(parts, checkpoint=Checkpoint({}, provenance=provenance))
-    assert "Embedding: that of the teacher `mae-statistics:0123+tflite-inner:4567`, by" in render_model_card(
-        fields, named
-    )
+    taught = _taught_with(parts, targets_sha256={"embeddings.npz": "23"}, teacher="mae-statistics:0123")
+    assert "Embedding: that of the teacher `mae-statistics:0123`, by" in render_model_card(fields, taught)
+
+
+def test_the_card_names_both_teachers_that_heard_the_mixtures(fields, parts) -> None:
+    card = render_model_card(fields, _taught_with(parts, mixtures={}, teacher="mn04:01+yamnet:23"))
+    assert "| cough | people's labels, and YAMNet's and mn04_as's scores where nobody labelled |" in card
+    assert "Embedding: theirs on the mixtures, `mn04:01+yamnet:23`." in card
 
 
 def test_without_a_teacher_of_events_the_card_claims_none(fields, parts) -> None:
-    taught_by_people = Checkpoint({}, provenance={"targets_sha256": {}})
-    card = render_model_card(fields, replace(parts, checkpoint=taught_by_people))
-    assert "YAMNet" not in card and "Embedding: that of a teacher" not in card
-    assert "| cough | people's labels only | 1086 |" in card
-    assert "| snore | nothing: no training recording was labelled with it" in card
+    card = render_model_card(fields, _taught_with(parts, targets_sha256={}))
+    assert "YAMNet" not in card and "Embedding:" not in card
+    assert "| cough | people's labels only |" in card
+    counts = dict.fromkeys(parts.thresholds["n_training_recordings"], 0)
+    unlabelled = replace(parts, thresholds={**parts.thresholds, "n_training_recordings": counts})
+    assert "| snore | nothing: no training recording was labelled with it" in render_model_card(
+        fields, _taught_with(unlabelled, targets_sha256={})
+    )
+
+
+def _taught_with(parts: BundleParts, **provenance: object) -> BundleParts:
+    kept = {name: value for name, value in parts.checkpoint.provenance.items() if name == "packs"}
+    return replace(parts, checkpoint=Checkpoint({}, provenance={**kept, **provenance}))
 
 
 def test_limits_are_those_of_the_packs_that_were_used(fields, parts) -> None:
