@@ -133,6 +133,7 @@ class Phone:
 
     def __init__(self, stage, shell, found):
         self.stage, self.shell, self.found = stage, shell, found
+        self.seen_after_back = set()
 
     def cover(self, covered, density):
         left, top, right, foot = COVERED_DP[covered]
@@ -156,12 +157,13 @@ class Phone:
         places, question = navigation._places[:], navigation.question
         if question is None or None not in question.answers.values():
             self.stage.press_back()
-            self.settle()
-            self.note(f"{name}, after Back,")
-            assert navigation.names and self.shell.page is not None
+            now = (navigation.top.name, navigation.top.facts.get("step"), navigation.question)
+            if now not in self.seen_after_back:
+                self.seen_after_back.add(now)
+                self.settle()
+                self.note(f"{name}, after Back,")
         navigation._places[:], navigation.question = places, question
         navigation._tell()
-        self.settle()
 
     def note(self, name):
         for fault in layout.faults(self.shell):
@@ -169,7 +171,7 @@ class Phone:
 
     def settle(self):
         self.shell.work.touched()
-        self.stage.draw(3)
+        self.stage.draw(2)
         while self.shell.work.is_working:
             self.stage.draw(1)
         self.stage.draw(2)
