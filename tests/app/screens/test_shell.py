@@ -157,7 +157,8 @@ class Phone:
         places, question = navigation._places[:], navigation.question
         if question is None or None not in question.answers.values():
             self.stage.press_back()
-            now = (navigation.top.name, navigation.top.facts.get("step"), navigation.question)
+            asked = navigation.question.code if navigation.question is not None else ""
+            now = (navigation.top.name, navigation.top.facts.get("step"), asked)
             if now not in self.seen_after_back:
                 self.seen_after_back.add(now)
                 self.settle()
