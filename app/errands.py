@@ -32,11 +32,13 @@ class Errands:
     ----------
     message : Message or None
         What is shown over the page.
+    schedule : callable
+        The parameter.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         self.message: Message | None = None
-        self._schedule = schedule
+        self.schedule = schedule
         self._n_running = 0
         self._listeners: list[Callable[[], None]] = []
 
@@ -70,9 +72,14 @@ class Errands:
         self.say("error", str(error))
 
     @property
-    def is_working(self) -> bool:
-        """Whether something runs for which the person has to wait."""
+    def is_waited_for(self) -> bool:
+        """Whether something runs for which the person has to wait, and can touch nothing."""
         return self._n_running > 0
+
+    @property
+    def is_working(self) -> bool:
+        """Whether something runs that the person asked for."""
+        return self.is_waited_for
 
     def run(
         self,
@@ -90,7 +97,7 @@ class Errands:
 
         def work() -> None:
             result, error = outcome_of(job)
-            self._schedule(lambda: settle(result, error))
+            self.schedule(lambda: settle(result, error))
 
         def settle(result: Any, error: TussisError | None) -> None:
             self._n_running -= not in_background

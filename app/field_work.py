@@ -1,5 +1,6 @@
 """Holds the application's state outside every widget, and what can be done with it."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,15 +13,16 @@ from app import words
 from app.casebook import Casebook
 from app.devices.device_secret import DeviceSecret
 from app.devices.facilities import Facilities
-from app.devices.microphone import Microphone
-from app.errands import Errands, Schedule, outcome_of
-from app.handover import HandOver, write_handover
+from app.devices.microphone import Microphone, sources_of
+from app.errands import Schedule, outcome_of
 from app.monitoring_session import MonitoringSession
 from app.navigation import Navigation, Question
 from app.preferences import FROM_FILE, PRACTICE, read_preferences
 from app.recording_session import JUDGING, LIVE, RecordingSession, SessionState
 from app.records import Records
+from app.sessions.handing_over import HandOvers, mark_unmarked
 from app.sessions.left_attempt import keep_what_is_there
+from app.sessions.playing import PlayingErrands
 from app.study import Study, check_update, practice_study, read_study
 from app.vault import Vault
 from core.errors import TussisError
@@ -29,12 +31,12 @@ from core.screener import Screener
 from core.signing import ANYBODY, TrustPolicy
 
 STUDY_NAME = "study.tussis-study"
-LOCK_CHECK_S = 1.0
+LOCK_CHECK_S, CLOSING_S = 1.0, 2.0
 MAIN_THREAD_PATIENCE_S = 5.0  # a main thread that takes nothing for so long stands still in the background
 ACTIVE_STEPS = (*LIVE, JUDGING)
 
 
-class FieldWork(Errands):
+class FieldWork(PlayingErrands):
     """What the application knows and does; used alike by the window, the tests and the whole-day test.
 
     Every method is for the main thread and returns at once. Slow work runs on a thread and hands its result to
@@ -65,10 +67,10 @@ class FieldWork(Errands):
     session : RecordingSession or None
         The tasks of one participant that are being done.
     monitoring : MonitoringSession or None
+    handovers : HandOvers
+        Hands over, locked or not.
     screener : Screener or None
         None while it loads, and where that failed with `screener_error`.
-    playing : str
-        Id of the record that is played; "" where none is.
     """
 
     def __init__(
@@ -82,9 +84,10 @@ class FieldWork(Errands):
         trust: TrustPolicy = ANYBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(schedule)
+        super().__init__(schedule, facilities.playback)
         self.folder, self.microphone, self.facilities = folder, microphone, facilities
         self.vault = Vault(folder, device_secret)
+        self.handovers = HandOvers(self, folder, self.vault, facilities.files)
         self.navigation = Navigation("unlock")
         self.navigation.guard = self._question_before_leaving
         self.preferences = read_preferences(folder)
@@ -94,13 +97,15 @@ class FieldWork(Errands):
         self.session: RecordingSession | None = None
         self.monitoring: MonitoringSession | None = None
         self.screener: Screener | None = None
-        self.screener_error, self.playing = "", ""
+        self.screener_error = ""
         self._session_shown: tuple[Any, ...] = ()
         self.trust = trust
         self._load_screener, self._clock = load_screener, clock
         self._touched_at_s = clock()
         self._screener_settled, self._closed = threading.Event(), threading.Event()
         words.set_language(self.preferences.language)
+        if self.preferences.microphone_source in sources_of(microphone):
+            microphone.source = self.preferences.microphone_source
 
     def open(self) -> None:
         """Read the study, begin to load the model, and watch for the time to lock."""
@@ -113,6 +118,8 @@ class FieldWork(Errands):
         """Finish a recording that is made, and lock."""
         self._closed.set()
         self.end_session()
+        self.handovers.stop()
+        self.handovers.wait(CLOSING_S)
         self._shut()
 
     # ---- set-up, lock and study ----------------------------------------------------------------------------------
@@ -143,6 +150,11 @@ class FieldWork(Errands):
         """Show words in another language from now on."""
         words.set_language(language)
         self._keep(language=words.shown_language())
+
+    def set_microphone_source(self, source: str) -> None:
+        """Record from one of the microphone's ``sources`` from now on, "" for the best that the device has."""
+        self.microphone.source = source
+        self._keep(microphone_source=source)
 
     def set_up(self, passcode: str, study_file: Path | None) -> None:
         """Set the first passcode and the study, None for the practice study, and open."""
@@ -206,7 +218,7 @@ class FieldWork(Errands):
         """Have a person choose a file that ends so; without suffixes, a folder."""
         files = self.facilities.files
         if suffixes and files.can_ask():
-            files.ask_to_open(lambda path: self._schedule(lambda: choose(path)) if path is not None else None)
+            files.ask_to_open(lambda path: self.schedule(lambda: choose(path)) if path is not None else None)
         else:
             self.navigation.go("files", suffixes=suffixes, choose=choose)
 
@@ -218,22 +230,42 @@ class FieldWork(Errands):
         is_watching = self.monitoring is not None and self.monitoring.is_running
         return is_watching or (self.session is not None and self.session.state.step in ACTIVE_STEPS)
 
+    @property
+    def n_rescued(self) -> int | None:
+        """See `Records.n_rescued`; also of a file that was found damaged while locked."""
+        opened = None if self.records is None else self.records.n_rescued
+        return self.handovers.n_rescued if opened is None else opened
+
+    @property
+    def is_working(self) -> bool:
+        """Whether something runs that the person asked for, a hand-over too, which can be watched and stopped."""
+        return self.is_waited_for or self.handovers.is_running
+
     def start_tasks(self, participant_id: str) -> None:
         """Begin or go on with the tasks of a participant whose consent is there."""
-        self.session = self._session_of(RecordingSession, participant_id)
-        self.session.subscribe(self._follow_session)
-        self.navigation.go("task", participant_id=participant_id)
+        if self._may_record(partial(self.start_tasks, participant_id)):
+            self.session = self._session_of(RecordingSession, participant_id)
+            self.session.subscribe(self._follow_session)
+            self.navigation.go("task", participant_id=participant_id)
 
     def start_watching(self, participant_id: str) -> None:
         """Watch a participant for hours, "" for a room; the page asks before it is left meanwhile."""
-        self.monitoring = self._session_of(MonitoringSession, participant_id)
-        self.monitoring.subscribe(lambda _: self.changed())
-        self.monitoring.start()
+        if self._may_record(partial(self.start_watching, participant_id)):
+            self.monitoring = self._session_of(MonitoringSession, participant_id)
+            self.monitoring.subscribe(lambda _: self.changed())
+            self.monitoring.start()
+
+    def _may_record(self, then: Callable[[], None]) -> bool:
+        """Whether the system lets the microphone be used; where not, a page says why it is needed, and then goes on."""
+        may_record = self.facilities.permission.may_record()
+        if not may_record:
+            self.navigation.go("permission", then=then)
+        return may_record
 
     def _session_of(self, kind: type, participant_id: str) -> Any:
         self.stop_playing()
         self.end_session()
-        return kind(self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self._schedule)
+        return kind(self.casebook, self.study, self.loaded_screener, self.microphone, participant_id, self.schedule)
 
     def end_session(self) -> None:
         """End the tasks that are done, or the watching; what was recorded stays."""
@@ -249,44 +281,11 @@ class FieldWork(Errands):
         casebook, study = self.casebook, self.study
         self.run(lambda: keep_what_is_there(casebook, study, self.loaded_screener, attempt))
 
-    def record_ids(self, participant_ids: set[str]) -> set[str]:
-        """Ids of all records of these participants."""
-        records = self.records.all()
-        return {record.id for record in records if record.content.get("participant_id") in participant_ids}
-
-    def hand_over(self, folder: Path, ids: set[str] | None, then: Callable[[HandOver], None]) -> None:
-        """Write records, None for all, as one file for the study into `folder`, and mark them; works while locked."""
-        records, casebook, study = self.records, self.casebook, self.study
-
-        def job() -> HandOver:
-            written = write_handover(records, study, folder, ids)
-            if casebook is not None:
-                casebook.mark_handed_over(written.rows, written.id)
-            return written
-
-        self.run(job, then)
-
     def play(self, record_id: str) -> None:
-        """Play a recording; a sentence tells where that cannot be."""
-        if self.is_recording:
-            return
-        self.stop_playing()
-        self.playing = record_id
-
-        def begin(reader: Any) -> None:
-            if self.playing == record_id:
-                ended = partial(self._playing_ended, record_id)
-                self.facilities.playback.play(reader.blocks(), reader.sample_rate_hz, ended)
-
-        casebook = self.casebook
-        self.run(lambda: casebook.audio(record_id), begin, self._playing_failed, in_background=True)
-
-    def stop_playing(self) -> None:
-        """End what is played."""
-        if self.playing:
-            self.facilities.playback.stop()
-            self.playing = ""
-            self.changed()
+        """Play a recording, where none is made."""
+        if not self.is_recording:
+            casebook = self.casebook
+            self.play_audio(record_id, lambda: casebook.audio(record_id))
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
@@ -325,7 +324,10 @@ class FieldWork(Errands):
 
         def job() -> tuple[Records, Casebook]:
             records = Records(self.folder, self.vault, study.handover_public_key)
-            return records, Casebook(records, study)
+            casebook = Casebook(records, study)
+            with contextlib.suppress(TussisError):  # a full disk: the next unlock tries again
+                mark_unmarked(casebook)
+            return records, casebook
 
         def take(opened: tuple[Records, Casebook]) -> None:
             self.records, self.casebook = opened
@@ -358,7 +360,7 @@ class FieldWork(Errands):
         while not self._closed.wait(LOCK_CHECK_S):
             if self._is_lock_due():
                 taken = threading.Event()
-                self._schedule(lambda taken=taken: (taken.set(), self.lock_if_due()))
+                self.schedule(lambda taken=taken: (taken.set(), self.lock_if_due()))
                 if not taken.wait(MAIN_THREAD_PATIENCE_S) and self._is_lock_due():
                     self.vault.lock()
 
@@ -375,22 +377,10 @@ class FieldWork(Errands):
             return Question("leave_recording", {"yes": self._leave_task, "no": lambda: None})
         if self.navigation.top.name == "monitor" and self.is_recording:
             return Question("stop_watching", {"yes": self.monitoring.stop, "no": lambda: None})
+        if self.handovers.is_running:
+            return Question("stop_handover", {"yes": self.handovers.stop, "no": lambda: None})
         return None
 
     def _leave_task(self) -> None:
         self.end_session()
         self.navigation.leave()
-
-    def _playing_ended(self, record_id: str, sentence: str) -> None:
-        def settle() -> None:
-            if self.playing == record_id:
-                self.playing = ""
-                self.changed()
-                if sentence:
-                    self.say("error", sentence)
-
-        self._schedule(settle)
-
-    def _playing_failed(self, error: TussisError) -> None:
-        self.playing = ""
-        self.show_error(error)

@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,20 @@ MAX_NOTE_BYTES = 2**26
 
 class HandOverError(TussisError):
     """A hand-over that cannot be written, or a receipt that was mistyped."""
+
+
+class HandOverStoppedError(HandOverError):
+    """Somebody stopped the hand-over while it was written; there is no file and no note."""
+
+
+@dataclass(frozen=True)
+class HandOverProgress:
+    """How many records, and bytes of them, are written of those that go along."""
+
+    n_records: int = 0
+    n_all_records: int = 0
+    n_bytes: int = 0
+    n_all_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,11 @@ class HandOverNote:
 
 
 def write_handover(
-    records: Records, study: Study, target: Path | BinaryIO, ids: Collection[str] | None = None
+    records: Records,
+    study: Study,
+    target: Path | BinaryIO,
+    ids: Collection[str] | None = None,
+    follow: Callable[[HandOverProgress], None] = lambda progress: None,
 ) -> HandOver:
     """Write records as one file, sealed for the study; works while locked.
 
@@ -90,6 +108,8 @@ def write_handover(
     ids : collection of str or None
         The records that go along, with the participants and consents that they belong to; None for all. Withdrawals
         always go along.
+    follow : callable
+        Gets the progress often, at least with each piece of sound. It may raise `HandOverStoppedError`.
 
     Raises
     ------
@@ -103,13 +123,13 @@ def write_handover(
             make_folder(target)
             path = target / f"{study.id}-{datetime.now(UTC):%Y%m%d}-{handover_id}{SUFFIX}"
             with replacing(path) as file:
-                writing = _Writing(file)
+                writing = _Writing(file, follow)
                 writing.write_all(records, study, ids, handover_id, secret)
-                _compare(file, writing.digest.hexdigest())
+                _compare(file, writing)
             with contextlib.suppress(OutputError):  # a card whose folders cannot be synced
                 sync_folder(target)
         else:
-            writing = _Writing(target)
+            writing = _Writing(target, follow)
             writing.write_all(records, study, ids, handover_id, secret)
         _write_note(records.folder, handover_id, secret, writing, path)
     except OSError as reason:
@@ -127,6 +147,14 @@ def handovers(folder: Path) -> list[HandOverNote]:
         with contextlib.suppress(HandOverError):
             notes.append(_read_note(path))
     return sorted(notes, key=lambda note: note.written_s)
+
+
+def forget_handover(folder: Path, handover_id: str) -> None:
+    """Remove the note of a hand-over that nobody got; raises `HandOverError`."""
+    try:
+        (folder / NOTE_FOLDER / f"{handover_id}.json").unlink(missing_ok=True)
+    except OSError as reason:
+        raise HandOverError(f"The note of a hand-over stays: {reason.strerror or reason}.") from reason
 
 
 def handover_note(folder: Path, handover_id: str) -> HandOverNote:
@@ -170,8 +198,9 @@ def key_id(public_key: bytes) -> bytes:
 class _Writing:
     """A hand-over while it is written: what went into it, and the hash so far."""
 
-    def __init__(self, file: BinaryIO):
-        self._file = file
+    def __init__(self, file: BinaryIO, follow: Callable[[HandOverProgress], None]):
+        self._file, self._follow = file, follow
+        self._n_all_records = self._n_all_bytes = 0
         self.digest, self.n_bytes = hashlib.sha256(), 0
         self._entries: list[dict[str, Any]] = []
 
@@ -185,10 +214,17 @@ class _Writing:
     ) -> None:
         """The header, each record's row and sound, the sealed index, the trailer."""
         header = HEADER.pack(MAGIC, VERSION, key_id(study.handover_public_key))
-        self._write(header)
         chosen, last_sequence = None if ids is None else {*ids, *_owners(records, ids)}, 0
+
+        def goes_along(row: SealedRow) -> bool:
+            return chosen is None or row.id in chosen or row.kind == WITHDRAWAL
+
+        for row in filter(goes_along, records.sealed_rows()):
+            self._n_all_records += 1
+            self._n_all_bytes += len(row.sealed) + _size(records.audio_path(row.id))
+        self._write(header)
         for row in records.sealed_rows():
-            if chosen is None or row.id in chosen or row.kind == WITHDRAWAL:
+            if goes_along(row):
                 self._write_record(row, records.audio_path(row.id))
             last_sequence = row.sequence
         if not self._entries:
@@ -207,6 +243,12 @@ class _Writing:
         self._write(sealed)
         self._write(TRAILER.pack(len(sealed), END_MAGIC))
         self._file.flush()
+
+    def tell(self) -> None:
+        """Let whoever follows know how far this is; stops here where they want that."""
+        n_records, n_bytes = len(self._entries), self.n_bytes
+        n_all_records, n_all_bytes = max(self._n_all_records, n_records), max(self._n_all_bytes, n_bytes)
+        self._follow(HandOverProgress(n_records, n_all_records, n_bytes, n_all_bytes))
 
     def _write_record(self, row: SealedRow, audio_path: Path) -> None:
         entry = {"id": row.id, "kind": row.kind, "sequence": row.sequence}
@@ -227,6 +269,7 @@ class _Writing:
         self._file.write(content)
         self.digest.update(content)
         self.n_bytes += len(content)
+        self.tell()
 
 
 def _owners(records: Records, ids: Collection[str]) -> list[str]:
@@ -247,14 +290,25 @@ def _pieces(file: BinaryIO, n_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _compare(file: BinaryIO, sha256: str) -> None:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _compare(file: BinaryIO, writing: _Writing) -> None:
     """Read the file again from the disk, where the system lets go of its copy in memory, and compare."""
     file.flush()
     os.fsync(file.fileno())
     with contextlib.suppress(AttributeError, OSError):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     file.seek(0)
-    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+    digest = hashlib.sha256()
+    while piece := file.read(PIECE_BYTES):
+        digest.update(piece)
+        writing.tell()
+    if digest.digest() != writing.digest.digest():
         raise HandOverError("The hand-over reads differently from what was written; try another place for it.")
 
 

@@ -1,4 +1,4 @@
-"""Keeps the two things that are needed before a passcode: the language of the words, and which study was chosen."""
+"""Keeps what is needed before a passcode: the language of the words, which study was chosen, and the microphone."""
 
 import contextlib
 import json
@@ -17,10 +17,14 @@ PRACTICE, FROM_FILE = "practice", "file"
 
 @dataclass(frozen=True)
 class Preferences:
-    """``study`` is `PRACTICE`, `FROM_FILE`, or "" where none was chosen yet."""
+    """``study`` is `PRACTICE`, `FROM_FILE`, or "" where none was chosen yet.
+
+    ``microphone_source`` is the way in which the microphone records; "" for the best that the device has.
+    """
 
     language: str = SOURCE_LANGUAGE
     study: str = ""
+    microphone_source: str = ""
 
     def write(self, folder: Path) -> None:
         """Keep them in `folder`; raises `OutputError`."""
@@ -34,6 +38,8 @@ def read_preferences(folder: Path) -> Preferences:
             fields = parse_object(file.read(MAX_BYTES), FILE_NAME, TussisError)
         fields.one_of("schema", (SCHEMA,))
         return Preferences(
-            fields.one_of("language", tuple(LANGUAGES)), fields.one_of("study", ("", PRACTICE, FROM_FILE))
+            fields.one_of("language", tuple(LANGUAGES)),
+            fields.one_of("study", ("", PRACTICE, FROM_FILE)),
+            str(fields.values.get("microphone_source", ""))[:40],
         )
     return Preferences()

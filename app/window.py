@@ -23,6 +23,7 @@ from core.signing import TrustPolicy
 
 WINDOW_SIZE = (400, 780)
 CLOSING_S = 2.0
+INSETS_EVERY_S = 0.25
 
 
 class TussisApp(App):
@@ -39,8 +40,16 @@ class TussisApp(App):
         """Kivy's call for the root widget."""
         from app.screens.shell import Shell
 
+        Clock.schedule_interval(lambda _: self._follow_insets(), INSETS_EVERY_S)
+        return Shell(self.work, insets=self._insets())
+
+    def _insets(self) -> list[float]:
         insets = self.work.facilities.display.insets()
-        return Shell(self.work, insets=[insets.left, insets.top, insets.right, insets.bottom])
+        return [insets.left, insets.top, insets.right, insets.bottom]
+
+    def _follow_insets(self) -> None:
+        """The keyboard comes and goes, and the phone is turned: Kivy does not tell."""
+        self.root.insets = self._insets()
 
     def on_start(self) -> None:
         """Read the study and load the model, once the window is there."""

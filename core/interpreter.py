@@ -1,6 +1,7 @@
 """Runs the model: the protocol, and its LiteRT implementation for the workstation."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from core.clips import CLIP_S, CLIP_SAMPLES
 from core.errors import InterpreterError, one_line
 from core.model.check import check_model
 
+PACKAGE = "ai-edge-litert"
 SIGNATURE = "screen"
 EMBEDDING_SIZE = 512
 MAX_THREADS = 64
@@ -74,6 +76,8 @@ class LiteRtInterpreter:
         Threads of the runtime.
     shape : ModelShape
         What the file must take and give.
+    xnnpack : bool
+        False for the runtime's built-in kernels.
 
     Raises
     ------
@@ -81,12 +85,19 @@ class LiteRtInterpreter:
         If the runtime is missing, or the file is not a model of that signature and shape that `check_model` lets pass.
     """
 
-    def __init__(self, model: Path | bytes, threads: int = 1, shape: ModelShape | None = None):
+    def __init__(
+        self, model: Path | bytes, threads: int = 1, shape: ModelShape | None = None, xnnpack: bool = True
+    ) -> None:
         self.shape = shape or ModelShape()
         self.source = "the model" if isinstance(model, bytes) else str(model)
         check_threads(threads)
-        self._runtime = _open_runtime(read_model(model), threads, self.source)
+        self._runtime = _open_runtime(read_model(model), threads, self.source, xnnpack)
         self._runner = self._signature_runner()
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name and version."""
+        return f"{PACKAGE} {version(PACKAGE)}"
 
     def run(self, waveform: np.ndarray) -> ModelOutputs:
         """Run the model on one clip of 16 kHz float32 samples in [-1, 1], shape (32000,)."""
@@ -182,15 +193,17 @@ def read_model(model: Path | bytes) -> bytes:
         raise InterpreterError(f"{model} cannot be read: {reason.strerror}.") from reason
 
 
-def _open_runtime(content: bytes, threads: int, source: str) -> Any:
+def _open_runtime(content: bytes, threads: int, source: str, xnnpack: bool) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter as Runtime
+        from ai_edge_litert.interpreter import OpResolverType
     except ImportError as reason:
         install = "install it with: pip install ai-edge-litert"
         raise InterpreterError(f"the model runtime ai-edge-litert cannot be imported; {install}.") from reason
     check_model(content, source)
     try:
-        runtime = Runtime(model_content=content, num_threads=threads)
+        kernels = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        runtime = Runtime(model_content=content, num_threads=threads, experimental_op_resolver_type=kernels)
         runtime.allocate_tensors()
         return runtime
     except (ValueError, RuntimeError) as reason:

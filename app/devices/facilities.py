@@ -1,7 +1,7 @@
 """Defines what the application asks of a device beside its microphone, so that each platform brings its own."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -88,6 +88,52 @@ class FileExchange(Protocol):
         ...
 
 
+class Permission(Protocol):
+    """Whether the system lets the application use the microphone."""
+
+    def may_record(self) -> bool:
+        """Whether it may be used now."""
+        ...
+
+    def is_denied_for_ever(self) -> bool:
+        """Whether the system asks no more, so that only its settings can allow it."""
+        ...
+
+    def ask_to_record(self) -> None:
+        """Have the system ask; returns at once."""
+        ...
+
+    def can_open_settings(self) -> bool:
+        """Whether the system has a page with the application's settings."""
+        ...
+
+    def open_settings(self) -> None:
+        """Show that page."""
+        ...
+
+
+class AlwaysAllowed:
+    """A platform that asks nobody."""
+
+    def may_record(self) -> bool:
+        """See `Permission`."""
+        return True
+
+    def is_denied_for_ever(self) -> bool:
+        """See `Permission`."""
+        return False
+
+    def ask_to_record(self) -> None:
+        """See `Permission`: never called here."""
+
+    def can_open_settings(self) -> bool:
+        """See `Permission`."""
+        return False
+
+    def open_settings(self) -> None:
+        """See `Permission`: never called here."""
+
+
 @dataclass(frozen=True)
 class Facilities:
     """Everything that a device brings beside its microphone."""
@@ -97,3 +143,4 @@ class Facilities:
     screen: Screen
     display: Display
     files: FileExchange
+    permission: Permission = field(default_factory=AlwaysAllowed)

@@ -48,7 +48,8 @@ class Microphone(Protocol):
     facts : dict
         What a record keeps of it, after `start`: plain JSON values, ``name`` and ``sample_rate_hz`` at least.
 
-    A microphone that keeps sound for a late thread also has `CountsLosses`.
+    A microphone that keeps sound for a late thread also has `CountsLosses`, and one with several ways to record has
+    `HasSources`.
     """
 
     n_overflows: int
@@ -81,3 +82,24 @@ class CountsLosses(Protocol):
 
     lost_s: float
     is_silenced: bool
+
+
+@runtime_checkable
+class HasSources(Protocol):
+    """What a microphone has that can record in several ways.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Their names, as they stand in `Microphone.facts`.
+    source : str
+        The one of the next `start`; "" for the best that the device has.
+    """
+
+    sources: tuple[str, ...]
+    source: str
+
+
+def sources_of(microphone: Microphone) -> tuple[str, ...]:
+    """The names of the ways to record, none where there is but one."""
+    return microphone.sources if isinstance(microphone, HasSources) else ()

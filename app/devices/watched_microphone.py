@@ -46,10 +46,17 @@ class WatchedMicrophone:
     microphone : Microphone
     deliver : callable
         Takes each `Arrival` on the microphone's thread; must return at once.
+    clock : callable
+        Seconds that never go back, by which a fault is known; replaced in tests.
     """
 
-    def __init__(self, microphone: Microphone, deliver: Callable[[Arrival], None]) -> None:
-        self._microphone, self._deliver = microphone, deliver
+    def __init__(
+        self,
+        microphone: Microphone,
+        deliver: Callable[[Arrival], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._microphone, self._deliver, self._clock = microphone, deliver, clock
         self._counts_losses = isinstance(microphone, CountsLosses)
         self._lock = threading.RLock()
         self._number = 0  # of the newest start or stop; what belongs to an earlier one is ignored
@@ -71,7 +78,7 @@ class WatchedMicrophone:
         """Take no more blocks from now on, and close it in the background."""
         with self._lock:
             self._number += 1
-            self._is_stopped, self._started_at_s = True, time.monotonic()
+            self._is_stopped, self._started_at_s = True, self._clock()
         self._stop_call = TimedCall(self._microphone.stop, "the microphone")
 
     def wait_for_stop(self) -> bool:
@@ -92,7 +99,7 @@ class WatchedMicrophone:
     def stalled_for_s(self) -> float:
         """How long no usable block has come."""
         since_s = max(self._started_at_s, self._last_at_s or 0.0)
-        return 0.0 if self._is_stopped else time.monotonic() - since_s
+        return 0.0 if self._is_stopped else self._clock() - since_s
 
     @property
     def fault(self) -> Fault | None:
@@ -103,13 +110,13 @@ class WatchedMicrophone:
             if self._start_fault is not None:
                 return self._start_fault
             if not self._rate_hz:
-                return Fault.HUNG if time.monotonic() - self._started_at_s > ANSWER_S else None
+                return Fault.HUNG if self._clock() - self._started_at_s > ANSWER_S else None
             return self._fault_of_sound()
 
     def _reset(self) -> None:
         self._rate_hz = 0
         self._start_fault: Fault | None = None
-        self._started_at_s = time.monotonic()
+        self._started_at_s = self._clock()
         self._early: list[tuple[float, np.ndarray]] = []  # blocks that came before the rate did
         self._n_overflows = self._timed_samples = self._passed_samples = 0
         self._timed_s, self._passed_s, self._received_at_s = 0.0, 0.0, -math.inf
@@ -143,13 +150,13 @@ class WatchedMicrophone:
             if not MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ:
                 self._start_fault = Fault.OTHER_RATE
                 return
-            self._rate_hz, self._started_at_s = rate_hz, time.monotonic()
+            self._rate_hz, self._started_at_s = rate_hz, self._clock()
             early, self._early = self._early, []
             for at_s, block in early:
                 self._pass_on(at_s, block)
 
     def _take(self, block: np.ndarray, number: int) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         with self._lock:
             if number != self._number or self._start_fault is not None:
                 return
@@ -219,7 +226,7 @@ class WatchedMicrophone:
 
     def _fault_of_stop(self) -> Fault | None:
         """Told while a stop hangs, that nobody waits for."""
-        if self._stop_call is None or time.monotonic() - self._started_at_s < ANSWER_S:
+        if self._stop_call is None or self._clock() - self._started_at_s < ANSWER_S:
             return None
         try:
             self._stop_call.wait(0)

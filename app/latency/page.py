@@ -42,6 +42,7 @@ def time_screenings(
     sample_rate_hz: int,
     runs: int,
     is_ended: Callable[[], bool] = lambda: False,
+    follow: Callable[[int], None] = lambda n_done: None,
 ) -> Latency:
     """Screen one recording again and again, as it would arrive; on a thread, with a model that nothing else uses.
 
@@ -50,6 +51,8 @@ def time_screenings(
     waveform : ndarray, shape (n,), float32 in [-1, 1]
     runs : int in [20, 2000]
         Ends earlier where `is_ended` says so, after at least `MIN_RUNS`.
+    follow : callable
+        Gets the number of runs that are done after each; what it raises ends everything.
 
     Raises
     ------
@@ -61,6 +64,7 @@ def time_screenings(
     times: list[dict[str, float]] = []
     while len(times) < runs and not (is_ended() and len(times) >= MIN_RUNS):
         times.append(_screen(screener, waveform, sample_rate_hz))
+        follow(len(times))
     audio_s = len(waveform) / sample_rate_hz
     stages = {
         stage: timing_metrics([of[stage] for of in times], audio_s if stage == TOTAL else None) for stage in times[0]

@@ -1,23 +1,27 @@
 """Shows an engineer the model, its hashes and its signature, and what a screening takes; imports models."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kivy.lang import Builder
-from kivy.properties import BooleanProperty, OptionProperty, StringProperty
+from kivy.properties import BooleanProperty
 from kivy.uix.widget import Widget
 
 from app import imported_model
+from app.coach import COUGHS, Coach, Limits, Outcome
 from app.screens.screening_cards import screening_cards
-from app.widgets import charts, dialogs, theme
-from app.widgets.controls import Card, LinkButton, Pair, PillButton, Words
+from app.study import practice_study
+from app.widgets import charts, dialogs
+from app.widgets.controls import Card, LinkButton, Notice, Pair, PillButton, Row, Words
 from app.widgets.page import Page
 from app.wording import task_words
 from app.words import _
+from core.audio import open_recording
 from core.bundle import Bundle
 from core.errors import TussisError
-from core.results import describe
+from core.results import Screening, describe
 
 RECORDING_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".aiff")
 MODEL_SUFFIXES = (".tussis",)
@@ -28,20 +32,15 @@ HASH_GROUP = 8
 class EngineerPage(Page):
     """The engineer's page; `place.facts` may name a `recording` to screen, `place.draft` keeps the last result."""
 
-    notice = StringProperty()
-    notice_kind = OptionProperty("error", options=list(theme.KINDS))
     has_model = BooleanProperty(False)
 
     def refresh(self) -> None:
         """Show the model that is there, and screen what was named once it is."""
         screener = self.work.screener
         self.has_model = screener is not None
-        self.notice = self.place.draft.get("error", "") or self.work.screener_error
-        shown = (screener, self.place.draft.get("screening"), self.place.draft.get("model_card"))
-        if shown != getattr(self, "_shown", None):
-            self._shown = shown
-            self._fill("model", self._model_cards())
-            self._fill("screening", self._screening_cards())
+        notice = self.place.draft.get("error", "") or self.work.screener_error
+        if not self.shows(screener, notice, self.place.draft.get("screening"), self.place.draft.get("model_card")):
+            self._fill([Notice(kind="error", text=notice)] if notice else [])
         recording = self.place.facts.get("recording")
         if recording is not None and screener is not None and "asked" not in self.place.draft:
             self.place.draft["asked"] = True
@@ -59,9 +58,17 @@ class EngineerPage(Page):
         """Screen one recording on a thread."""
         screener, draft = self.work.screener, self.place.draft
 
+        limits = (self.work.study or practice_study()).limits
+
         def job() -> dict[str, Any]:
             screening = screener.screen(path)
-            return {"screening": screening.to_json(), "report": describe(screening), "error": ""}
+            hidden_by = why_unjudged(path, screening, limits)
+            return {
+                "screening": screening.to_json(),
+                "hidden_by": hidden_by,
+                "report": describe(screening),
+                "error": "",
+            }
 
         self.work.run(job, draft.update, lambda error: draft.update(screening=None, error=str(error)))
 
@@ -91,7 +98,8 @@ class EngineerPage(Page):
             return []
         copy = PillButton(text=_("Copy result as text"), filled=False)
         copy.bind(on_release=lambda _: self._copy())
-        return [*screening_cards(result, self.work.screener.bundle), copy]
+        hidden_by = self.place.draft.get("hidden_by", ())
+        return [*screening_cards(result, self.work.screener.bundle, hidden_by), copy]
 
     def _copy(self) -> None:
         from kivy.core.clipboard import Clipboard
@@ -124,10 +132,30 @@ class EngineerPage(Page):
     def _show_card(self, text: str) -> None:
         self.place.draft["model_card"] = text
 
-    def _fill(self, name: str, widgets: list[Widget]) -> None:
-        self.ids[name].clear_widgets()
-        for widget in widgets:
-            self.ids[name].add_widget(widget)
+    def _fill(self, notices: list[Widget]) -> None:
+        speed = Row(icon="gauge", text=_("Speed"), below=_("How long a screening takes on this device"))
+        speed.bind(on_release=lambda _: self.work.navigation.go("latency"))
+        self.ids.content.clear_widgets()
+        for widget in (*notices, *self._screening_cards(), speed, *self._model_cards()):
+            self.ids.content.add_widget(widget)
+
+
+def why_unjudged(path: Path, screening: Screening, limits: Limits) -> tuple[str, ...]:
+    """Codes of why noise can hide coughs in a recording that was screened; raises `AudioError`."""
+    coach = Coach(limits, AnyCoughs())
+    with open_recording(path) as recording:
+        for samples in recording.blocks():
+            coach.push(samples, recording.sample_rate_hz)
+    verdict = coach.verdict(screening)
+    return verdict.reasons if verdict.outcome == Outcome.COULD_NOT_BE_JUDGED else ()
+
+
+@dataclass(frozen=True)
+class AnyCoughs:
+    """A task of any number of coughs, as a recording is that came from elsewhere."""
+
+    kind: str = COUGHS
+    min_coughs: int = 0
 
 
 def _bundle_card(bundle: Bundle) -> Card:

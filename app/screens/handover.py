@@ -4,49 +4,70 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kivy.clock import Clock
 from kivy.lang import Builder
 
-from app.handover import HandOver, HandOverNote, check_receipt, handover_note, handovers
+from app.handover import HandOver, HandOverNote, HandOverStoppedError, check_receipt, handover_note, handovers
+from app.sessions.handing_over import ids_of
 from app.widgets import dialogs
-from app.widgets.controls import Card, Heading, Notice, Pair, Row, Words
+from app.widgets.controls import Bar, Card, Heading, Notice, Pair, Row, Secondary, Words
 from app.widgets.inputs import NumberField
 from app.widgets.lists import RowList
 from app.widgets.page import Page
 from app.wording.record_words import bytes_words, time_words
 from app.words import _, ngettext
+from core.errors import TussisError
 
 RECEIPT_LENGTH = 13
+MOVED_EVERY_S = 0.2
 
 
 class HandoverPage(Page):
-    """Steps, by the place's fact ``step``: what can be handed over, ``choose`` participants, or a ``receipt``."""
+    """Steps, by the place's fact ``step``; while locked there are the first and the last two.
+
+    ``all``, where none is named: what can be handed over. ``choose`` participants. ``writing``: how far it is.
+    ``receipt`` of the hand-over ``handover_id``.
+    """
 
     def __init__(self, *arguments: object, **properties: object) -> None:
         self._step = ""
         super().__init__(*arguments, **properties)
         self._step = self.place.facts.get("step", "all")
+        self._moving = Clock.schedule_interval(lambda _: self._move(), MOVED_EVERY_S)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what is known now."""
-        show = {"": lambda: None, "all": self._show_all, "choose": self._show_choice, "receipt": self._show_receipt}
-        if self.work.records is not None:
+        show = {
+            "": lambda: None,
+            "all": self._show_all,
+            "choose": self._show_choice,
+            "writing": self._show_writing,
+            "receipt": self._show_receipt,
+        }
+        if self.work.casebook is not None or self._step != "choose":
             show[self._step]()
+
+    def leave(self) -> None:
+        """Look no more how far a hand-over is."""
+        self._moving.cancel()
 
     # ---- what can be handed over ---------------------------------------------------------------------------------
 
     def _show_all(self) -> None:
-        notes = handovers(self.work.records.folder)
-        attempts = self.work.casebook.attempts() if self.work.casebook else []
-        n_waiting = sum(not attempt.handed_over for attempt in attempts)
-        if self.shows(notes, n_waiting):
+        notes, casebook, study = handovers(self.work.folder), self.work.casebook, self.work.study
+        n_waiting = sum(not attempt.handed_over for attempt in casebook.attempts()) if casebook is not None else None
+        if self.shows(notes, n_waiting, study):
             return
         self.clear()
+        if study is None:
+            text = _("The study's file is not there or cannot be read. Nothing can be handed over without it.")
+            self.add_widget(Notice(kind="warning", text=text))
+            return
         text = _("The file is sealed: only your study can open it, and this device cannot read it back.")
-        waiting = ngettext("{n} recording waits", "{n} recordings wait", n_waiting) if n_waiting else _("Nothing waits")
-        self.add_widget(Notice(kind="note", heading=waiting, text=text))
+        self.add_widget(Notice(kind="note", heading=_waiting_words(n_waiting), text=text))
         self._add_row("send", _("Hand over everything"), _("All records on this device"), lambda: self._write(None))
-        if self.work.casebook is not None:
+        if casebook is not None:
             below = _("Their recordings, answers and consent")
             self._add_row("people", _("Choose participants"), below, lambda: self._go("choose"))
         if notes:
@@ -58,12 +79,62 @@ class HandoverPage(Page):
         self._go("receipt", handover_id=note.id)
 
     def _write(self, ids: set[str] | None) -> None:
-        self.work.choose_file((), lambda folder: self.work.hand_over(folder, ids, self._written))
+        if self.work.facilities.files.can_ask():
+            self._write_to(None, ids)
+        else:
+            self.work.choose_file((), lambda folder: self._write_to(folder, ids))
+
+    def _write_to(self, folder: Path | None, ids: set[str] | None) -> None:
+        work = self.work
+        self._go("writing")
+        work.handovers.write(work.study, work.casebook, folder, ids, self._written, self._not_written)
 
     def _written(self, written: HandOver) -> None:
-        navigation = self.work.navigation
-        navigation.up_to("handover")
-        navigation.go("handover", step="receipt", handover_id=written.id, path=written.path)
+        self._settle_question()
+        path = written.path if written.path.exists() else None
+        self.work.navigation.replace("handover", step="receipt", handover_id=written.id, path=path)
+
+    def _not_written(self, error: TussisError) -> None:
+        self._settle_question()
+        self.work.navigation.leave()
+        if isinstance(error, HandOverStoppedError):
+            self.work.say("note", _("The hand-over was stopped. Nothing was handed over."))
+        else:
+            self.work.show_error(error)
+
+    def _settle_question(self) -> None:
+        """Take the question away whether to stop what is over now."""
+        question = self.work.navigation.question
+        if question is not None and question.code == "stop_handover":
+            self.work.navigation.answer("no")
+
+    # ---- how far it is -------------------------------------------------------------------------------------------
+
+    def _show_writing(self) -> None:
+        if self.shows("writing"):
+            return
+        card = Card()
+        self._done, self._bar, self._bytes = Heading(), Bar(), Secondary()
+        for widget in (self._done, self._bar, self._bytes):
+            card.add_widget(widget)
+        self.add_widget(card)
+        self.add_widget(Words(text=_("Keep Tussis open until the file is whole.")))
+        self.add_button(_("Stop"), self.work.navigation.back, filled=False)
+        self._move()
+
+    def _move(self) -> None:
+        if self._step != "writing":
+            return
+        progress = self.work.handovers.progress
+        if self.work.handovers.is_saving:
+            self._done.text = _("Choose where the file goes")
+        else:
+            done = _("{n} of {all} records").format(n=progress.n_records, all=progress.n_all_records)
+            self._done.text = done if progress.n_all_records else _("Counting the records")
+        self._bar.fraction = min(1.0, progress.n_bytes / max(1, progress.n_all_bytes))
+        self._bytes.text = _("{done} of {all}").format(
+            done=bytes_words(progress.n_bytes), all=bytes_words(progress.n_all_bytes)
+        )
 
     # ---- participants --------------------------------------------------------------------------------------------
 
@@ -93,14 +164,14 @@ class HandoverPage(Page):
         self.refresh()
 
     def _write_chosen(self) -> None:
-        self._write(self.work.record_ids(self.place.draft["chosen"]))
+        self._write(ids_of(self.work.records, self.place.draft["chosen"]))
 
     # ---- the receipt ---------------------------------------------------------------------------------------------
 
     def _show_receipt(self) -> None:
-        note = handover_note(self.work.records.folder, self.place.facts["handover_id"])
+        note = handover_note(self.work.folder, self.place.facts["handover_id"])
         is_right = self.place.draft.get("receipt_is_right", False)
-        if self.shows(note, is_right):
+        if self.shows(note, is_right, self.work.casebook is None):
             return
         self.clear()
         self.title = _("Receipt")
@@ -112,6 +183,9 @@ class HandoverPage(Page):
             return
         text = _("Give the file to your coordinator. Whoever receives it tells you a receipt of {n} digits.")
         self.add_widget(Words(text=text.format(n=RECEIPT_LENGTH)))
+        if self.work.casebook is None:
+            self.add_widget(Words(text=_("Unlock to enter the receipt. Then the recordings can be deleted here.")))
+            return
         field = NumberField(label=_("Receipt"), longest=RECEIPT_LENGTH, value=self.place.draft.get("receipt", ""))
         field.bind(value=lambda _, value: self._follow(value))
         self.add_widget(field)
@@ -163,6 +237,12 @@ class HandoverPage(Page):
         self.work.navigation.go("handover", **{"step": step, **facts})
 
 
+def _waiting_words(n_waiting: int | None) -> str:
+    if n_waiting is None:
+        return _("This works without the passcode")
+    return ngettext("{n} recording waits", "{n} recordings wait", n_waiting) if n_waiting else _("Nothing waits")
+
+
 def _size_words(note: HandOverNote) -> str:
     records = ngettext("{n} record", "{n} records", note.n_records)
     return f"{records} · {bytes_words(note.n_bytes)}"
@@ -177,5 +257,14 @@ def _delete_words(facts: dict) -> dialogs.QuestionWords:
     )
 
 
-dialogs.WORDS["delete_handed_over"] = _delete_words
+def _stop_words(_facts: dict) -> dialogs.QuestionWords:
+    return dialogs.yes_no(
+        _("Stop the hand-over?"),
+        _("Nothing is handed over then. Every record stays on this device."),
+        _("Stop"),
+        _("Go on"),
+    )
+
+
+dialogs.WORDS.update(delete_handed_over=_delete_words, stop_handover=_stop_words)
 Builder.load_file(str(Path(__file__).with_suffix(".kv")))

@@ -8,7 +8,7 @@ from app.casebook import Attempt
 from app.study import Study
 from app.widgets.controls import Badge, IconButton, Notice, Row
 from app.widgets.page import Page
-from app.wording.record_words import seconds_words, task_label
+from app.wording.record_words import altered_words, rescued_words, seconds_words, task_label
 from app.words import _, ngettext, shown_language
 
 SHOWN_UNFINISHED = 5
@@ -32,7 +32,9 @@ class HomePage(Page):
         unfinished = tuple(casebook.unfinished()[:SHOWN_UNFINISHED])
         n_participants = len(casebook.participants())
         n_waiting = sum(not attempt.handed_over for attempt in casebook.attempts())
-        if self.shows(unfinished, n_participants, n_waiting, self.work.screener_error, self.work.records.unreadable):
+        records = self.work.records
+        troubles = (self.work.screener_error, records.unreadable, len(records.altered), self.work.n_rescued)
+        if self.shows(unfinished, n_participants, n_waiting, troubles):
             return
         self.clear()
         self.title = study.title(shown_language())
@@ -61,6 +63,15 @@ class HomePage(Page):
                 n_sealed,
             )
             self.add_widget(Notice(kind="note", text=words))
+        self._add_damage(len(self.work.records.altered), self.work.n_rescued)
+
+    def _add_damage(self, n_altered: int, n_rescued: int | None) -> None:
+        if n_rescued is not None:
+            self.add_widget(Notice(kind="warning", text=rescued_words(n_rescued)))
+        if n_altered:
+            self.add_widget(Notice(kind="error", text=altered_words(n_altered)))
+        if n_altered or n_rescued is not None:
+            self._add_row("alert", _("Which records"), _("Saved, altered and missing ones"), "damage")
 
     def _add_row(self, icon: str, text: str, below: str, place: str, **facts: object) -> None:
         row = Row(icon=icon, text=text, below=below)

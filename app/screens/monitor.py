@@ -9,7 +9,7 @@ from kivy.uix.boxlayout import BoxLayout
 
 from app.monitoring_session import AROUND_EVENTS, ENDED, LIVE, MonitoringState
 from app.widgets import charts, live_view, theme
-from app.widgets.controls import Notice, Words
+from app.widgets.controls import Notice, Row, Words
 from app.widgets.dialogs import WORDS, yes_no
 from app.widgets.page import Page
 from app.wording import task_words
@@ -83,6 +83,9 @@ class MonitorPage(Page):
         self.add_widget(Words(text=whom, font_size="20sp", bold=True))
         self.add_widget(Words(text=text, font_size="16sp"))
         self.add_widget(Notice(kind="note", heading=_("What is kept"), text=self._kept_words()))
+        row = Row(icon="gauge", text=_("Battery saver"), below=_("Keeps a long listening from being stopped"))
+        row.bind(on_release=lambda _: self.work.navigation.go("battery"))
+        self.add_widget(row)
         self.add_button(_("Start listening"), self.press_start)
 
     def _build_watching(self, step: str) -> None:

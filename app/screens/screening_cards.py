@@ -1,6 +1,6 @@
 """Lays a screening out for an engineer: one function per card, from the keys of `tussis.screening/1`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kivy.metrics import dp, sp
@@ -25,9 +25,12 @@ BADGES = {
 }
 
 
-def screening_cards(result: Result, bundle: Bundle) -> list[Widget]:
-    """From top to bottom: what was heard, how good the sound was, the sounds, the probes, and what it took."""
-    cards = [_headline_card(result), _quality_card(result["quality"])]
+def screening_cards(result: Result, bundle: Bundle, hidden_by: Sequence[str] = ()) -> list[Widget]:
+    """From top to bottom: what was heard, how good the sound was, the sounds, the probes, and what it took.
+
+    `hidden_by` has the codes of `app.coach` for why noise can hide coughs; then none of their number is told.
+    """
+    cards = [_headline_card(result, hidden_by), _quality_card(result["quality"])]
     if result["event_scores"] is not None:
         cards.append(_sounds_card(result))
     titles = {probe.name: probe.title for probe in bundle.probes}
@@ -35,20 +38,26 @@ def screening_cards(result: Result, bundle: Bundle) -> list[Widget]:
     return [*cards, _timing_card(result["timing_ms"])]
 
 
-def _headline_card(result: Result) -> Widget:
+def _headline_card(result: Result, hidden_by: Sequence[str]) -> Widget:
     recording = result["recording"]
     name = recording["path"].replace("\\", "/").rsplit("/", 1)[-1]
     where = f"{name} · {recording['duration_s']:.1f} s · {recording['sample_rate_hz']} Hz"
     if result["cough_count"] is None:
         reasons = [task_words.quality_words(reason) for reason in result["quality"]["reasons"]]
-        said = [*reasons, _("This is not a negative result: the recording cannot be judged."), where]
-        return Notice(kind="warning", heading=_("Not scored"), text="\n".join(said))
+        return _unjudged_card(_("Not scored"), reasons, where)
+    if hidden_by:
+        return _unjudged_card(_("Could not be judged"), map(task_words.reason_words, hidden_by), where)
     coughs = [event for event in result["events"] if event["label"] == COUGH]
     count = result["cough_count"]
     said = ngettext("{n} cough", "{n} coughs", count) if count else _("No cough heard")
     spans_s = [(event["start_s"], event["end_s"]) for event in coughs]
     strip = CoughStrip(duration_s=recording["duration_s"], spans_s=spans_s, size_hint_y=None, height=dp(32))
     return _card(Words(text=said, font_size=sp(30), bold=True), _secondary(where), strip, *_cough_lines(coughs))
+
+
+def _unjudged_card(heading: str, reasons: Iterable[str], where: str) -> Notice:
+    said = [*reasons, _("This is not a negative result: the recording could not be judged."), where]
+    return Notice(kind="warning", heading=heading, text="\n".join(said))
 
 
 def _cough_lines(coughs: list[Result]) -> list[Widget]:

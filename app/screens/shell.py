@@ -30,6 +30,10 @@ PAGES = {
     "result": "ResultPage",
     "monitor": "MonitorPage",
     "engineer": "EngineerPage",
+    "latency": "LatencyPage",
+    "damage": "DamagePage",
+    "battery": "BatteryPage",
+    "permission": "PermissionPage",
 }
 """The module of each page, by the name of its place, and its class."""
 
@@ -64,7 +68,7 @@ class Shell(FloatLayout):
             self.page.refresh()
         self._show_question(self.work.navigation.question)
         self._show_message(self.work.message)
-        self._show_working(self.work.is_working)
+        self._show_working(self.work.is_waited_for)
 
     def rebuild(self) -> None:
         """Build the page anew, as after a change of the language or a pause; it shows the same."""
@@ -91,7 +95,7 @@ class Shell(FloatLayout):
         self.work.touched()
         if key != BACK_KEY:
             return False
-        if not self.work.is_working:
+        if not self.work.is_waited_for:
             self.work.navigation.back()
         return True
 
@@ -111,7 +115,8 @@ class Shell(FloatLayout):
             self.remove_widget(self.sheet)
             self.sheet = None
         if question is not None:
-            self.sheet = Sheet(self.work.navigation, question)
+            self.sheet = Sheet(self.work.navigation, question, insets=self.insets)
+            self.bind(insets=self.sheet.setter("insets"))
             self.add_widget(self.sheet)
         self._shown = (question, self._shown[1])
 

@@ -5,19 +5,20 @@ from pathlib import Path
 
 from kivy.lang import Builder
 
+from app.devices.microphone import sources_of
 from app.study import STUDY_SUFFIX
 from app.vault import MIN_PASSCODE_LENGTH, BackOffError, WrongPasscodeError
 from app.widgets import dialogs
 from app.widgets.controls import Card, Heading, Notice, Pair, Row, Words
 from app.widgets.inputs import Choice, PasscodeField
 from app.widgets.page import Page
-from app.wording.record_words import seconds_words
+from app.wording.record_words import SOURCES, seconds_words
 from app.words import LANGUAGES, _, ngettext, shown_language
 from core.errors import TussisError
 
 
 class StudyPage(Page):
-    """What the study says; the place's fact ``step`` leads to a change: language, old or new passcode, study."""
+    """What the study says; the place's fact ``step`` leads to a change: language, microphone, passcode, study."""
 
     def __init__(self, *arguments: object, **properties: object) -> None:
         self.field: PasscodeField | None = None
@@ -25,6 +26,7 @@ class StudyPage(Page):
         steps = {
             "": self._show_study,
             "language": self._show_languages,
+            "microphone": self._show_sources,
             "study": self._show_other_studies,
             "old": self._show_old_passcode,
             "new": self._show_new_passcode,
@@ -56,6 +58,11 @@ class StudyPage(Page):
         self.add_widget(card)
         self._add_tasks()
         self._add_row("pen", _("Language"), LANGUAGES[shown_language()], lambda: self._go("language"))
+        if sources_of(self.work.microphone):
+            source = SOURCES[self.work.microphone.source]()
+            self._add_row("wave", _("Microphone"), source, lambda: self._go("microphone"))
+        below = _("Keeps a long listening from being stopped")
+        self._add_row("gauge", _("Battery saver"), below, lambda: self.work.navigation.go("battery"))
         self._add_row("lock", _("Change the passcode"), "", lambda: self._go("old"))
         self._add_row("study", _("Use another study"), _("Or a new version of this one"), lambda: self._go("study"))
         self.add_button(_("Lock now"), self.work.lock, filled=False)
@@ -80,6 +87,22 @@ class StudyPage(Page):
     def _choose_language(self, code: str) -> None:
         try:
             self.work.set_language(code)
+        except TussisError as error:
+            self.work.show_error(error)
+        self.work.navigation.leave()
+
+    def _show_sources(self) -> None:
+        self.title = _("Microphone")
+        text = _("Keep to one for the whole study. Each recording tells which it was.")
+        self.add_widget(Words(text=text))
+        sources = [(source, SOURCES[source]()) for source in ("", *sources_of(self.work.microphone))]
+        choice = Choice(options=sources, value=self.work.microphone.source)
+        choice.bind(value=lambda _, source: self._choose_source(source))
+        self.add_widget(choice)
+
+    def _choose_source(self, source: str) -> None:
+        try:
+            self.work.set_microphone_source(source)
         except TussisError as error:
             self.work.show_error(error)
         self.work.navigation.leave()

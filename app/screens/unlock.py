@@ -83,6 +83,9 @@ class UnlockPage(Page):
         forgotten = LinkButton(text=_("Forgot the passcode?"))
         forgotten.bind(on_release=lambda _: self._go("forgotten"))
         self.add_widget(forgotten)
+        hand_over = LinkButton(text=_("Hand over without unlocking"))
+        hand_over.bind(on_release=lambda _: self.work.navigation.go("handover"))
+        self.add_widget(hand_over)
         self.unlock_button = self.add_button(_("Unlock"), self._unlock)
 
     def _unlock(self) -> None:
@@ -117,6 +120,7 @@ class UnlockPage(Page):
         if not lost:
             self.add_widget(Words(text=_("Go back if somebody in your team may know the passcode.")))
         self.add_button(_("Set a new passcode"), lambda: self._go("passcode", anew=True))
+        self.add_button(_("Hand over first"), lambda: self.work.navigation.go("handover"), filled=False)
 
     # ---- the set-up ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 from kivy.clock import Clock
 from kivy.lang import Builder
 from kivy.metrics import sp
-from kivy.properties import BooleanProperty, ObjectProperty, OptionProperty, StringProperty
+from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, OptionProperty, StringProperty
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.scrollview import ScrollView
@@ -48,7 +48,12 @@ class SheetScroll(ScrollView):
 
 
 class Sheet(BoxLayout):
-    """A question at the foot of the window, over a shade; a touch on the shade answers nothing."""
+    """A question at the foot of the window, over a shade; a touch on the shade answers nothing.
+
+    `insets` are the strips that the system covers, as `Shell` has them.
+    """
+
+    insets = ListProperty([0, 0, 0, 0])
 
     def __init__(self, navigation: Navigation, question: Question, **properties: object) -> None:
         super().__init__(**properties)

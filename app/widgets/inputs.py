@@ -6,7 +6,14 @@ from pathlib import Path
 from kivy.graphics import Color, Ellipse, Line
 from kivy.lang import Builder
 from kivy.metrics import dp
-from kivy.properties import BooleanProperty, ListProperty, NumericProperty, ObjectProperty, StringProperty
+from kivy.properties import (
+    AliasProperty,
+    BooleanProperty,
+    ListProperty,
+    NumericProperty,
+    ObjectProperty,
+    StringProperty,
+)
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
@@ -92,10 +99,16 @@ class Chips(StackLayout):
 
 
 class Chip(ButtonBehavior, Label):
-    """One answer of `Chips`."""
+    """One answer of `Chips`; its words wrap where they are longer than `room`, in pixels."""
 
     code = StringProperty()
     active = BooleanProperty(False)
+    room = NumericProperty(0)
+
+    def _natural_width(self) -> float:
+        return controls.natural_width(self.text, self.font_size, self.bold)
+
+    natural_width = AliasProperty(_natural_width, bind=("text", "font_size", "bold"))
 
 
 class Choice(BoxLayout):

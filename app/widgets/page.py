@@ -27,7 +27,16 @@ class TitleBar(BoxLayout):
 
 
 class PageScroll(ScrollView):
-    """The part that scrolls; a touch on a signature pad draws and does not scroll."""
+    """The part that scrolls; a touch on a signature pad draws and does not scroll.
+
+    A field in which somebody writes stays in sight where the keyboard takes room.
+    """
+
+    def on_height(self, *_: object) -> None:
+        """Kivy's call for another height."""
+        for field in self.walk(restrict=True):
+            if isinstance(field, inputs.EntryLine) and field.focus:
+                Clock.schedule_once(lambda _, field=field: self.scroll_to(field, padding=dp(8), animate=False))
 
     def on_touch_down(self, touch: object) -> bool:
         """Kivy's call for a touch: give it to a pad first."""

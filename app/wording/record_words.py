@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from app.study import Study
-from app.words import _, shown_language
+from app.words import _, ngettext, shown_language
 from core.errors import TussisError
 
 Say = Callable[[], str]
@@ -28,6 +28,41 @@ CONSENTS: Mapping[str, Say] = {
     "outdated": lambda: _("Consent text changed: ask again"),
     "withdrawn": lambda: _("Consent withdrawn"),
 }
+KINDS: Mapping[str, Say] = {
+    "participant": lambda: _("Participant"),
+    "consent": lambda: _("Consent"),
+    "withdrawal": lambda: _("Withdrawal"),
+    "attempt": lambda: _("Recording"),
+    "monitoring": lambda: _("Hours of listening"),
+    "handover": lambda: _("Hand-over"),
+    "log": lambda: _("Entry of the log"),
+}
+"""What kinds of records there are."""
+SOURCES: Mapping[str, Say] = {
+    "": lambda: _("The best that the phone has"),
+    "UNPROCESSED": lambda: _("Unprocessed"),
+    "VOICE_RECOGNITION": lambda: _("As for speech recognition"),
+    "MIC": lambda: _("As for calls and voice notes"),
+}
+"""Ways in which a phone's microphone records, by Android's names for them."""
+
+
+def rescued_words(n_rescued: int) -> str:
+    """What became of a damaged file of records, as a sentence."""
+    return ngettext(
+        "The file of the records was damaged, and {n} record was saved from it.",
+        "The file of the records was damaged, and {n} records were saved from it.",
+        n_rescued,
+    )
+
+
+def altered_words(n_altered: int) -> str:
+    """That records were altered, as a sentence."""
+    return ngettext(
+        "{n} record was altered outside Tussis and cannot be read.",
+        "{n} records were altered outside Tussis and cannot be read.",
+        n_altered,
+    )
 
 
 def seconds_words(duration_s: float) -> str:

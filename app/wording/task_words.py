@@ -10,7 +10,7 @@ Say = Callable[[], str]
 QUALITY_HEADINGS: Mapping[str, Say] = {
     "good": lambda: _("Recording quality: good"),
     "poor": lambda: _("Recording quality: poor"),
-    "could_not_be_judged": lambda: _("Recording quality: not enough to judge"),
+    "could_not_be_judged": lambda: _("Recording quality: could not be judged"),
 }
 STATUSES: Mapping[str, Say] = {
     "validated": lambda: _("VALIDATED"),

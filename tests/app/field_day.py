@@ -1,5 +1,6 @@
 """Builds the application's state with real parts in a folder of the test, and the window that shows it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,46 @@ class QuietDevice:
 
     def folders(self) -> tuple[Path, ...]:
         return (self.folder,)
+
+
+class SystemDialogue(QuietDevice):
+    """A platform whose own dialogue saves into `folder`, or answers with a sentence."""
+
+    def __init__(self, folder: Path, sentence: str = "") -> None:
+        super().__init__(folder)
+        self.sentence = sentence
+
+    def can_ask(self) -> bool:
+        return True
+
+    def ask_to_save(self, source: Path, name: str, on_end: Callable[[str], None]) -> None:
+        if not self.sentence:
+            self.folder.mkdir(exist_ok=True)
+            shutil.copyfile(source, self.folder / name)
+        on_end(self.sentence)
+
+
+class AskedSystem:
+    """A system that asks once, and then only has settings."""
+
+    def __init__(self) -> None:
+        self.is_allowed = self.is_denied = False
+        self.n_asked = self.n_settings = 0
+
+    def may_record(self) -> bool:
+        return self.is_allowed
+
+    def is_denied_for_ever(self) -> bool:
+        return self.is_denied
+
+    def ask_to_record(self) -> None:
+        self.n_asked += 1
+
+    def can_open_settings(self) -> bool:
+        return True
+
+    def open_settings(self) -> None:
+        self.n_settings += 1
 
 
 def facilities(device: QuietDevice) -> Facilities:

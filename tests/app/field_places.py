@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from app.casebook import Casebook
 from app.cases.facts import Attempt
 from app.coach import Advice, Verdict
-from app.handover import write_handover
+from app.handover import HandOverProgress, write_handover
 from app.recording_session import SessionState
 from app.sound.spectrogram import Spectrogram
 from core.demonstration import synthesize_demonstration
-from tests.app.field_day import PASSCODE
+from tests.app.field_day import PASSCODE, AskedSystem
 
 SIGNATURE = [[(0.1, 0.3), (0.3, 0.8), (0.5, 0.2)], [(0.6, 0.4), (0.9, 0.5)]]
 VERDICTS = {
@@ -96,29 +97,27 @@ def locked_places(work: object) -> Iterator[str]:
     yield "unlock_lost_secret"
     restart("unlock", step="")
     yield "unlock"
+    if work.vault.exists:
+        work.navigation.go("handover")
+        yield "handover_locked"
 
 
 def open_places(work: object) -> Iterator[str]:
     """The pages of an unlocked application that `fill` filled."""
     study, casebook = work.study, work.casebook
-    first, no_consent, withdrawn = study.new_id(1), study.new_id(4), study.new_id(3)
-    navigation = work.navigation
+    first, navigation = study.new_id(1), work.navigation
     work.go_home()
     yield "home"
     work.say("error", "The file practice-20261127.tussis-handover cannot be written: No space left on device.")
     yield "message"
-    for name in ("participants", "enrolment", "history", "study", "monitor", "engineer", "handover"):
+    for name in (
+        *("participants", "enrolment", "history", "study", "monitor", "engineer", "latency", "battery", "damage"),
+        "handover",
+    ):
         show(navigation, name)
         yield name
-    for kind, participant_id in (("given", first), ("none", no_consent), ("withdrawn", withdrawn)):
-        show(navigation, "participant", participant_id=participant_id)
-        yield f"participant_{kind}"
-    show(navigation, "participant", participant_id=first)
-    navigation.confirm("withdraw", lambda: None, participant_id=first, n_recordings=5)
-    yield "question_withdraw"
-    show(navigation, "consent", participant_id=no_consent)
-    enter(navigation, ticked=True, strokes=SIGNATURE)
-    yield "consent"
+    yield from _permission_places(work)
+    yield from _participant_places(work)
     for attempt in casebook.attempts(first):
         show(navigation, "recording", record_id=attempt.record_id)
         yield f"recording_{attempt.task_id}_{attempt.state}"
@@ -142,6 +141,32 @@ def show(navigation: object, name: str, **facts: object) -> None:
     (navigation.replace if navigation.can_go_back else navigation.go)(name, **facts)
 
 
+def _participant_places(work: object) -> Iterator[str]:
+    """A participant by the state of the consent, and the consent that is given."""
+    study, navigation = work.study, work.navigation
+    first, no_consent, withdrawn = study.new_id(1), study.new_id(4), study.new_id(3)
+    for kind, participant_id in (("given", first), ("none", no_consent), ("withdrawn", withdrawn)):
+        show(navigation, "participant", participant_id=participant_id)
+        yield f"participant_{kind}"
+    show(navigation, "participant", participant_id=first)
+    navigation.confirm("withdraw", lambda: None, participant_id=first, n_recordings=5)
+    yield "question_withdraw"
+    show(navigation, "consent", participant_id=no_consent)
+    enter(navigation, ticked=True, strokes=SIGNATURE)
+    yield "consent"
+
+
+def _permission_places(work: object) -> Iterator[str]:
+    """The page before the system's question, and the one after it was denied for ever."""
+    allowed, system = work.facilities, AskedSystem()
+    work.facilities = replace(allowed, permission=system)
+    for name in ("permission", "permission_denied"):
+        show(work.navigation, "permission", then=work.go_home)
+        yield name
+        system.is_denied = True
+    work.facilities = allowed
+
+
 def _handover_places(work: object) -> Iterator[str]:
     from app.handover import handovers
 
@@ -153,6 +178,11 @@ def _handover_places(work: object) -> Iterator[str]:
         show(navigation, "handover", step="receipt", handover_id=note.id)
         enter(navigation, **draft)
         yield f"handover_{name}"
+    work.handovers.progress = HandOverProgress(37, 112, 18_400_000, 61_000_000)
+    show(navigation, "handover", step="writing")
+    yield "handover_writing"
+    navigation.confirm("stop_handover", lambda: None)
+    yield "question_stop_handover"
     navigation.confirm("delete_handed_over", lambda: None, n_records=12)
     yield "question_delete"
 

@@ -48,6 +48,7 @@ def faults(shell: object) -> list[str]:
     for box in texts:
         found += _text_faults(box, shell)
     found += _target_faults(shell)
+    found += _covered_faults(shell, texts)
     return found
 
 
@@ -171,6 +172,29 @@ def _broken(label: object) -> list[str]:
         if len(word) <= 20 and shown[word] < count and not found:
             found.append(f"the word {word!r} breaks in {label.text!r}")
     return found
+
+
+def _covered_faults(shell: object, texts: list[Box]) -> list[str]:
+    """Print and targets that lie where the system covers the window, of what no scrolling can bring away."""
+    from kivy.uix.behaviors import ButtonBehavior
+
+    left, top, right, foot = getattr(shell, "insets", (0, 0, 0, 0))
+    free = Box(left, foot, shell.width - right, shell.height - top, shell)
+    targets = [box_of(widget) for widget in _visible(shell) if isinstance(widget, ButtonBehavior)]
+    named = [box for box in targets if getattr(box.widget, "name", None) != ""]
+    return [f"{_name(box)} lies below the system's bars" for box in (*texts, *named) if _is_covered(box, free)]
+
+
+def _is_covered(box: Box, free: Box) -> bool:
+    clip = _clip_of(box.widget)
+    if clip is None:
+        return not box.within(free)
+    room = box_of(clip)
+    if not box.overlaps(room):
+        return False
+    left, foot = max(box.left, room.left), max(box.foot, room.foot)
+    seen = Box(left, foot, min(box.right, room.right), min(box.top, room.top), box.widget)
+    return not seen.within(free)
 
 
 def _target_faults(shell: object) -> list[str]:

@@ -44,10 +44,14 @@ def _write(folder: Path, home: Path, language: str) -> None:
     words.set_language(language)
     for name in field_places.open_places(work):
         _save(stage, shell, folder / f"{name}.png")
+    work.lock()
+    work.navigation.go("handover")
+    _save(stage, shell, folder / "handover_locked.png")
     work.close()
 
 
 def _save(stage: object, shell: object, path: Path) -> None:
+    shell.work.touched()  # a slow machine takes longer than the lock waits
     stage.draw(4)
     while shell.work.is_working:
         stage.draw(1)

@@ -13,7 +13,16 @@ import pytest
 
 from app import handover
 from app.coordinator.handover_file import HandOverFile
-from app.handover import HandOver, HandOverError, check_receipt, handover_note, handovers, write_handover
+from app.handover import (
+    HandOver,
+    HandOverError,
+    HandOverProgress,
+    HandOverStoppedError,
+    check_receipt,
+    handover_note,
+    handovers,
+    write_handover,
+)
 from app.records import Record, Records
 from app.study import Study, read_study
 from app.vault import Vault
@@ -107,6 +116,37 @@ def test_it_is_written_while_locked_and_after_a_forgotten_passcode(
     later = records.add("participant", {"participant_id": "CG-0018-1"})
     with opened(write_handover(records, study, tmp_path / "anew")) as file:
         assert [file.content(entry) for entry in file.entries] == [one.content for one in (*made, later)]
+
+
+def test_how_far_it_is_only_grows_and_ends_at_all_records_and_their_bytes(
+    records: Records, made: list[Record], study: Study, tmp_path: Path
+) -> None:
+    told = []
+    written = write_handover(records, study, tmp_path / "card", follow=told.append)
+    assert {progress.n_all_records for progress in told} == {3}
+    numbers = [(progress.n_records, progress.n_bytes) for progress in told]
+    assert numbers == sorted(numbers)
+    assert (told[-1].n_records, told[-1].n_bytes, told[-1].n_all_bytes) == (3, written.n_bytes, written.n_bytes)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3, 0.7, 1.0])
+def test_one_that_is_stopped_anywhere_leaves_no_file_and_no_note(
+    records: Records, made: list[Record], study: Study, folder: Path, tmp_path: Path, at: float
+) -> None:
+    told = []
+    write_handover(records, study, tmp_path / "whole", follow=told.append)
+    n_before_stop, left = round(at * (len(told) - 1)), len(list((folder / "handover").iterdir()))
+
+    def stop(progress: HandOverProgress) -> None:
+        told.append(progress)
+        if len(told) > n_before_stop:
+            raise HandOverStoppedError("stopped")
+
+    told.clear()
+    with pytest.raises(HandOverStoppedError):
+        write_handover(records, study, tmp_path / "card", follow=stop)
+    assert list((tmp_path / "card").iterdir()) == []
+    assert len(list((folder / "handover").iterdir())) == left
 
 
 def test_the_phone_cannot_read_it_back_and_nothing_of_the_day_is_in_it(

@@ -1,36 +1,25 @@
 """Tells how warm, charged and busy the phone is, for the latency page."""
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from app.devices.android.activity import activity
 from app.devices.android.java import cast_to, java
+from app.devices.condition import DeviceCondition
 
 THERMAL_SDK = 29
 THERMAL_WORDS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")  # PowerManager's, 0 to 6
 SOC_SDK = 31
 
 
-@dataclass(frozen=True)
-class PhoneCondition:
-    """What changes while one measures; None for what the phone does not say."""
-
-    battery_c: float | None
-    battery_percent: int | None
-    is_charging: bool | None
-    thermal_status: str | None
-    load: float | None
-
-
-def read_condition() -> PhoneCondition:
+def read_condition() -> DeviceCondition:
     """The phone's condition at this moment."""
     managers = java("android.os.BatteryManager")
     battery = activity().registerReceiver(None, java("android.content.IntentFilter")(_BATTERY_CHANGED))
     tenths = _extra(battery, managers.EXTRA_TEMPERATURE)
     level, scale = _extra(battery, managers.EXTRA_LEVEL), _extra(battery, managers.EXTRA_SCALE)
     plugged = _extra(battery, managers.EXTRA_PLUGGED)
-    return PhoneCondition(
+    return DeviceCondition(
         battery_c=None if tenths is None else tenths / 10,
         battery_percent=round(100 * level / scale) if level is not None and scale else None,
         is_charging=None if plugged is None else plugged != 0,

@@ -33,5 +33,6 @@ def android_devices(folder: Path) -> Devices:
     def heed(stop: Callable[[], None], close: Callable[[], None]) -> None:
         background.on_stop, background.on_close = stop, close
 
-    microphone = AndroidMicrophone(activity(), background=background, permissions=Permissions())
-    return Devices(AndroidDeviceSecret(folder), microphone, android_facilities(), heed)
+    permissions = Permissions()
+    microphone = AndroidMicrophone(activity(), background=background, permissions=permissions)
+    return Devices(AndroidDeviceSecret(folder), microphone, android_facilities(permissions), heed)

@@ -9,6 +9,7 @@ import numpy as np
 from app.devices.android.activity import activity, on_ui_thread
 from app.devices.android.files import AndroidFiles
 from app.devices.android.java import cast_to, java, java_exception, leave_java
+from app.devices.android.permissions import Permissions
 from app.devices.facilities import Facilities, FacilityError, Insets
 from app.devices.playback import ThreadedPlayback
 
@@ -122,6 +123,7 @@ def _sdk() -> int:
     return int(java("android.os.Build$VERSION").SDK_INT)
 
 
-def android_facilities() -> Facilities:
+def android_facilities(permissions: Permissions) -> Facilities:
     """The facilities of the phone that the application runs on."""
-    return Facilities(AndroidPlayback(), AndroidVibration(), AndroidScreen(), AndroidDisplay(), AndroidFiles())
+    display, files = AndroidDisplay(), AndroidFiles()
+    return Facilities(AndroidPlayback(), AndroidVibration(), AndroidScreen(), display, files, permissions)

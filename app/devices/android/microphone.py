@@ -31,8 +31,8 @@ class AndroidMicrophone:
     ----------
     context : Java object
         The application's context.
-    source : str or None
-        One of `SOURCES`; None for the best that the phone says it has.
+    source : str
+        One of `SOURCES`; "" for the best that the phone says it has.
     background : Background or None
         What keeps the application alive as long as this records.
     permissions : Permissions or None
@@ -44,19 +44,23 @@ class AndroidMicrophone:
         Seconds of sound that were lost or silenced since `start`.
     is_silenced : bool
         Whether another app has the microphone now.
+    source : str
+        The parameter; for the next `start`.
     """
+
+    sources = SOURCES
 
     def __init__(
         self,
         context: Any,
-        source: str | None = None,
+        source: str = "",
         background: Background | None = None,
         permissions: Permissions | None = None,
     ) -> None:
         self.n_overflows, self.lost_s = 0, 0.0
         self.has_ended = self.is_silenced = False
         self.facts: dict[str, Any] = {}
-        self._context, self._source = context, source
+        self._context, self.source = context, source
         self._background, self._permissions = background, permissions
         self._starting = threading.Lock()
         self._delivery: _Delivery | None = None
@@ -66,7 +70,7 @@ class AndroidMicrophone:
         with self._starting:
             self._end()
             self._prepare()
-            source = self._source or best_source(self._context)
+            source = self.source or best_source(self._context)
             try:
                 capture, rate_hz = _open(self._context, source)
             except MicrophoneError:

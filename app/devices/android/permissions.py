@@ -19,19 +19,31 @@ class Permissions:
         """Whether the microphone may be used now."""
         return self._has(RECORD_AUDIO)
 
+    def is_denied_for_ever(self) -> bool:
+        """Whether Android asks no more, as far as it says so: only after it was asked once."""
+        asks_again = activity().shouldShowRequestPermissionRationale(RECORD_AUDIO)
+        return self._n_asked > 0 and not asks_again and not self.may_record()
+
     def ask_to_record(self) -> None:
         """Show Android's question, or the settings page where Android asks no more; returns at once."""
-        is_first, self._n_asked = self._n_asked == 0, self._n_asked + 1
-        if is_first or activity().shouldShowRequestPermissionRationale(RECORD_AUDIO):
+        is_denied, self._n_asked = self.is_denied_for_ever(), self._n_asked + 1
+        if not is_denied:
             wanted = [RECORD_AUDIO]
             if java("android.os.Build$VERSION").SDK_INT >= NOTIFICATIONS_SDK and not self._has(POST_NOTIFICATIONS):
                 wanted.append(POST_NOTIFICATIONS)
             on_ui_thread(lambda: activity().requestPermissions(wanted, REQUEST_CODE))
         else:
-            on_ui_thread(self.open_settings)
+            self.open_settings()
+
+    def can_open_settings(self) -> bool:
+        """See `app.devices.facilities.Permission`."""
+        return True
 
     def open_settings(self) -> None:
-        """Show the application's page in the phone's settings."""
+        """Show the application's page in the phone's settings; returns at once."""
+        on_ui_thread(self._show_settings)
+
+    def _show_settings(self) -> None:
         page = java("android.provider.Settings").ACTION_APPLICATION_DETAILS_SETTINGS
         intent = java("android.content.Intent")(page)
         intent.setData(java("android.net.Uri").fromParts("package", activity().getPackageName(), None))

@@ -72,7 +72,7 @@ def test_a_silent_recording_is_not_scored_and_nothing_says_no_cough(engineer, st
     write_wav(tmp_path / "a.wav", np.zeros(48_000, np.float32))
     engineer(recording=tmp_path / "a.wav")
     stage.wait(lambda: "Not scored" in stage.text)
-    assert "This is not a negative result: the recording cannot be judged." in stage.text
+    assert "This is not a negative result: the recording could not be judged." in stage.text
     assert "No cough heard" not in stage.text and "Sounds heard" not in stage.text
 
 

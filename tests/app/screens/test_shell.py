@@ -15,10 +15,21 @@ SCREENS = {  # width and height in pixels, pixels per dp
     "1080x2400": (1080, 2400, 3),
 }
 FONT_SCALES = (1.0, 1.3, 1.5)
+COVERED_DP = {  # what a phone covers: left, top, right, bottom
+    "bars": (0, 24, 0, 48),
+    "turned": (48, 24, 48, 24),
+    "keyboard": (0, 24, 0, 0.42),  # of the window's height
+}
 LONGER = "40 % longer"
 FAST = (("320x568", 1.5, LONGER), ("640x360", 1.3, "fr"))  # the narrowest and the lowest, in large print
 ALL = [
     (screen, scale, language) for screen in SCREENS for scale in FONT_SCALES for language in (*words.LANGUAGES, LONGER)
+]
+
+
+PHONE_FAST = (("360x640", 1.5, "en", "bars"),)
+PHONE_ALL = [
+    (screen, 1.5, language, covered) for screen in SCREENS for language in ("en", LONGER) for covered in COVERED_DP
 ]
 
 
@@ -119,6 +130,108 @@ def test_nothing_overlaps_sticks_out_or_breaks(stage, filled, metrics, screen, s
 @pytest.mark.parametrize(("screen", "scale", "language"), [each for each in ALL if each not in FAST])
 def test_nothing_overlaps_sticks_out_or_breaks_anywhere(stage, filled, metrics, screen, scale, language):
     check(stage, filled, metrics, [(screen, scale, language)])
+
+
+class Phone:
+    """Does to each page what a phone does: covers strips of it, pauses and comes back, and goes Back."""
+
+    def __init__(self, stage, shell, found):
+        self.stage, self.shell, self.found = stage, shell, found
+        self.seen_after_back = set()
+
+    def cover(self, covered, density):
+        left, top, right, foot = COVERED_DP[covered]
+        foot = foot * self.shell.height if 0 < foot < 1 else foot * density
+        self.shell.insets = [left * density, top * density, right * density, foot]
+
+    def look(self, name):
+        self.settle()
+        self.note(name)
+        before = self.stage.text
+        self.shell.rebuild()
+        self.settle()
+        after = self.stage.text
+        if not (before.startswith(after) or after.startswith(before)):  # a list's last row may come a frame later
+            self.found.setdefault(f"after a pause it says\n{self.stage.text}\ninstead of\n{before}", name)
+        self.note(f"{name}, back from a pause,")
+        self.go_back(name)
+
+    def go_back(self, name):
+        """Press Back, look, and put everything back where it was."""
+        navigation = self.shell.work.navigation
+        places, question = navigation._places[:], navigation.question
+        if question is None or None not in question.answers.values():
+            self.stage.press_back()
+            asked = navigation.question.code if navigation.question is not None else ""
+            now = (navigation.top.name, navigation.top.facts.get("step"), asked)
+            if now not in self.seen_after_back:
+                self.seen_after_back.add(now)
+                self.settle()
+                self.note(f"{name}, after Back,")
+        navigation._places[:], navigation.question = places, question
+        navigation._tell()
+
+    def note(self, name):
+        for fault in layout.faults(self.shell):
+            self.found.setdefault(fault, name)
+
+    def settle(self):
+        self.shell.work.touched()
+        self.stage.draw(2)
+        while self.shell.work.is_working:
+            self.stage.draw(1)
+        self.stage.draw(2)
+
+
+def check_on_a_phone(stage, filled, metrics, screen, scale, language, covered):
+    width, height, density = SCREENS[screen]
+    metrics(density, scale)
+    show_language("en")
+    stage.size, found = (width, height), {}
+    shell = filled()
+    show_language(language)
+    phone = Phone(stage, shell, found)
+    phone.cover(covered, density)
+    for name in field_places.open_places(shell.work):
+        phone.look(name)
+    shell.work.lock()
+    for name in field_places.locked_places(shell.work):
+        phone.look(name)
+    assert not found, "\n" + "\n".join(f"{where}: {fault}" for fault, where in found.items())
+
+
+@pytest.mark.parametrize(("screen", "scale", "language", "covered"), PHONE_FAST)
+def test_bars_a_pause_and_back_leave_every_page_whole(stage, filled, metrics, screen, scale, language, covered):
+    check_on_a_phone(stage, filled, metrics, screen, scale, language, covered)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("screen", "scale", "language", "covered"), [each for each in PHONE_ALL if each not in PHONE_FAST]
+)
+def test_bars_keyboard_a_pause_and_back_leave_every_page_whole_anywhere(
+    stage, filled, metrics, screen, scale, language, covered
+):
+    check_on_a_phone(stage, filled, metrics, screen, scale, language, covered)
+
+
+def test_a_field_in_which_somebody_writes_stays_in_sight_above_the_keyboard(stage, filled, metrics):
+    from app.widgets.inputs import EntryLine
+
+    metrics(1, 1.5)
+    stage.size = (360, 640)
+    shell = filled()
+    record_id = shell.work.casebook.attempts()[2].record_id
+    shell.work.navigation.go("recording", record_id=record_id)
+    stage.draw(4)
+    (field,) = [widget for widget in shell.page.walk() if isinstance(widget, EntryLine)]
+    stage.press(field)
+    assert field.focus
+    shell.insets = [0, 24, 0, 270]
+    stage.draw(6)
+    box, scroll = layout.box_of(field), layout.box_of(shell.page.ids.scroll)
+    assert box.overlaps(scroll) and box.foot >= 270 - 1
+    field.focus = False
 
 
 def test_every_print_has_a_contrast_of_at_least_4_5_on_what_lies_below_it(stage, filled, metrics, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from app import words
+from tests.app.fake_microphones import ScriptedMicrophone
 from tests.app.field_day import PASSCODE
 from tests.app.field_places import add_participant
 from tests.app.signed_studies import write_study
@@ -27,6 +28,29 @@ def test_the_language_changes_at_once(study, stage):
     assert study.work.preferences.language == "es"
     assert study.work.navigation.names == ("home", "study")
     assert "Estudio de práctica" in stage.text
+
+
+class ManyWays(ScriptedMicrophone):
+    """A microphone with several ways to record."""
+
+    sources, source = ("UNPROCESSED", "VOICE_RECOGNITION", "MIC"), ""
+
+
+def test_the_way_in_which_the_microphone_records_is_a_setting_that_stays(opened, window, stage):
+    microphone = ManyWays()
+    shell = opened(microphone=microphone)
+    stage.press_words("Study and settings")
+    stage.press_words("Microphone")
+    stage.press_words("Unprocessed")
+    assert microphone.source == "UNPROCESSED" and shell.work.navigation.names == ("home", "study")
+    assert "Unprocessed" in stage.text
+    again = ManyWays()
+    window(microphone=again)
+    assert again.source == "UNPROCESSED"
+
+
+def test_a_microphone_with_one_way_to_record_is_no_setting(study, stage):
+    assert "Microphone" not in stage.text.splitlines()
 
 
 def change_passcode(stage, work, old, new, again):
