@@ -179,10 +179,10 @@ class ActivityTrack:
         activity = sums / np.maximum(n_clips, 1)
         if self._gate_probability is not None:
             return np.where(surest >= self._gate_probability, activity, 0.0)
-        return np.where(n_clips > 0, _joint(activity, surest), 0.0)
+        return np.where(n_clips > 0, joint(activity, surest), 0.0)
 
 
-def _joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The probability whose log odds are the mean of those of two, each held away from 0 and 1."""
     odds = [p / (1.0 - p) for p in (np.clip(first, LEAST, 1.0 - LEAST), np.clip(second, LEAST, 1.0 - LEAST))]
     ratio = np.sqrt(odds[0] * odds[1])

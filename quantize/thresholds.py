@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from core.bundle import COUGH
 from core.errors import exit_on_error
+from core.events import joint
 from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
@@ -101,7 +103,11 @@ def choose_counting(
         for ends in product(ON_PROBABILITIES, OFF_PROBABILITIES)
         if ends[1] <= ends[0]
     ]
-    false_per_hour = [score_coughs(cough_free, **chosen).n_false_positive / hours for chosen in candidates]
+    surest = [_surest(recording) for recording in cough_free]
+    false_per_hour = []
+    for chosen in candidates:  # of the recordings few can hold a cough at all, and finding events takes time
+        countable = [recording for recording, p in zip(cough_free, surest, strict=True) if p >= chosen[HYSTERESIS[0]]]
+        false_per_hour.append(score_coughs(countable, **chosen).n_false_positive / hours)
     limit = max(MAX_FALSE_PER_HOUR, min(false_per_hour))
     scored = [
         (score_coughs(heard, **chosen), false, chosen)
@@ -110,6 +116,13 @@ def choose_counting(
     ]
     best, false, chosen = max(scored, key=lambda of: (of[0].f1 or 0.0, *of[2].values()))
     return chosen, _reached(heard, best, cough_free, false)
+
+
+def _surest(recording: HeardRecording) -> float:
+    """No frame of the recording's joint track is surer."""
+    activity = max((float(window.activity.max()) for window in recording.windows), default=0.0)
+    cough = max((float(window.events[EVENT_LABELS.index(COUGH)]) for window in recording.windows), default=0.0)
+    return float(joint(np.array(activity), np.array(cough)))
 
 
 def _reached(
