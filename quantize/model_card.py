@@ -28,6 +28,9 @@ disease. No decision about a person's care may rest on it. It was not made to mo
 NOT_EVALUATED = (
     "any phone's microphone, processor or operating system",
     "any clinical use; how scores differ by disease, age, sex or language",
+    "people with tuberculosis, or who blow into a spirometer: no recording of either was to be had",
+    "coughs as an illness makes them: those that were heard were acted, or coughed on request",
+    "children: few, and nearly all of them crying infants",
     "days of wear: everything above is from recordings of seconds, and false coughs per hour from composed ones",
     "how much of the score is due to band, codec and microphone, which are tied to class in several packs",
 )
