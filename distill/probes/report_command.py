@@ -12,6 +12,7 @@ from core.errors import DataError, exit_on_error
 from core.files import check_writable, make_folder, write_atomically
 from core.probes import ClipSelection
 from core.screening.journal import Journal
+from distill.probes.embedding_cache import DEFAULT_FOLDER
 from distill.shown_text import PlainConsole
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def report(
     ] = None,
     event: Annotated[str, _probe(help="A new probe listens to clips with this event; 'none' for all.")] = "cough",
     min_probability: Annotated[float, _probe(min=0, max=1, help="Of that event in a clip, 0 to 1.")] = 0.5,
+    cache: Annotated[Path, _probe(help="Folder that keeps a new probe's embeddings.")] = DEFAULT_FOLDER,
     by: Annotated[list[str] | None, _figures(help="A further covariate to make subgroups of; repeatable.")] = None,
     prevalence: Annotated[float, _figures(help="Share of the ill, 0 to 1, for predictive values.")] = 0.1,
     draws: Annotated[int, _figures(min=100, help="Of subjects for an interval, and shuffles for a test.")] = 1000,
@@ -66,7 +68,7 @@ def report(
                 result = _report_on_events(opened, data, pack or [], store, journal, options)
             else:
                 selection = ClipSelection(None if event == "none" else event, min_probability, 1, "mean")
-                result = _report_on_probe(opened, probe, recordings, training, selection, journal, options)
+                result = _report_on_probe(opened, probe, recordings, training, selection, journal, options, cache)
             _write(out, result)
             journal.remove()
         _show(result, out)
@@ -91,6 +93,7 @@ def _report_on_probe(
     selection: ClipSelection,
     journal: Journal,
     options: "ReportOptions",
+    cache: Path,
 ) -> dict[str, Any]:
     from distill.evaluation.report.measure import make_report
     from distill.probes.scored_cohort import ask_fitted_probe, ask_shipped_probe
@@ -98,7 +101,7 @@ def _report_on_probe(
     if name:
         asked = ask_shipped_probe(bundle, name, recordings, training, journal)
     else:
-        asked = ask_fitted_probe(bundle, selection, recordings, training, journal, options.seed)
+        asked = ask_fitted_probe(bundle, selection, recordings, training, journal, options.seed, cache)
     result = make_report(asked.asked, {"kind": "probe", **_about(bundle), **asked.about}, options)
     return result | {"warnings": [*asked.warnings, *result["warnings"]]}
 

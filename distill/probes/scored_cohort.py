@@ -13,6 +13,7 @@ from core.errors import ProbeError
 from core.files import sha256_of_file
 from core.pooling import PooledEmbedding
 from core.probes import ClipSelection, Probe, apply_probe, sigmoid
+from core.probing.clinical import missing_reason
 from core.quality import Quality
 from core.screening.journal import Journal
 from distill.evaluation.metrics import auroc
@@ -68,8 +69,10 @@ def ask_shipped_probe(
     if probe.kind != CLASSIFICATION:
         raise ProbeError(f"probe {name!r} gives a value in {probe.unit}; tussis-probe spirometry agreement measures it")
     rows = read_cohort_table(recordings, CLASSIFICATION)
-    answer, asked = _answered_by(probe, model_of_bundle(bundle)), f"probe {name} of {bundle.sha256}"
-    found = go_through([row.path for row in rows], answer, asked, journal, "scoring")
+    given = {row.path: row.covariates for row in rows}
+    of_people = sha256_of_file(recordings) if probe.columns else ""
+    answer, asked = _answered_by(probe, model_of_bundle(bundle), given), f"probe {name} of {bundle.sha256} {of_people}"
+    found = go_through([row.path for row in rows], answer, asked.strip(), journal, "scoring")
     scores = [(facts["answer"]["score"], facts["answer"]["reason"]) for facts in found]
     question = Question(name, recordings.name, _people(rows, found, scores), probe.operating_point, "person")
     warnings = [f"The probe's status is {probe.status}."] if probe.status != "validated" else []
@@ -90,14 +93,16 @@ def ask_fitted_probe(
     training: Path | None,
     journal: Journal,
     seed: int,
+    cache: Path | None,
 ) -> AskedProbe:
     """Fit a probe on a table and ask it about the people of another; of the same table, each by a fit to others.
 
-    The fit is done again on shuffled labels, `N_REFITS` times: AUROC about 0.5 shows that nothing leaks.
+    Embeddings are kept in the folder `cache`. The fit is done again on shuffled labels, `N_REFITS` times: AUROC about
+    0.5 shows that nothing leaks.
     """
     model = model_of_bundle(bundle)
-    test = load_cohort(recordings, CLASSIFICATION, selection, model)
-    fitted_on = test if training is None else load_cohort(training, CLASSIFICATION, selection, model)
+    test = load_cohort(recordings, CLASSIFICATION, selection, model, cache=cache)
+    fitted_on = test if training is None else load_cohort(training, CLASSIFICATION, selection, model, cache=cache)
     check_enough(fitted_on, CLASSIFICATION)
     shuffled = _shuffled_labels(fitted_on.labels, fitted_on.subjects, seed)
     if training is None:
@@ -122,8 +127,11 @@ def ask_fitted_probe(
     )
 
 
-def _answered_by(probe: Probe, model: EmbeddingModel) -> Answer:
-    """What answers for a recording: the probe's score, and why the product would show none."""
+def _answered_by(probe: Probe, model: EmbeddingModel, given: Mapping[Path, Mapping[str, str]]) -> Answer:
+    """What answers for a recording: the probe's score, and why the product would show none.
+
+    `given` holds each person's clinical values by the recording.
+    """
     shown = replace(probe, status="research")  # what it would say if it were shown at all
 
     def answer(path: Path) -> dict[str, Any]:
@@ -131,10 +139,12 @@ def _answered_by(probe: Probe, model: EmbeddingModel) -> Answer:
         pooled = PooledEmbedding(probe.clips, model.event_labels, recording.embeddings.shape[1])
         for embedding, probabilities in zip(recording.embeddings, recording.event_probabilities, strict=True):
             pooled.push(embedding, probabilities)
-        result = apply_probe(shown, pooled.mean, pooled.n_clips, _quality(recording))
+        values = given[path]
+        result = apply_probe(shown, pooled.mean, pooled.n_clips, _quality(recording), values)
         is_heard = not recording.unacceptable and pooled.mean is not None and pooled.n_clips >= probe.clips.min_clips
+        can_score = is_heard and missing_reason(probe.columns, values) is None
         reason = (result.reason or "").partition(" (")[0]  # without the numbers of one recording
-        return {"score": probe.score(pooled.mean) if is_heard else None, "reason": reason}
+        return {"score": probe.score(pooled.mean, values) if can_score else None, "reason": reason}
 
     return answer
 
