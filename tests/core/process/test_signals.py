@@ -7,6 +7,6 @@ from pathlib import Path
 
 def test_signals_are_noted_forgiven_and_put_back() -> None:
     checks = Path(__file__).with_name("signal_checks.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(checks)]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", str(checks)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[3])
     assert done.returncode == 0 and "7 passed" in done.stdout, done.stdout + done.stderr
