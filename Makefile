@@ -94,9 +94,8 @@ app: $(APP_READY) ## open the field app: participants, consent, guided recording
 	@$(PHONE)/bin/tussis-app
 
 # ---- For the developer -----------------------------------------------------------------------------------------
-# As many tests at a time as there are cores, each on one thread; tests/conftest.py tells their order, and which stay
-# together.
-PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
+# As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
+PARALLEL := -n auto --dist loadfile
 test test-all test-phone android-check: export OMP_NUM_THREADS := 1
 test test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests

@@ -26,21 +26,6 @@ hypothesis.settings.load_profile("tussis")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a run under nohup ignores it, and so would what the tests start
 
 
-# Two of them at a time would each convert and quantize the same models, which takes as long as all that they test.
-CONVERTS_MODELS = (TESTS / "quantize", TESTS / "test_chain.py")
-CHEAP = TESTS / "core"  # at the end, so that all workers end at about the same time
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where tests run side by side, keep those of a file together, and those that convert models, which come first."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    converts = {item: any(item.path.is_relative_to(place) for place in CONVERTS_MODELS) for item in items}
-    items.sort(key=lambda item: (not converts[item], item.path.is_relative_to(CHEAP)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("models" if converts[item] else str(item.path)))
-
-
 def pytest_unconfigure() -> None:
     """Libraries that log at exit, jax for one, still hold the stream that pytest has closed by then."""
     logging.raiseExceptions = False
