@@ -151,9 +151,9 @@ def test_a_seed_gives_the_batch_that_it_gave_before(soundscapes):
 
 
 def test_a_run_from_before_a_setting_was_added_has_its_default(tmp_path: Path):
-    small = load_checkpoint(Path(__file__).parents[3] / "distill" / "students" / "small.pt").settings
-    assert set(small["soundscapes"]) == {"speed_probability", "slowest", "fastest"}
-    resumed = with_defaults(DistillSettings, small)
+    nano = load_checkpoint(Path(__file__).parents[3] / "distill" / "students" / "nano.pt").settings
+    assert set(nano["soundscapes"]) == {"speed_probability", "slowest", "fastest"}
+    resumed = with_defaults(DistillSettings, nano)
     assert resumed["soundscapes"] == SoundscapeSettings(speed_probability=0.5).model_dump(mode="json")
 
 
