@@ -61,7 +61,7 @@ def test_deleting_is_offered_only_once_the_receipt_was_typed_in(filled, stage, m
     assert "read the receipt again" in stage.text and "Delete the recordings" not in stage.text
     stage.enter("Receipt", digits)
     stage.press_words("Check the receipt")
-    stage.wait(lambda: not shell.work.is_working)
+    stage.wait(lambda: not shell.work.is_working and "Delete the recordings" in stage.text)
     stage.press_words("Delete the recordings")
     stage.press_words("Cancel")
     assert len(shell.work.casebook.attempts()) == 2

@@ -6,9 +6,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from app.devices.desktop.device_secret import DesktopDeviceSecret
-from app.field_work import FieldWork
 from app.navigation import Question
+from tests.app.field_day import field_work
 
 KV = """
 <TryPage>:
@@ -66,8 +65,7 @@ def shell(stage, tmp_path):
     module = ModuleType("app.screens.trial")
     module.TryPage, module.EmptyPage = TryPage, type("EmptyPage", (Page,), {})
     sys.modules["app.screens.trial"] = sys.modules["app.screens.empty"] = module
-    secret = DesktopDeviceSecret(tmp_path)
-    work = FieldWork(tmp_path, secret, None, None, lambda job: Clock.schedule_once(lambda _: job()), lambda: None)
+    work = field_work(tmp_path, lambda job: Clock.schedule_once(lambda _: job()))
     work.navigation.restart("trial")
     shell = Shell(work, {"trial": "TryPage", "empty": "EmptyPage"})
     stage.show(shell)
