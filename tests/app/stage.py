@@ -127,9 +127,7 @@ class Stage:
             field.ids.entry.focus = False
         else:
             if isinstance(field, NumberField) and not field.is_open:
-                self.draw(5)  # a page that was just built has not found its place yet
                 self.press(field.ids.box)
-                self.wait(lambda: field.is_open and field.pad is not None)
             pad = field.ids.pad if isinstance(field, PasscodeField) else field.pad
             for key in ["erase"] * len(field.value) + list(text):
                 self.press(next(child for child in pad.children if getattr(child, "code", None) == key))
