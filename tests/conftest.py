@@ -16,8 +16,7 @@ from core.interpreter import ModelOutputs
 
 EVENT_LABELS = ("cough", "snore", "breathing", "sneeze", "throat_clear", "laugh", "speech", "cry")
 NOT_A_MODEL = b"not a model"
-TESTS = Path(__file__).parent
-TINY_MODEL = TESTS / "data" / "tiny_model.tflite"
+TINY_MODEL = Path(__file__).parent / "data" / "tiny_model.tflite"
 
 # A busy machine must not fail a property: only what a test asserts counts, not how long an example takes.
 hypothesis.settings.register_profile("tussis", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
