@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 WAIT_S = 60.0
+HELD_S = 0.08  # longer than a page that scrolls keeps a touch to itself, in which it could become a scroll
 
 
 class Stage:
@@ -51,7 +52,10 @@ class Stage:
         self.bring_into_sight(widget)
         touch = UnitTestTouch(*widget.to_window(*widget.center))
         touch.touch_down()
-        self.draw(2)
+        held_until_s = time.monotonic() + HELD_S
+        while time.monotonic() < held_until_s:
+            self.draw(1)
+            time.sleep(0.005)
         touch.touch_up()
         self.draw()
 

@@ -46,7 +46,6 @@ def test_chosen_participants_alone_are_handed_over(filled, stage):
     assert handed_over == {first: False, second: True}
 
 
-@pytest.mark.slow  # without a frame limit the number pad sometimes does not open: to be mended
 def test_deleting_is_offered_only_once_the_receipt_was_typed_in(filled, stage, monkeypatch):
     from app.handover import receipt
 
