@@ -22,7 +22,8 @@ def filled(opened, stage):
 def hand_over_everything(shell, stage):
     stage.press_words("Hand over everything")
     stage.press_words("Save here")
-    stage.wait(lambda: shell.work.navigation.top.facts.get("step") == "receipt")
+    work = shell.work
+    stage.wait(lambda: work.navigation.top.facts.get("step") == "receipt" and not work.is_working)
 
 
 def test_everything_goes_into_one_file_that_holds_nothing_readable(filled, stage):
