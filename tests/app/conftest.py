@@ -136,7 +136,6 @@ def drawing_surface(kivy_environment: dict[str, str]) -> None:
 def stage(drawing_surface: None, kivy_environment: dict[str, str]) -> Stage:
     for name in (*KIVY_ENVIRONMENT, "KIVY_HOME"):
         os.environ.setdefault(name, kivy_environment[name])
-    os.environ.setdefault("KCFG_GRAPHICS_MAXFPS", "0")  # a test draws a hundred frames, and need not wait for each
     return Stage()
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 
 WAIT_S = 60.0
-HELD_S = 0.08  # longer than a page that scrolls keeps a touch to itself, in which it could become a scroll
 
 
 class Stage:
@@ -43,7 +42,6 @@ class Stage:
             if time.monotonic() >= deadline_s:
                 raise AssertionError(f"waited {WAIT_S} s in vain; the window says:\n{self.words(self.widget)}")
             self.draw(1)
-            time.sleep(0.01)  # what is waited for may be at work on another thread
         self.draw()
 
     def press(self, widget: object) -> None:
@@ -52,10 +50,7 @@ class Stage:
         self.bring_into_sight(widget)
         touch = UnitTestTouch(*widget.to_window(*widget.center))
         touch.touch_down()
-        held_until_s = time.monotonic() + HELD_S
-        while time.monotonic() < held_until_s:
-            self.draw(1)
-            time.sleep(0.005)
+        self.draw(2)
         touch.touch_up()
         self.draw()
 

@@ -44,10 +44,10 @@ def test_activity_logits_are_in_the_order_of_time():
             assert abs(centre - frame) < 4
 
 
-@pytest.mark.parametrize("size", ["nano", "small"])
-def test_the_trained_checkpoints_are_the_students_of_their_settings_files(size):
+@pytest.mark.parametrize(("size", "config"), [("nano", "distil_nano"), ("small", "second_small")])
+def test_the_trained_checkpoints_are_the_students_of_their_settings_files(size, config):
     student = load_student(DISTILL / "students" / f"{size}.pt")
-    assert student.settings == load_settings(DistillSettings, DISTILL / "configs" / f"distil_{size}.toml").student
+    assert student.settings == load_settings(DistillSettings, DISTILL / "configs" / f"{config}.toml").student
     assert torch.isfinite(student(noise()).embedding).all()
 
 
