@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 WAIT_S = 60.0
+PASSED_ON_S = 1.0  # a page that scrolls lets go of a button 0.2 s after the finger
 
 
 class Stage:
@@ -45,6 +46,19 @@ class Stage:
         self.draw()
 
     def press(self, widget: object) -> None:
+        """Touch a button, and wait until it was pressed: a page that scrolls passes a touch on a little later."""
+        released = []
+        widget.fbind("on_release", released.append)
+        self.touch(widget)
+        passed_on_by_s = time.monotonic() + PASSED_ON_S
+        while not released and time.monotonic() < passed_on_by_s:
+            self.draw(1)
+        widget.funbind("on_release", released.append)
+        assert released, f"{own_words(widget)} was not pressed"
+        self.draw()
+
+    def touch(self, widget: object) -> None:
+        """Touch the middle of anything, even of what something else covers."""
         from kivy.tests.common import UnitTestTouch
 
         self.bring_into_sight(widget)
@@ -120,7 +134,7 @@ class Stage:
             if isinstance(child, TextField | NumberField | PasscodeField) and child.label == label
         ]
         if isinstance(field, TextField):
-            self.press(field.ids.entry)
+            self.touch(field.ids.entry)
             field.ids.entry.text = ""
             field.ids.entry.insert_text(text)
             field.ids.entry.focus = False

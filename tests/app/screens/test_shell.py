@@ -225,7 +225,7 @@ def test_a_field_in_which_somebody_writes_stays_in_sight_above_the_keyboard(stag
     shell.work.navigation.go("recording", record_id=record_id)
     stage.draw(4)
     (field,) = [widget for widget in shell.page.walk() if isinstance(widget, EntryLine)]
-    stage.press(field)
+    stage.touch(field)
     assert field.focus
     shell.insets = [0, 24, 0, 270]
     stage.draw(6)

@@ -1,6 +1,7 @@
 """What every page has: a title with Back, a body that scrolls, fields and buttons that fingers can use."""
 
 import sys
+import time
 from types import ModuleType
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_a_question_lies_over_the_page_and_keeps_touches_from_it(shell, stage):
     stage.draw()
     assert "Delete A?" in stage.text
     year = shell.page.ids.year
-    stage.press(year.ids.box)
+    stage.touch(year.ids.box)
     assert not year.is_open
     stage.press_words("Delete")
     assert answered == ["yes"] and shell.sheet is None
@@ -153,7 +154,7 @@ def test_touches_wait_while_something_is_done_and_a_mistake_of_ours_is_a_sentenc
 
     go_on = Event()
     shell.work.run(lambda: go_on.wait(30) and 1 / 0)
-    stage.press(shell.page.ids.save)
+    stage.touch(shell.page.ids.save)
     assert shell.page.saved == []
     go_on.set()
     stage.wait(lambda: not shell.work.is_working)
@@ -170,3 +171,18 @@ def test_a_page_that_is_left_and_found_again_stands_where_it_stood(shell, stage)
     shell.work.navigation.back()
     stage.draw()
     assert shell.page.ids.scroll.scroll_y == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("frame_s", [0.01, 0.15])
+def test_a_page_that_was_flung_and_then_changes_its_height_stays_between_its_ends(shell, stage, frame_s):
+    """Kivy's default effect springs back from beyond an end; where frames are slow, the spring threw pages away."""
+    page, year = shell.page, shell.page.ids.year
+    seen = []
+    page.ids.scroll.bind(scroll_y=lambda _, scroll_y: seen.append(scroll_y))
+    for is_open in (True, False, True, False):
+        stage.drag(page.ids.scroll, [(0.05, 0.3), (0.05, 0.5), (0.05, 0.9)])
+        year.is_open = is_open
+        for _ in range(12):
+            time.sleep(frame_s)
+            stage.draw(1)
+    assert seen and -0.01 <= min(seen) and max(seen) <= 1.01
