@@ -185,4 +185,4 @@ def test_a_page_that_was_flung_and_then_changes_its_height_stays_between_its_end
         for _ in range(12):
             time.sleep(frame_s)
             stage.draw(1)
-    assert seen and -0.01 <= min(seen) and max(seen) <= 1.01
+    assert seen and min(seen) >= -0.01 and max(seen) <= 1.01
