@@ -161,7 +161,9 @@ EMBEDDING_TARGETS := $(RUN)/targets/embeddings.npz
 MN04_TARGETS := $(RUN)/targets/events_mn04.npz
 MIXTURES_READY := $(RUN)/mixtures/ready
 LEARNT_FROM := $(if $(N_MIXTURES),$(MIXTURES_READY),$(EVENT_TARGETS) $(EMBEDDING_TARGETS))
-STUDENT := $(RUN)/distil/final.pt
+DISTILLED := $(RUN)/distil/final.pt
+TUNED := $(RUN)/tuned/final.pt
+STUDENT := $(if $(N_MIXTURES),$(TUNED),$(DISTILLED))
 FLOAT_MODEL := $(RUN)/export/student_float.tflite
 INT8_MODEL := $(RUN)/quantize/student_int8.tflite
 PROBES := $(RUN)/probes/spirometry.json
@@ -177,7 +179,7 @@ pipeline: $(DEV_READY) $(RUN)/screening.json ## DATA=../shared/data: recordings 
 
 bundle-default: ## the same with the settings of the shipped bundle (a night), into runs/default
 	@$(MAKE) pipeline RUN=runs/default DISTIL_CONFIG=distill/configs/second_small.toml MANIFEST_OPTIONS=--unlabelled \
-	    N_MIXTURES=98304 HOURS=3
+	    N_MIXTURES=98304 HOURS=12
 	@echo "To ship it: copy runs/default/bundle over core/bundles/default and commit it with its evaluation."
 
 $(MANIFEST): | $(DEV_READY)
@@ -203,8 +205,12 @@ $(MIXTURES_READY): $(EVENT_TARGETS) $(MN04_TARGETS) $(STORE)
 	    --yamnet "$(YAMNET)" --mn04 "$(MN04)" --n-clips $(N_MIXTURES) --out $(@D)
 	@touch $@
 
-$(STUDENT): $(LEARNT_FROM) $(STORE)
+$(DISTILLED): $(LEARNT_FROM) $(STORE)
 	@$(STEP)tussis-distill --store $(RUN)/store --targets $(<D) --config $(DISTIL_CONFIG) --out $(@D)
+
+$(TUNED): $(DISTILLED) $(EVENT_TARGETS) $(MN04_TARGETS) $(STORE)
+	@$(STEP)tussis-distill --event-layer $< --store $(RUN)/store --targets $(RUN)/targets --config $(DISTIL_CONFIG) \
+	    --out $(@D)
 
 $(FLOAT_MODEL): $(STUDENT)
 	@$(STEP)tussis-export $< --out $(@D)

@@ -28,7 +28,16 @@ DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 COUGH = "cough"
 MAX_JSON_BYTES, MAX_SIGNATURE_BYTES = 2**20, 2**10
 MAX_PROBES = 16
-COUGH_TRACKS = ("gated", "joint")
+MAX_WEIGHT = 100.0  # of a log odds
+
+
+@dataclass(frozen=True)
+class JointTrack:
+    """A frame's log odds of a cough: its activity's and its surest clip's, each times a weight, and a bias."""
+
+    activity: float
+    cough: float
+    bias: float
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,8 @@ class ScreeningSettings:
 
     ``cough_on_probability`` starts a cough and ``cough_off_probability`` ends it, on the activity track; a run longer
     than ``max_event_s`` is split. ``event_thresholds`` holds one probability per label, for the window as a whole. The
-    activity track is *gated* by the threshold of coughs, or *joint* with the clips' probabilities
-    (`core.events.ActivityTrack`).
+    activity track is *joint* with the clips' probabilities by ``joint_track``, or where that is None *gated* by the
+    threshold of coughs (`core.events.ActivityTrack`).
     """
 
     hop_s: float
@@ -50,7 +59,7 @@ class ScreeningSettings:
     max_event_s: float
     merge_gap_s: float
     activity_frame_step_s: float
-    cough_track: str = "gated"
+    joint_track: JointTrack | None = None
 
 
 @dataclass(frozen=True)
@@ -228,7 +237,15 @@ def _screening_settings(screening: Fields, labels: tuple[str, ...], model: Field
         max_event_s=max_event_s,
         merge_gap_s=screening.number("merge_gap_s", 0, 60, "s"),
         activity_frame_step_s=step_s,
-        cough_track=screening.one_of("cough_track", COUGH_TRACKS) if "cough_track" in screening.values else "gated",
+        joint_track=_joint_track(screening.object("joint_track")) if "joint_track" in screening.values else None,
+    )
+
+
+def _joint_track(track: Fields) -> JointTrack:
+    return JointTrack(
+        activity=track.number("activity", 0, MAX_WEIGHT),
+        cough=track.number("cough", 0, MAX_WEIGHT),
+        bias=track.number("bias", -MAX_WEIGHT, MAX_WEIGHT),
     )
 
 

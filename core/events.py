@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.bundle import COUGH, ScreeningSettings
+from core.bundle import COUGH, JointTrack, ScreeningSettings
+from core.probes import sigmoid
 
 ROUNDING = 1e-6
-LEAST = 1e-4  # of a probability in a joint track
+LEAST = 1e-4  # of a probability whose log odds are taken
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ class EventFinder:
         self._labels = labels
         self._cough_index = labels.index(COUGH)
         self._step_s = settings.activity_frame_step_s
-        gate_probability = None if settings.cough_track == "joint" else settings.event_thresholds[COUGH]
-        self._track = ActivityTrack(gate_probability, self._step_s)
+        self._track = ActivityTrack(settings.joint_track or settings.event_thresholds[COUGH], self._step_s)
         self._coughs = RunSplitter(settings)
         self._others = {
             label: WindowMerger(label, settings.event_thresholds[label], settings.merge_gap_s)
@@ -126,13 +126,13 @@ class ActivityTrack:
 
     Only clips that were run are averaged; a frame that none of them covers has activity 0.
 
-    With a `gate_probability` a frame counts only if one of the clips that cover it holds a cough at least so probably;
-    it is 0 otherwise. Without one the track is *joint*: a frame's log odds are the mean of those of its activity and of
-    the surest clip that covers it. Frames beyond the end of a short, repeated recording are left out: they are repeats.
+    A `JointTrack` makes each frame's probability of its activity and of the surest clip that covers it. With a
+    probability as a gate instead, a frame has its activity if one of the clips that cover it holds a cough at least so
+    probably, and 0 otherwise. Frames beyond the end of a short, repeated recording are left out: they are repeats.
     """
 
-    def __init__(self, gate_probability: float | None, step_s: float):
-        self._gate_probability, self._step_s = gate_probability, step_s
+    def __init__(self, rule: JointTrack | float, step_s: float):
+        self._rule, self._step_s = rule, step_s
         self._first_frame = 0
         self._open = np.zeros((3, 0))  # frames not given yet; rows: sum of activity, clips in it, surest clip's cough
 
@@ -177,16 +177,20 @@ class ActivityTrack:
     def _levels(self, frames: np.ndarray) -> np.ndarray:
         sums, n_clips, surest = frames
         activity = sums / np.maximum(n_clips, 1)
-        if self._gate_probability is not None:
-            return np.where(surest >= self._gate_probability, activity, 0.0)
-        return np.where(n_clips > 0, joint(activity, surest), 0.0)
+        if isinstance(self._rule, JointTrack):
+            return np.where(n_clips > 0, joint(activity, surest, self._rule), 0.0)
+        return np.where(surest >= self._rule, activity, 0.0)
 
 
-def joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The probability whose log odds are the mean of those of two, each held away from 0 and 1."""
-    odds = [p / (1.0 - p) for p in (np.clip(first, LEAST, 1.0 - LEAST), np.clip(second, LEAST, 1.0 - LEAST))]
-    ratio = np.sqrt(odds[0] * odds[1])
-    return ratio / (1.0 + ratio)
+def joint(activity: np.ndarray, surest: np.ndarray, track: JointTrack) -> np.ndarray:
+    """The probabilities of a joint track, of frames' activities and their surest clips' probabilities, any shape."""
+    return sigmoid(track.activity * log_odds(activity) + track.cough * log_odds(surest) + track.bias)
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """Log odds of probabilities, each held 0.0001 away from 0 and 1."""
+    held = np.clip(probability, LEAST, 1.0 - LEAST)
+    return np.log(held / (1.0 - held))
 
 
 class RunSplitter:

@@ -264,7 +264,7 @@ def _cough_events(thresholds: dict[str, Any]) -> str:
     if reached is None:
         return ""
     on, off = (thresholds["screening"][f"cough_{end}_probability"] for end in ("on", "off"))
-    is_joint = thresholds["screening"].get("cough_track") == "joint"
+    is_joint = "joint_track" in thresholds["screening"]
     track = "an activity joined with the clip's probability" if is_joint else "an activity"
     false_alarms = reached["false_positives_per_hour"]
     f1, sensitivity = ("-" if reached[key] is None else f"{reached[key]:.3f}" for key in ("f1", "sensitivity"))

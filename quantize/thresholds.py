@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,17 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from core.bundle import COUGH
+from core.bundle import COUGH, JointTrack
 from core.errors import exit_on_error
-from core.events import joint
+from core.events import ActivityTrack, log_odds
 from core.files import check_writable, is_standard_output, sha256_of_file, write_atomically
 from core.interpreter import LiteRtInterpreter
 from core.probes import sigmoid
 from distill.command_line import run_app
-from distill.corpus.labels import EVENT_LABELS, event_labels_of
+from distill.corpus.labels import ACTIVITY_FRAME_STEP_S, EVENT_LABELS, event_labels_of
 from distill.shown_text import PlainConsole
 from quantize.validation import (
     DEFAULT_SCREENING,
+    EQUAL_TRACK,
     HeardRecording,
     ValidationClips,
     hear,
@@ -38,12 +40,12 @@ MIN_SPECIFICITY = 0.95
 MAX_FALSE_PER_HOUR = 2.0
 CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
 RULE = (
-    f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; a cough begins and ends"
-    " where the coughs of composed recordings are found best, with at most"
-    f" {MAX_FALSE_PER_HOUR:g} counted in an hour without one"
+    f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; the weights of the joint"
+    " track tell frames with a cough from others in composed recordings; a cough begins and ends where the coughs there"
+    f" are found best, with at most {MAX_FALSE_PER_HOUR:g} counted in an hour without one"
 )
 ON_PROBABILITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, *(round(0.82 + 0.01 * n, 2) for n in range(17)))
-OFF_PROBABILITIES = (0.1, 0.2, 0.3, 0.5, 0.7)
+OFF_PROBABILITIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 N_COMPOSED = 240
 N_HOURS = 1.0
 HYSTERESIS = ("cough_on_probability", "cough_off_probability")
@@ -85,10 +87,45 @@ def _operating_point(threshold: float, probabilities: np.ndarray, holds: np.ndar
     }
 
 
+def fit_joint_track(heard: Sequence[HeardRecording], cough_free: Sequence[HeardRecording]) -> JointTrack:
+    """Fit the weights with which activity and the surest clip tell a frame with a cough from one without.
+
+    Logistic regression over frames; the middle of a frame lies in a cough or not. Weights below 0 are held at 0. Where
+    the recordings hold no cough, or nothing else, activity and clip weigh the same.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    values = np.concatenate([_track_values(recording) for recording in (*heard, *cough_free)])
+    is_cough = np.concatenate([_cough_frames(recording) for recording in (*heard, *cough_free)])
+    if len(set(is_cough.tolist())) < 2:
+        return EQUAL_TRACK
+    model = LogisticRegression().fit(values, is_cough)
+    activity, cough = np.maximum(model.coef_[0], 0).round(3).tolist()
+    return JointTrack(activity, cough, round(float(model.intercept_[0]), 3))
+
+
+def _track_values(recording: HeardRecording) -> np.ndarray:
+    """Log odds of each frame's activity and of its surest clip, (n_frames, 2)."""
+    return np.column_stack(
+        [log_odds(_frames(recording, JointTrack(*weights, 0.0))) for weights in ((1.0, 0.0), (0.0, 1.0))]
+    )
+
+
+def _frames(recording: HeardRecording, rule: JointTrack) -> np.ndarray:
+    track = ActivityTrack(rule, ACTIVITY_FRAME_STEP_S)
+    cough = EVENT_LABELS.index(COUGH)
+    return np.concatenate([*(track.push(window, window.events[cough]) for window in recording.windows), track.finish()])
+
+
+def _cough_frames(recording: HeardRecording) -> np.ndarray:
+    middles_s = (np.arange(len(_frames(recording, EQUAL_TRACK))) + 0.5) * ACTIVITY_FRAME_STEP_S
+    return np.any([(start_s <= middles_s) & (middles_s < end_s) for start_s, end_s in [(0, 0), *recording.coughs]], 0)
+
+
 def choose_counting(
-    heard: Sequence[HeardRecording], cough_free: Sequence[HeardRecording]
+    heard: Sequence[HeardRecording], cough_free: Sequence[HeardRecording], track: JointTrack
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Choose where a cough begins and ends on the joint track.
+    """Choose where a cough begins and ends on a joint track.
 
     Of all with at most `MAX_FALSE_PER_HOUR` coughs counted in `cough_free` sound, the highest F1 of coughs in `heard`
     recordings; of equals the highest ones. Where none counts so little, those that count least.
@@ -103,26 +140,19 @@ def choose_counting(
         for ends in product(ON_PROBABILITIES, OFF_PROBABILITIES)
         if ends[1] <= ends[0]
     ]
-    surest = [_surest(recording) for recording in cough_free]
+    surest = [float(_frames(recording, track).max(initial=0.0)) for recording in cough_free]
     false_per_hour = []
     for chosen in candidates:  # of the recordings few can hold a cough at all, and finding events takes time
         countable = [recording for recording, p in zip(cough_free, surest, strict=True) if p >= chosen[HYSTERESIS[0]]]
-        false_per_hour.append(score_coughs(countable, **chosen).n_false_positive / hours)
+        false_per_hour.append(score_coughs(countable, track, **chosen).n_false_positive / hours)
     limit = max(MAX_FALSE_PER_HOUR, min(false_per_hour))
     scored = [
-        (score_coughs(heard, **chosen), false, chosen)
+        (score_coughs(heard, track, **chosen), false, chosen)
         for chosen, false in zip(candidates, false_per_hour, strict=True)
         if false <= limit
     ]
     best, false, chosen = max(scored, key=lambda of: (of[0].f1 or 0.0, *of[2].values()))
     return chosen, _reached(heard, best, cough_free, false)
-
-
-def _surest(recording: HeardRecording) -> float:
-    """No frame of the recording's joint track is surer."""
-    activity = max((float(window.activity.max()) for window in recording.windows), default=0.0)
-    cough = max((float(window.events[EVENT_LABELS.index(COUGH)]) for window in recording.windows), default=0.0)
-    return float(joint(np.array(activity), np.array(cough)))
 
 
 def _reached(
@@ -154,8 +184,9 @@ def choose_thresholds(
     interpreter = LiteRtInterpreter(model)
     heard = [hear(interpreter, recording) for recording in compose_recordings(store, n_composed, seed)]
     cough_free = [hear(interpreter, recording) for recording in compose_cough_free(store, hours, seed)]
-    hysteresis, cough_events = choose_counting(heard, cough_free)
-    screening = {**DEFAULT_SCREENING, "event_thresholds": thresholds, **hysteresis}
+    track = fit_joint_track(heard, cough_free)
+    hysteresis, cough_events = choose_counting(heard, cough_free, track)
+    screening = {**DEFAULT_SCREENING, "event_thresholds": thresholds, "joint_track": asdict(track), **hysteresis}
     return {
         "schema": SCHEMA,
         "model_sha256": sha256_of_file(model),

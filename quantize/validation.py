@@ -1,13 +1,13 @@
 """Reads validation clips and counts coughs in composed recordings, for comparing models and choosing thresholds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.audio import SAMPLE_RATE_HZ
-from core.bundle import COUGH, ScreeningSettings
+from core.bundle import COUGH, JointTrack, ScreeningSettings
 from core.errors import DataError
 from core.events import EventFinder, WindowProbabilities
 from core.interpreter import Interpreter
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 MAX_CLIPS_PER_RECORDING = 4
 MIN_PER_CLASS = 5
+EQUAL_TRACK = JointTrack(activity=0.5, cough=0.5, bias=0.0)
 DEFAULT_SCREENING: dict[str, Any] = {
     "hop_s": 1.0,
     "event_pooling": "max",
     "event_thresholds": dict.fromkeys(EVENT_LABELS, 0.5),
-    "cough_track": "joint",
+    "joint_track": asdict(EQUAL_TRACK),
     "cough_on_probability": 0.5,
     "cough_off_probability": 0.3,
     "min_event_s": 0.08,
@@ -109,12 +110,13 @@ def hear(interpreter: Interpreter, recording: "ComposedRecording") -> HeardRecor
     )
 
 
-def score_coughs(heard: Iterable[HeardRecording], **chosen: Any) -> EventScore:
-    """Score the coughs that a screening counts in all recordings together.
+def score_coughs(heard: Iterable[HeardRecording], track: JointTrack = EQUAL_TRACK, **chosen: Any) -> EventScore:
+    """Score the coughs that a screening counts on a joint track in all recordings together.
 
     `chosen` are fields of `ScreeningSettings` that take the place of `DEFAULT_SCREENING`'s.
     """
-    settings = ScreeningSettings(**{**DEFAULT_SCREENING, **chosen}, activity_frame_step_s=ACTIVITY_FRAME_STEP_S)
+    values = {**DEFAULT_SCREENING, **chosen, "joint_track": track}
+    settings = ScreeningSettings(**values, activity_frame_step_s=ACTIVITY_FRAME_STEP_S)
     total = EventScore(0, 0, 0, 0.0)
     for recording in heard:
         finder = EventFinder(EVENT_LABELS, settings)

@@ -24,9 +24,15 @@ def run(
     qat: Annotated[
         Path | None, typer.Option(help="Checkpoint of a trained student to tune to int8, instead of a new one.")
     ] = None,
+    event_layer: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of a trained student whose event layer to tune to labelled recordings, alone."),
+    ] = None,
     time_limit_s: Annotated[float | None, typer.Option(help="Stop after this many seconds of training.")] = None,
 ) -> None:
     """Distil a student from the teachers' targets; with --teacher its embeddings are made first where they are absent.
+
+    With --event-layer the targets are those of `tussis-targets events` with both teachers.
 
     Example: tussis-distill --config distill/configs/distil_small.toml --store cache/store
     --targets cache/targets --out runs/student
@@ -34,13 +40,19 @@ def run(
     with exit_on_error("tussis-distill"):
         from distill.corpus.waveform_store import WaveformStore
         from distill.distillation.distill_student import DistillSettings, distill
-        from distill.distillation.targets import ensure_embeddings
+        from distill.distillation.event_layer import tune_event_layer
+        from distill.distillation.targets import Targets, ensure_embeddings
         from distill.settings import load_settings
         from distill.training.processes import check_alone
 
         check_alone("the training")
         settings = load_settings(DistillSettings, config, overrides or [])
         recordings = WaveformStore.open(store)
+        if event_layer is not None:
+            of_crops = Targets.load_blended(targets, settings.teachers)
+            tuned = tune_event_layer(event_layer, settings.event_layer, recordings, of_crops, out)
+            say(printable(str(tuned)))
+            return
         if teacher is not None:
             ensure_embeddings(recordings, teacher, targets)
         say(printable(str(distill(settings, recordings, targets, out, time_limit_s, qat))))

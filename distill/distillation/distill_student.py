@@ -18,6 +18,7 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import packs_used
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.augmentation import AugmentationSettings, masked, mixed
+from distill.distillation.event_layer import EventLayerSettings
 from distill.distillation.event_teachers import EventTeacherSettings
 from distill.distillation.losses import embedding_regression, relational, weighted_bce
 from distill.distillation.mixtures import Mixtures, is_mixtures
@@ -71,6 +72,7 @@ class DistillSettings(Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings
     quantization: QuantizationAwareSettings | None = None
+    event_layer: EventLayerSettings = EventLayerSettings()
 
 
 class DistilledStudent(nn.Module):

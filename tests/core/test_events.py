@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.bundle import ScreeningSettings
+from core.bundle import JointTrack, ScreeningSettings
 from core.events import ActivityTrack, Event, EventFinder, RunSplitter, WindowProbabilities, count_coughs
 
 LABELS = ("cough", "speech", "throat_clear")
@@ -288,13 +288,19 @@ def test_the_count_so_far_ends_at_the_count_and_changes_nothing(seed: int, n_win
     assert so_far == sum(event.label == "cough" for event in events)
 
 
-def test_a_joint_track_has_the_mean_log_odds_of_activity_and_of_the_surest_clip() -> None:
+MEAN = JointTrack(activity=0.5, cough=0.5, bias=0.0)
+
+
+def test_a_joint_track_weighs_the_log_odds_of_activity_and_of_the_surest_clip() -> None:
     frames = dict.fromkeys(range(10, 15), 0.9)
-    (sure,) = find([window(0.0, frames, cough=0.9)], 2.0, cough_track="joint")
+    (sure,) = find([window(0.0, frames, cough=0.9)], 2.0, joint_track=MEAN)
     assert (sure.start_s, sure.end_s, sure.probability) == (0.4, 0.6, pytest.approx(0.9))
-    (unsure,) = find([window(0.0, frames, cough=0.5)], 2.0, cough_track="joint")
+    (unsure,) = find([window(0.0, frames, cough=0.5)], 2.0, joint_track=MEAN)
     assert unsure.probability == pytest.approx(0.75)  # odds of 9 and of 1 make 3
-    (twice,) = find([window(0.0, frames, cough=0.1), window(0.0, frames, cough=0.9)], 2.0, cough_track="joint")
+    (twice,) = find([window(0.0, frames, cough=0.1), window(0.0, frames, cough=0.9)], 2.0, joint_track=MEAN)
     assert twice.probability == pytest.approx(0.9)
-    assert not find([window(0.0, frames, cough=0.1)], 2.0, cough_track="joint", cough_on_probability=0.51)
-    assert not find([window(0.0)], 2.0, cough_track="joint", cough_on_probability=0.05, cough_off_probability=0.05)
+    weighed = JointTrack(activity=1.0, cough=2.0, bias=-math.log(9))
+    (third,) = find([window(0.0, frames, cough=0.75)], 2.0, joint_track=weighed)
+    assert third.probability == pytest.approx(0.9)  # odds of 9, times 3 squared, over 9
+    assert not find([window(0.0, frames, cough=0.1)], 2.0, joint_track=MEAN, cough_on_probability=0.51)
+    assert not find([window(0.0)], 2.0, joint_track=MEAN, cough_on_probability=0.05, cough_off_probability=0.05)

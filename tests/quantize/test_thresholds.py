@@ -6,8 +6,8 @@ import pytest
 from core.interpreter import ModelOutputs
 from distill.corpus.labels import EVENT_LABELS
 from distill.evaluation.composed_recordings import DURATION_S, ComposedRecording
-from quantize.thresholds import choose_counting, choose_event_thresholds
-from quantize.validation import ValidationClips, hear, score_coughs
+from quantize.thresholds import choose_counting, choose_event_thresholds, fit_joint_track
+from quantize.validation import EQUAL_TRACK, ValidationClips, hear, score_coughs
 
 ALTERNATING = np.tile(np.float32([1, -1]), 2400)  # 0.3 s of the highest frequency: the high-pass lets it through
 
@@ -77,7 +77,7 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
             return ModelOutputs(outputs.embedding, np.full(8, 1.0), activity)
 
     heard = [hear(MurmurInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
-    chosen, reached = choose_counting(heard, [hear(LevelInterpreter(), quiet_minute())])
+    chosen, reached = choose_counting(heard, [hear(LevelInterpreter(), quiet_minute())], EQUAL_TRACK)
     assert chosen == {"cough_on_probability": 0.7, "cough_off_probability": 0.7}  # between log odds of 0.35 and of 1
     assert reached["f1"] == 1.0 and reached["n_coughs"] == 4
     assert reached["cough_free_hours"] == 0.017 and reached["cough_free_false_per_hour"] == 0
@@ -90,7 +90,7 @@ def test_a_clip_that_holds_no_cough_keeps_its_activity_from_counting():
             return ModelOutputs(outputs.embedding, np.full(8, -9.0), outputs.activity_logits)
 
     heard = [hear(LevelInterpreter(), recording) for recording in (bursts(1, 2.5), bursts(4))]
-    chosen, reached = choose_counting(heard, [hear(UnsureInterpreter(), bursts(1, 2, 3))])
+    chosen, reached = choose_counting(heard, [hear(UnsureInterpreter(), bursts(1, 2, 3))], EQUAL_TRACK)
     assert reached["cough_free_false_per_hour"] == 0 and reached["f1"] == 1.0
     assert chosen["cough_on_probability"] > 0.5  # log odds of 9 and of -9 make one half
 
@@ -111,11 +111,30 @@ def test_false_coughs_in_sound_without_a_cough_come_before_f1():
     throats.waveform[16_000:20_800] = 0.2 * ALTERNATING
     faint.waveform[:] *= 0.4
     heard = [hear(ThroatInterpreter(), recording) for recording in (bursts(1, 3), faint)]
-    strict, reached = choose_counting(heard, [hear(ThroatInterpreter(), throats)])
+    strict, reached = choose_counting(heard, [hear(ThroatInterpreter(), throats)], EQUAL_TRACK)
     assert reached["cough_free_false_per_hour"] == 0 and reached["sensitivity"] == pytest.approx(2 / 3)
     assert strict["cough_on_probability"] >= 0.75
-    loose, reached = choose_counting(heard, [hear(ThroatInterpreter(), quiet_minute())])
+    loose, reached = choose_counting(heard, [hear(ThroatInterpreter(), quiet_minute())], EQUAL_TRACK)
     assert reached["f1"] == 1.0 and loose["cough_on_probability"] == 0.7
+
+
+def test_a_joint_track_weighs_what_tells_frames_with_a_cough():
+    """Activity tells them exactly; every clip is as sure, with a cough in it or without."""
+
+    class SureInterpreter(LevelInterpreter):
+        def run(self, waveform: np.ndarray) -> ModelOutputs:
+            outputs = super().run(waveform)
+            return ModelOutputs(outputs.embedding, np.full(8, 2.0), outputs.activity_logits)
+
+    heard = [hear(SureInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
+    track = fit_joint_track(heard, [hear(SureInterpreter(), quiet_minute())])
+    assert track.activity > 0.3 and track.cough < 0.1
+    score = score_coughs(heard, track)
+    assert (score.n_true_positive, score.n_false_positive) == (4, 0)
+
+
+def test_without_coughs_the_two_weigh_the_same():
+    assert fit_joint_track([hear(LevelInterpreter(), bursts())], []) == EQUAL_TRACK
 
 
 def test_the_file_names_its_model_and_counts_what_people_labelled(made):
