@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 SCHEMA = "tussis.thresholds/1"
 DEFAULT_THRESHOLD = 0.5
 MIN_SPECIFICITY = 0.95
-MAX_FALSE_PER_HOUR = 2.0
+MAX_FALSE_PER_HOUR = 5.0
 CANDIDATES = tuple(round(0.05 + 0.01 * n, 2) for n in range(91))
 RULE = (
     f"highest F1 over validation recordings at a specificity of at least {MIN_SPECIFICITY}; the weights of the joint"
     " track tell frames with a cough from others in composed recordings; a cough begins and ends where the coughs there"
     f" are found best, with at most {MAX_FALSE_PER_HOUR:g} counted in an hour without one"
 )
-ON_PROBABILITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, *(round(0.82 + 0.01 * n, 2) for n in range(17)))
+ON_PROBABILITIES = tuple(round(0.3 + 0.025 * n, 3) for n in range(28))
 OFF_PROBABILITIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 N_COMPOSED = 240
 N_HOURS = 1.0
