@@ -114,6 +114,11 @@ def _events(parts: BundleParts) -> str:
         chosen = _chosen_on(thresholds["events"].get(event))
         lines.append(f"| {event} | {taught} | {'' if count is None else count} | {threshold:g} | {chosen} |")
     lines += ["", f"Thresholds: {thresholds['rule']}.", "", "Activity: coughs mixed into other sound at known times."]
+    if "event_layer_from_sha256" in parts.checkpoint.provenance:
+        least = parts.checkpoint.settings["event_layer"]["min_recordings"]
+        lines.append(
+            f"Event layer: fitted last to the recordings alone, for events that at least {least} of them hold."
+        )
     return "\n".join([*lines, embedding])
 
 

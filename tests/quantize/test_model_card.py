@@ -26,7 +26,7 @@ def parts(fields: dict, made) -> BundleParts:
     report |= origin["agreement"] | origin["quantization"]
     return BundleParts(
         int8_model=load_bundle().read_model(),
-        checkpoint=Checkpoint({}, provenance=origin["student"]["training"]),
+        checkpoint=Checkpoint({}, settings=origin["student"]["settings"], provenance=origin["student"]["training"]),
         checkpoint_sha256=origin["student"]["checkpoint_sha256"],
         probes={},
         parsed_probes=load_bundle().probes,
@@ -61,6 +61,11 @@ def test_the_card_names_both_teachers_that_heard_the_mixtures(fields, parts) -> 
     card = render_model_card(fields, _taught_with(parts, mixtures={}, teacher="mn04:01+yamnet:23"))
     assert "| cough | people's labels, and YAMNet's and mn04_as's scores where nobody labelled |" in card
     assert "Embedding: theirs on the mixtures, `mn04:01+yamnet:23`." in card
+
+
+def test_the_card_says_which_labels_the_event_layer_was_fitted_to(fields, parts) -> None:
+    assert "at least 50 of them hold." in render_model_card(fields, parts)
+    assert "Event layer:" not in render_model_card(fields, _taught_with(parts, mixtures={}))
 
 
 def test_without_a_teacher_of_events_the_card_claims_none(fields, parts) -> None:
