@@ -64,7 +64,7 @@ def test_the_card_names_both_teachers_that_heard_the_mixtures(fields, parts) -> 
 
 
 def test_the_card_says_which_labels_the_event_layer_was_fitted_to(fields, parts) -> None:
-    assert "that 50 of them or more hold." in render_model_card(fields, parts)
+    assert "at least 50 of them hold." in render_model_card(fields, parts)
     assert "Event layer:" not in render_model_card(fields, _taught_with(parts, mixtures={}))
 
 
