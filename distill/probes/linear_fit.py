@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.probes import sigmoid
+from distill.evaluation.temperature import balanced_weights
 
 REGULARIZERS = np.logspace(-5, 5, 50)
 N_FOLDS = 5
-TEMPERATURE_RANGE = (0.05, 20.0)
 _NEWTON_STEPS = 50
 
 Array = NDArray[np.float64]
@@ -120,8 +120,7 @@ def logistic_path(features: Array, targets: Array, regularizers: Array) -> tuple
     spanned = singular > 1e-9 * singular[0]
     left, singular, right = left[:, spanned], singular[spanned], right[spanned]
     design = np.column_stack([left * singular, np.ones(len(features))])
-    counts = np.bincount(targets.astype(np.int64), minlength=2)
-    problem = _Logistic(design, targets, (len(targets) / (2 * counts))[targets.astype(np.int64)])
+    problem = _Logistic(design, targets, balanced_weights(targets))
     solution, solutions = np.zeros(design.shape[1]), np.empty((len(regularizers), design.shape[1]))
     for position in np.argsort(-regularizers):
         penalty = np.append(np.full(design.shape[1] - 1, regularizers[position]), 0.0)
@@ -191,21 +190,6 @@ def balanced_cross_entropy(scores: Array, targets: Array) -> float:
 def mean_absolute_error(scores: Array, targets: Array) -> float:
     """Mean of |score - target|, in the target's unit."""
     return float(np.abs(scores - targets).mean())
-
-
-def fit_temperature(scores: Array, targets: Array) -> float:
-    """Temperature T > 0 that makes ``sigmoid(score / T)`` fit 0/1 targets best, both classes weighing the same.
-
-    The cross-entropy is convex in 1/T, so its slope is bisected; T is kept within `TEMPERATURE_RANGE`.
-    """
-    counts = np.bincount(targets.astype(np.int64), minlength=2)
-    item_weights = (len(targets) / (2 * counts))[targets.astype(np.int64)]
-    low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
-    for _ in range(60):
-        middle = (low + high) / 2
-        slope = np.sum(item_weights * scores * (sigmoid(middle * scores) - targets))
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return float(2 / (low + high))
 
 
 def _participants(targets: Array, subjects: Sequence[str]) -> tuple[NDArray[np.int64], Array, list[str]]:

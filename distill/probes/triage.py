@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from core.probes import sigmoid
 from distill.evaluation.metrics import auroc_with_interval, average_precision, rate_with_interval
+from distill.evaluation.temperature import balanced_weights, fit_temperature
 from distill.probes.cohort import MIN_SUBJECTS_PER_CLASS, Cohort, check_enough
 from distill.probes.linear_fit import (
     FittedProbe,
     LinearModel,
     balanced_cross_entropy,
-    fit_temperature,
     fit_with_best_regularizer,
     logistic_path,
     out_of_fold_scores,
@@ -70,7 +70,7 @@ def fit_triage(cohort: Cohort, seed: int = 0, target: Target = WHO_2014_TRIAGE_M
     features, labels, subjects = cohort.features, cohort.labels, cohort.subjects
     out_of_fold = out_of_fold_scores(features, labels, subjects, logistic_path, balanced_cross_entropy, seed)
     scores, targets, people = participant_means(out_of_fold, labels, subjects)
-    temperature = fit_temperature(scores, targets)
+    temperature = fit_temperature(scores, targets, balanced_weights(targets))
     probabilities = sigmoid(scores / temperature)
     held_out = calibration_part(subjects, labels, target.sensitivity, seed)
     if held_out is None:

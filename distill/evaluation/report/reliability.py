@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from core.probes import sigmoid
 from distill.evaluation.metrics import (
@@ -16,10 +16,10 @@ from distill.evaluation.metrics import (
     net_benefit,
     rate_with_interval,
 )
+from distill.evaluation.temperature import fit_temperature
 
 N_FOLDS = 5
 MAX_CALIBRATION_ERROR = 0.05
-TEMPERATURE_RANGE = (0.05, 20.0)
 SMALLEST_PROBABILITY = 1e-7
 DECISION_THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.02), 2)
 
@@ -61,23 +61,6 @@ def measure_reliability(
         "is_within_limit": after["calibration_error"]["value"] <= MAX_CALIBRATION_ERROR,
         "decision_curve": decision_curve(scaled, positives),
     }
-
-
-def fit_temperature(logits: Array, positives: ArrayLike, weights: Array | float = 1.0) -> float:
-    """The temperature T > 0 for which ``sigmoid(logit / T)`` has the lowest cross-entropy.
-
-    The cross-entropy is convex in 1 / T, so its slope has one zero; T is kept within `TEMPERATURE_RANGE`. ``weights``
-    (n,) say how much each item counts; all the same when left out.
-    """
-    from scipy.optimize import brentq
-
-    def slope(inverse: float) -> float:
-        return float(np.sum(weights * logits * (sigmoid(inverse * logits) - positives)))
-
-    low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
-    if slope(low) >= 0:
-        return TEMPERATURE_RANGE[1]
-    return TEMPERATURE_RANGE[0] if slope(high) <= 0 else 1 / float(brentq(slope, low, high, xtol=1e-14))
 
 
 def logits_of(probabilities: Array) -> Array:

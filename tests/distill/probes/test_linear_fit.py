@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from distill.evaluation.metrics import auroc
 from distill.probes.linear_fit import (
     REGULARIZERS,
     balanced_cross_entropy,
-    fit_temperature,
     fit_with_best_regularizer,
     logistic_path,
     mean_absolute_error,
@@ -101,12 +99,3 @@ def test_a_subject_in_both_classes_counts_once_in_each():
         np.array([1.0, 3.0, 5.0, 7.0]), np.array([0.0, 0.0, 1.0, 1.0]), ["a", "a", "a", "b"]
     )
     assert list(zip(values, targets, subjects, strict=True)) == [(2.0, 0.0, "a"), (5.0, 1.0, "a"), (7.0, 1.0, "b")]
-
-
-def test_temperature_is_the_one_that_minimizes_the_balanced_cross_entropy():
-    generator = np.random.default_rng(0)
-    targets = (np.arange(300) % 3 == 0).astype(float)
-    scores = 6 * (targets - 0.5) + 6 * generator.normal(size=300)
-    found = fit_temperature(scores, targets)
-    best = minimize_scalar(lambda t: balanced_cross_entropy(scores / t, targets), bounds=(0.1, 20), method="bounded")
-    assert found == pytest.approx(best.x, rel=1e-3) and found > 1.5

@@ -2,17 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.metrics import brier_score_loss
 
 from distill.evaluation.report.reliability import (
-    TEMPERATURE_RANGE,
     decision_curve,
-    fit_temperature,
     folds_by_subject,
-    logits_of,
     measure_reliability,
 )
 
@@ -40,23 +36,6 @@ def test_an_offset_mends_what_no_temperature_can():
     measured = measure_reliability(expit(logits), positives, subjects, 100, 0)
     assert measured["after"]["calibration_error"]["value"] > 0.1 and not measured["is_within_limit"]
     assert measured["with_offset"]["calibration_error"]["value"] < 0.03
-
-
-def test_the_temperature_has_the_lowest_cross_entropy():
-    probabilities, positives, _ = overconfident(n=300)
-    logits = logits_of(probabilities)
-    found = minimize_scalar(
-        lambda t: log_loss(positives, expit(logits / t)), bounds=(0.5, 8), method="bounded", options={"xatol": 1e-9}
-    )
-    assert fit_temperature(logits, positives) == pytest.approx(found.x, abs=1e-5)
-    slope = np.sum(logits * (expit(logits / fit_temperature(logits, positives)) - positives))
-    assert slope == pytest.approx(0, abs=1e-9)
-
-
-def test_perfect_scores_are_kept_within_the_range():
-    logits = np.array([-2.0, -1.0, 1.0, 2.0])
-    assert fit_temperature(logits, logits > 0) == TEMPERATURE_RANGE[0]
-    assert fit_temperature(logits, logits < 0) == TEMPERATURE_RANGE[1]
 
 
 def test_bins_and_brier_score_equal_scikit_learn():
