@@ -115,7 +115,7 @@ def draw_reliability(axes: Axes, question: Measured) -> None:
                 axes.plot([x + shift] * 2, [share["low"], share["high"]], color=colour, linewidth=0.8, alpha=0.6)
     title = f"Reliability (temperature {reliability['temperature']:.2f})"
     axes.set(xlabel="probability", ylabel="share that is positive", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    _finish(axes, title, question, "upper left")
+    _finish(axes, title, question, "lower right")
 
 
 def draw_benefit(axes: Axes, question: Measured) -> None:
@@ -125,7 +125,7 @@ def draw_benefit(axes: Axes, question: Measured) -> None:
     axes.plot(curve["threshold"], curve["everybody"], color=OTHER, linestyle=DASHES, label="everybody")
     axes.axhline(0, color=THIRD, linewidth=1, linestyle=DOTS, label="nobody")
     axes.set(xlabel="threshold", ylabel="net benefit", xlim=(0, 1), ylim=(-0.25 * share, 1.15 * share))
-    _finish(axes, "Decision curve", question, "upper right")
+    _finish(axes, "Decision curve", question, "lower right")
 
 
 def draw_aurocs(axes: Axes, questions: Sequence[Measured]) -> None:
@@ -150,6 +150,7 @@ def _draw_intervals(axes: Axes, estimates: Sequence[Measured | None]) -> None:
     lowest = min((each["low"] or each["value"] for each in estimates if each), default=0.5)
     axes.set_xlim(max(-0.02, min(0.88, lowest - 0.05)), 1.01)
     axes.grid(axis="x", linewidth=0.3)
+    axes.locator_params(axis="x", nbins=4)
     axes.tick_params(labelsize=SMALL)
 
 
