@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.files import sha256_of_file
 from core.probes import ClipSelection
-from distill.corpus.cohorts.problems import sha256_of_sound
 from distill.corpus.subjects import names_nobody, one_spelling, subject_key
 from distill.corpus.tables import FALSE_WORDS, TRUE_WORDS, Row, listed, parsed_number, read_table, remark, shown
 from distill.probes.embed import EmbeddedRecording, EmbeddingModel, pool_clips, read_embeddings, with_progress
@@ -141,15 +140,15 @@ def load_cohort(
         As `read_cohort_table`, and if one and the same recording stands under two subjects or two labels.
     """
     rows = read_cohort_table(path, kind)
-    pooled, sha256s, n_clips = {}, {}, 0
+    pooled, heard, n_clips = {}, {}, 0
     for i, recording in enumerate(_embed(rows, model, embeddings, cache)):
         if (embedding := pool_clips(recording, selection, model.event_labels)) is not None:
-            pooled[i], sha256s[i] = embedding, recording.sha256
+            pooled[i], heard[i] = embedding, recording
             n_clips += len(recording.start_s)
     kept = list(pooled)
     if not kept:
         raise DataError(f"none of the {len(rows)} recordings of {path} has an acceptable clip that the probe selects")
-    sounds = tuple(sha256_of_sound(rows[i].path) for i in kept)
+    sounds = tuple(recording.sound_sha256 for recording in heard.values())
     _refuse_repeats([rows[i] for i in kept], sounds, path)
     return Cohort(
         table=path,
@@ -158,7 +157,7 @@ def load_cohort(
         labels=np.array([rows[i].label for i in kept]),
         subjects=tuple(rows[i].subject_id for i in kept),
         covariates=tuple(rows[i].covariates for i in kept),
-        sha256s=tuple(sha256s.values()),
+        sha256s=tuple(recording.sha256 for recording in heard.values()),
         n_clips=n_clips,
         n_unscored=len(rows) - len(kept),
         is_synthetic=any(row.is_synthetic for row in rows),

@@ -24,15 +24,16 @@ from core.process.signals import stop_signals
 from core.quality import QualityMeter
 from distill.command_line import run_app
 from distill.corpus.arrays import read_npz
+from distill.corpus.sound_hash import SoundHash
 from distill.shown_text import PlainConsole
 
 COMMAND = "tussis-embed"
-NPZ_FORMAT = "tussis.embeddings/1"
+NPZ_FORMAT = "tussis.embeddings/2"
 SAVED_EVERY_S = 60.0
 _OTHER_FILE = "is not a file of embeddings written by tussis-embed"
 _ARRAYS = (
     *("format", "model_sha256", "recording", "start_s", "embedding", "event_probabilities"),
-    *("recording_paths", "recording_sha256", "recording_unacceptable"),
+    *("recording_paths", "recording_sha256", "recording_sound_sha256", "recording_unacceptable"),
 )
 
 
@@ -41,11 +42,13 @@ class EmbeddedRecording:
     """What the model says about each clip of a recording, in order of time.
 
     ``start_s`` (n_clips,) float64; ``embeddings`` (n_clips, 512) float32; ``event_probabilities``
-    (n_clips, n_events) float64. ``unacceptable`` holds the quality gate's reasons, empty where it was passed.
+    (n_clips, n_events) float64. ``sha256`` is the file's, ``sound_sha256`` the samples' (`SoundHash`). ``unacceptable``
+    holds the quality gate's reasons, empty where it was passed.
     """
 
     path: str
     sha256: str
+    sound_sha256: str
     unacceptable: tuple[str, ...]
     start_s: NDArray[np.float64]
     embeddings: NDArray[np.float32]
@@ -80,14 +83,15 @@ def embed_recording(path: Path, model: EmbeddingModel) -> EmbeddedRecording:
     """
     meter = QualityMeter()
     with open_recording(path) as reader:
-        blocks, rate_hz = reader.blocks(), reader.sample_rate_hz
-        heard = listen(blocks, rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter)
+        sound, rate_hz = SoundHash(reader.sample_rate_hz), reader.sample_rate_hz
+        heard = listen(sound.of(reader.blocks()), rate_hz, model.interpreter, model.hop_s, model.frame_step_s, meter)
         clips = [clip for clip in heard if not clip.is_gated]  # dead air, which core pools neither
         sha256 = reader.sha256
     quality = meter.verdict()
     return EmbeddedRecording(
         path=str(path),
         sha256=sha256,
+        sound_sha256=sound.sha256,
         unacceptable=() if quality.acceptable else quality.reasons,
         start_s=np.array([clip.start_s for clip in clips]),
         embeddings=np.array([clip.embedding for clip in clips], np.float32).reshape(-1, EMBEDDING_SIZE),
@@ -116,8 +120,9 @@ def write_embeddings(
     """Write recordings as one NPZ without pickled objects; one row per clip, in order.
 
     Arrays: ``format``, ``model_sha256``, ``event_labels`` (n_events,); per recording ``recording_paths``,
-    ``recording_sha256``, ``recording_unacceptable`` (reasons joined by ``;``); per clip ``recording`` (index of its
-    recording), ``path``, ``start_s``, ``embedding`` (n_clips, 512) and ``event_probabilities`` (n_clips, n_events).
+    ``recording_sha256``, ``recording_sound_sha256``, ``recording_unacceptable`` (reasons joined by ``;``); per clip
+    ``recording`` (index of its recording), ``path``, ``start_s``, ``embedding`` (n_clips, 512) and
+    ``event_probabilities`` (n_clips, n_events).
     """
     index = np.repeat(np.arange(len(recordings)), [len(recording.start_s) for recording in recordings])
     content = io.BytesIO()
@@ -128,6 +133,7 @@ def write_embeddings(
         event_labels=np.array(event_labels),
         recording_paths=np.array([recording.path for recording in recordings]),
         recording_sha256=np.array([recording.sha256 for recording in recordings]),
+        recording_sound_sha256=np.array([recording.sound_sha256 for recording in recordings]),
         recording_unacceptable=np.array([";".join(recording.unacceptable) for recording in recordings]),
         recording=index,
         path=np.array([recordings[i].path for i in index]),
@@ -197,6 +203,7 @@ def _recording_of(arrays: dict[str, NDArray], i: int) -> EmbeddedRecording:
     return EmbeddedRecording(
         path=str(arrays["recording_paths"][i]),
         sha256=str(arrays["recording_sha256"][i]),
+        sound_sha256=str(arrays["recording_sound_sha256"][i]),
         unacceptable=tuple(reasons.split(";")) if reasons else (),
         start_s=arrays["start_s"][rows],
         embeddings=arrays["embedding"][rows],

@@ -1,19 +1,16 @@
 """Finds what is wrong with a cohort: lost files, one sound or person under two ids, labels that contradict."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.progress import track
 
-from core.audio import open_recording
 from core.errors import AudioError
 from distill.corpus.cohorts.rows import CohortRow
+from distill.corpus.sound_hash import sha256_of_sound
 from distill.corpus.subjects import names_nobody, one_spelling, subject_key
 from distill.corpus.tables import listed
-from distill.corpus.waveform_store import to_int16
 from distill.shown_text import PlainConsole
 
 # Labels of a person, of whom there is one truth; others are of a sound, or a measured value.
@@ -51,16 +48,6 @@ def drop(rows: Sequence[CohortRow], problems: Iterable[Problem]) -> list[CohortR
     kept = [row for i, row in enumerate(rows) if i not in dropped]
     first = one_spelling(row.subject_id for row in kept)
     return [replace(row, subject_id=first[row.subject_id]) for row in kept]
-
-
-def sha256_of_sound(path: Path) -> str:
-    """SHA-256 of a recording's samples at its own rate, in 16 bits: the same for WAV and FLAC of one sound."""
-    digest = hashlib.sha256()
-    with open_recording(path) as reader:
-        digest.update(str(reader.sample_rate_hz).encode())
-        for block in reader.blocks():
-            digest.update(to_int16(block).tobytes())
-    return digest.hexdigest()
 
 
 def _lost(rows: Sequence[CohortRow]) -> list[Problem]:

@@ -8,7 +8,7 @@ from rich.progress import track
 
 from core.files import sha256_of_file
 from core.screening.journal import Journal
-from distill.corpus.cohorts.problems import sha256_of_sound
+from distill.corpus.sound_hash import sha256_of_sound
 from distill.evaluation.report.channel import describe_channel
 from distill.shown_text import PlainConsole, progress_label
 

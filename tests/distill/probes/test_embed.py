@@ -12,6 +12,7 @@ from core.errors import AudioError, DataError
 from core.probes import ClipSelection
 from core.screener import Screener
 from core.sound.high_pass import high_passed
+from distill.corpus.sound_hash import sha256_of_sound
 from distill.probes.embed import (
     embed_readable,
     embed_recording,
@@ -55,6 +56,7 @@ def test_embedding_runs_the_clips_that_the_screener_runs(tmp_path, stand_in, wri
     np.testing.assert_array_equal(embedded.embeddings, [output.embedding for output in heard.outputs])
     assert embedded.unacceptable == ()
     assert embedded.sha256 == screening.recording.sha256
+    assert embedded.sound_sha256 == sha256_of_sound(path)
     for label, score in screening.event_scores.items():
         column = embedded.event_probabilities[:, stand_in.event_labels.index(label)]
         assert column.max() == pytest.approx(score, abs=1e-12)

@@ -8,9 +8,10 @@ import soundfile
 
 from core.audio import write_wav
 from core.errors import DataError
-from distill.corpus.cohorts.problems import drop, find_problems, sha256_of_sound
+from distill.corpus.cohorts.problems import drop, find_problems
 from distill.corpus.cohorts.read_cohort import read_cohort
 from distill.corpus.cohorts.rows import CohortRow
+from distill.corpus.sound_hash import sha256_of_sound
 
 
 @pytest.fixture
