@@ -1,6 +1,8 @@
 """Fits linear probes: standardizes, fits with an L2 penalty, and chooses the penalty across subjects."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,17 +144,26 @@ def fit_with_best_regularizer(
     fit_path : `ridge_path` or `logistic_path`
     loss : (participants' scores, targets) -> number to make small; equal losses go to the stronger penalty
     """
+    from threadpoolctl import threadpool_limits
+
     scores = np.empty((len(REGULARIZERS), len(targets)))
     folds = subject_folds(subjects, targets, seed=seed)
-    for fold in np.unique(folds):
+
+    def score_fold(fold: int) -> None:
         held_out = folds == fold
         mean, scale, weights, intercepts = _standardized_path(features[~held_out], targets[~held_out], fit_path)
         scores[:, held_out] = weights @ ((features[held_out] - mean) / scale).T + intercepts[:, None]
-    index, unit_targets, _ = _participants(targets, subjects)
-    counts = np.bincount(index)
-    losses = np.array([loss(np.bincount(index, weights=row) / counts, unit_targets) for row in scores])
-    best = int(np.flatnonzero(losses <= losses.min() + 1e-12)[-1])
-    mean, scale, weights, intercepts = _standardized_path(features, targets, fit_path, REGULARIZERS[best : best + 1])
+
+    # The products of one fold are too small for threads of their own: these burn the cores' time waiting.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(score_fold, np.unique(folds).tolist()))
+        index, unit_targets, _ = _participants(targets, subjects)
+        counts = np.bincount(index)
+        losses = np.array([loss(np.bincount(index, weights=row) / counts, unit_targets) for row in scores])
+        best = int(np.flatnonzero(losses <= losses.min() + 1e-12)[-1])
+        mean, scale, weights, intercepts = _standardized_path(
+            features, targets, fit_path, REGULARIZERS[best : best + 1]
+        )
     return LinearModel(mean, scale, weights[0], float(intercepts[0]), float(REGULARIZERS[best]))
 
 
