@@ -95,11 +95,12 @@ def fit_joint_track(heard: Sequence[HeardRecording], cough_free: Sequence[HeardR
     """
     from sklearn.linear_model import LogisticRegression
 
-    values = np.concatenate([_track_values(recording) for recording in (*heard, *cough_free)])
-    is_cough = np.concatenate([_cough_frames(recording) for recording in (*heard, *cough_free)])
+    values = [_track_values(recording) for recording in (*heard, *cough_free)]
+    lengths = [len(of_frames) for of_frames in values]
+    is_cough = np.concatenate([_cough_frames(*each) for each in zip((*heard, *cough_free), lengths, strict=True)])
     if len(set(is_cough.tolist())) < 2:
         return EQUAL_TRACK
-    model = LogisticRegression().fit(values, is_cough)
+    model = LogisticRegression().fit(np.concatenate(values), is_cough)
     activity, cough = np.maximum(model.coef_[0], 0).round(3).tolist()
     return JointTrack(activity, cough, round(float(model.intercept_[0]), 3))
 
@@ -117,8 +118,9 @@ def _frames(recording: HeardRecording, rule: JointTrack) -> np.ndarray:
     return np.concatenate([*(track.push(window, window.events[cough]) for window in recording.windows), track.finish()])
 
 
-def _cough_frames(recording: HeardRecording) -> np.ndarray:
-    middles_s = (np.arange(len(_frames(recording, EQUAL_TRACK))) + 0.5) * ACTIVITY_FRAME_STEP_S
+def _cough_frames(recording: HeardRecording, n_frames: int) -> np.ndarray:
+    """Whether the middle of each frame lies in a cough, (n_frames,) bool."""
+    middles_s = (np.arange(n_frames) + 0.5) * ACTIVITY_FRAME_STEP_S
     return np.any([(start_s <= middles_s) & (middles_s < end_s) for start_s, end_s in [(0, 0), *recording.coughs]], 0)
 
 
