@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -165,6 +165,20 @@ def with_fewer_train_subjects(rows: list[ManifestRow], fraction: float) -> list[
     The subjects of a smaller fraction are among those of a larger one, so that a curve over corpus size only adds.
     """
     return [row for row in rows if row.role != "train" or _place(row.subject_id) < fraction]
+
+
+def without_packs(rows: list[ManifestRow], packs: Collection[str]) -> list[ManifestRow]:
+    """Give the packs' recordings, and all others of their subjects and sources, the role of a test.
+
+    Raises
+    ------
+    DataError
+        If no recording is of one of the packs.
+    """
+    if unknown := sorted(set(packs) - {row.pack for row in rows}):
+        raise DataError(f"no recording is of the pack {shown(unknown[0])}")
+    left_out = {key for row in rows if row.pack in packs for key in (row.subject_id, row.source_id)}
+    return [replace(row, role="test") if {row.subject_id, row.source_id} & left_out else row for row in rows]
 
 
 def _place(subject_id: str) -> float:

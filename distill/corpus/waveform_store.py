@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.audio import SAMPLE_RATE_HZ, read_waveform
 from core.errors import DataError, OutputError, one_line
 from core.files import check_replaceable
 from distill.corpus.arrays import read_npy
-from distill.corpus.manifests import ManifestRow, manifest_kind, read_manifest, write_manifest
+from distill.corpus.manifests import ManifestRow, manifest_kind, read_manifest, without_packs, write_manifest
 from distill.corpus.tables import remark
 from distill.folders import locked
 
@@ -37,7 +37,7 @@ class WaveformStore:
     """
 
     def __init__(self, rows: list[ManifestRow], samples: np.ndarray, offsets: np.ndarray):
-        self.rows = rows
+        self.rows = self._stored_rows = rows
         self._samples = samples
         self._offsets = offsets
 
@@ -56,6 +56,12 @@ class WaveformStore:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
             return torch.from_numpy(self._samples), torch.from_numpy(self._offsets)
+
+    def without_packs(self, packs: Collection[str]) -> "WaveformStore":
+        """Return the store with the roles that `manifests.without_packs` gives; the fingerprint stays."""
+        store = WaveformStore(self.rows, self._samples, self._offsets)
+        store.rows = without_packs(self.rows, packs)
+        return store
 
     @property
     def hours(self) -> float:
@@ -100,7 +106,7 @@ class WaveformStore:
         """SHA-256 of the rows, the offsets and a few samples of each recording, which other recordings do not share."""
         starts, lengths = self._offsets[:-1, None], np.diff(self._offsets)[:, None]
         looked_at = starts + lengths * np.arange(_LOOKED_AT_SAMPLES) // _LOOKED_AT_SAMPLES
-        digest = hashlib.sha256(repr(self.rows).encode())
+        digest = hashlib.sha256(repr(self._stored_rows).encode())
         digest.update(self._offsets.astype("<i8").tobytes())
         digest.update(self._samples[looked_at].astype("<i2").tobytes())
         return digest.hexdigest()

@@ -59,6 +59,7 @@ class LossWeights(Settings):
 class DistillSettings(Settings):
     """Everything that a distillation run depends on, beside its data.
 
+    Packs that are named in ``leave_out`` are not learnt from, nor is anything else of their subjects and sources.
     ``teachers`` and ``n_mixtures`` are for mixtures alone. Of these the first ``n_mixtures`` are learnt from, or all.
     Without mixtures the event targets are YAMNet's scores and the labels.
     """
@@ -70,6 +71,7 @@ class DistillSettings(Settings):
     n_mixtures: PositiveInt | None = None
     disturbances: DisturbanceSettings = DisturbanceSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    leave_out: tuple[str, ...] = ()
     training: TrainingSettings
     quantization: QuantizationAwareSettings | None = None
     event_layer: EventLayerSettings = EventLayerSettings()
@@ -170,6 +172,7 @@ def distill(
     """
     settings = settings if qat is None else tuned_from(qat, settings)
     torch.manual_seed(settings.training.seed)
+    store = store.without_packs(settings.leave_out)
     clips, teacher_size, made_from = _clips(settings, store, source)
     disturb = Disturbances(settings.disturbances)
     distilled = DistilledStudent(settings.student, teacher_size, settings.augmentation)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from core.errors import DataError
 from core.files import make_folder
 from distill.checkpoints import checkpoint_sha256, load_checkpoint, save_checkpoint, source_commit
 from distill.corpus.labels import EVENT_LABELS, holds_event
@@ -35,17 +36,21 @@ def tune_event_layer(
 ) -> Path:
     """Tune the event layer of `checkpoint`'s student; write it as ``final.pt`` in `folder`, and return that path.
 
-    All else stays. The layer is fitted to the embeddings of the crops of training recordings, each recording counting
-    the same. What a pack's labels leave open is learnt from the event teachers' scores in `targets`.
+    All else stays, and packs that the student left out are left out. The layer is fitted to the embeddings of the
+    crops of training recordings, each recording counting the same. What a pack's labels leave open is learnt from the
+    event teachers' scores in `targets`.
 
     Raises
     ------
     DataError
-        If the checkpoint holds no student.
+        If the checkpoint holds no student, or no training recording is left.
     """
     trained = load_checkpoint(checkpoint)
     student = build_student(trained, checkpoint)
+    store = store.without_packs(trained.settings.get("leave_out", ()))
     of_training = np.isin(targets.row, store.indices("train"))
+    if not of_training.any():
+        raise DataError("no training recording is left for the event layer")
     rows, offsets = targets.row[of_training], targets.offset[of_training]
     events, is_taught = event_targets(store, rows, targets.scores[of_training], settings.min_recordings)
     embeddings = embed_crops(student, store, rows, offsets)

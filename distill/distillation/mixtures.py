@@ -24,7 +24,7 @@ from distill.distillation.yamnet import YamnetTeacher
 from distill.folders import locked
 from distill.prefetch import prefetch
 
-SCHEMA = "tussis.mixtures/1"
+SCHEMA = "tussis.mixtures/2"
 INDEX_FILE = "mixtures.json"
 BATCH_SIZE = 64
 YAMNET_STARTS = (0, 8_200, 16_400)  # three frames of 0.975 s cover 2 s
@@ -32,13 +32,15 @@ _INDEX_KEYS = {"store_sha256", "n_clips", "batch_size", "teachers", "block_sizes
 _SMALLEST_SCORE = 1e-5
 _N_EVENTS = len(EVENT_LABELS)
 _ROWS_AT_A_TIME = 4_096
+_NO_ROW = -1
 
 
 class _Kept(NamedTuple):
-    """What is kept of n clips, each in a file of its name."""
+    """What is kept of n clips, each in a file of its name; ``background_row`` is -1 without a background."""
 
     waveform: np.ndarray
     row: np.ndarray
+    background_row: np.ndarray
     events: np.ndarray
     event_weights: np.ndarray
     activity: np.ndarray
@@ -117,6 +119,7 @@ def _heard(
     return _Kept(
         np.clip(np.rint(waveforms * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1),
         soundscapes.targets.row[[clip.crop for clip in clips]],
+        [_NO_ROW if clip.background is None else soundscapes.targets.row[clip.background] for clip in clips],
         np.stack([clip.events for clip in clips]),
         np.stack([clip.event_weights for clip in clips]),
         np.stack([clip.activity for clip in clips]),
@@ -132,6 +135,7 @@ def _open_arrays(folder: Path, index: dict[str, Any], mode: str) -> _Kept:
     shapes = {
         "waveform": ((n, CLIP_SAMPLES), np.int16),
         "row": ((n,), np.int32),
+        "background_row": ((n,), np.int32),
         "events": ((n, _N_EVENTS), np.float16),
         "event_weights": ((n, _N_EVENTS), np.float16),
         "activity": ((n, N_ACTIVITY_FRAMES), np.uint8),
@@ -185,7 +189,8 @@ def is_mixtures(folder: Path) -> bool:
 class Mixtures:
     """Batches of the first `n_clips` kept clips, or of all, drawn at random: a pure function of the seed and the step.
 
-    With `n_clips` a run begins, and goes on, while more are being made.
+    With `n_clips` a run begins, and goes on, while more are being made. Clips of recordings that `store` leaves out of
+    training are not drawn.
     """
 
     def __init__(
@@ -202,15 +207,18 @@ class Mixtures:
         n_done, n_clips = index["n_batches_done"] * index["batch_size"], n_clips or index["n_clips"]
         if n_done < n_clips:
             raise DataError(f"{folder} holds {n_done} finished clips, not {n_clips}: run tussis-targets mixtures again")
-        kept = _Kept(*(array[:n_clips] for array in _open_arrays(folder, index, "r")))
-        rows = np.array(kept.row)
         if index["store_sha256"] != store.fingerprint():
             raise DataError(f"{folder} was made for another store: name that one, or make the mixtures again")
-        self.batch_size, self.seed, self.n_clips = batch_size, seed, len(rows)
+        kept = _Kept(*(array[:n_clips] for array in _open_arrays(folder, index, "r")))
+        self._places = np.flatnonzero(_is_of_training(store, kept.row) & _is_of_training(store, kept.background_row))
+        if not len(self._places):
+            raise DataError(f"{folder} holds no clip without the recordings that are left out")
+        self._waveform = kept.waveform
+        kept = kept._replace(waveform=np.zeros(0), **{n: getattr(kept, n)[self._places] for n in _Kept._fields[1:]})
+        self.batch_size, self.seed, self.n_clips = batch_size, seed, len(self._places)
         unsettled = ("n_batches_done", "n_clips")
         described = {name: value for name, value in index.items() if name not in unsettled}
         self.made_from = {"teacher": index["teachers"], "mixtures": {**described, "n_clips": n_clips}}
-        self._waveform = kept.waveform
         self._activity, self._activity_weight = np.array(kept.activity), np.array(kept.activity_weight, np.float32)
         self._embedding = balance(kept.heard.astype(np.float32), index["block_sizes"]).astype(np.float16)
         parts = [event_targets(*of_rows, settings) for of_rows in _labels(store, kept)]
@@ -228,7 +236,7 @@ class Mixtures:
         chosen = np.sort(rng.integers(self.n_clips, size=self.batch_size))
         turns = rng.integers(N_ACTIVITY_FRAMES, size=self.batch_size)
         arrays = (
-            _turned(as_float(self._waveform[chosen]), turns),
+            _turned(as_float(self._waveform[self._places[chosen]]), turns),
             self.events[chosen],
             self.weights[chosen],
             _turned(self._activity[chosen].astype(np.float32), turns),
@@ -237,6 +245,11 @@ class Mixtures:
             np.ones(len(chosen), dtype=np.float32),
         )
         return Batch(*(from_numpy(array) for array in arrays))
+
+
+def _is_of_training(store: WaveformStore, rows: np.ndarray) -> np.ndarray:
+    """Whether each row is a training recording, or none."""
+    return (rows == _NO_ROW) | np.isin(rows, store.indices("train"))
 
 
 def _turned(values: np.ndarray, frames: np.ndarray) -> np.ndarray:

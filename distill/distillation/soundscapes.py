@@ -115,7 +115,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ComposedClip:
-    """One clip of a `Batch`, before the channel; ``crop`` is the one that its main sound comes from."""
+    """One clip of a `Batch`, before the channel.
+
+    ``crop`` is the one that its main sound comes from, ``background`` that of its background, None without one.
+    """
 
     crop: int
     waveform: np.ndarray
@@ -124,6 +127,7 @@ class ComposedClip:
     activity: np.ndarray
     activity_weight: float
     teacher_weight: float
+    background: int | None = None
 
 
 class Soundscapes:
@@ -256,10 +260,11 @@ class Soundscapes:
         waveform = clip.waveform + np.float32(gain) * background
         scores = soft_event_targets(self.store.rows[row].labels, self.targets.scores[crop])
         scores[COUGH] = 0.0
+        clip = replace(clip, waveform=waveform, background=crop)
         if snr_db < self.settings.heard_snr_db:
-            return replace(clip, waveform=waveform, events=np.maximum(clip.events, scores), teacher_weight=0.0)
+            return replace(clip, events=np.maximum(clip.events, scores), teacher_weight=0.0)
         is_clear = scores <= np.maximum(clip.events, self.settings.faint_score)
-        return replace(clip, waveform=waveform, event_weights=clip.event_weights * is_clear)
+        return replace(clip, event_weights=clip.event_weights * is_clear)
 
     def _at_random_speed(self, clip: ComposedClip, rng: Generator) -> ComposedClip:
         """Play some clips faster or slower, from any place on; a cough that is cut away is unknown from then on."""

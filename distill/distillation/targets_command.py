@@ -111,21 +111,27 @@ def compare(
 ) -> None:
     """Tell how well each event label is known, by each event teacher and a student; AUROC on validation recordings.
 
+    Where the student left packs out (leave_out of tussis-distill), a second table tells how well it knows their coughs.
+
     Example: tussis-targets compare --store cache/store --targets cache/targets --config
     distill/configs/second_small.toml --student runs/student/final.pt
     """
     with exit_on_error(COMMAND):
+        from distill.checkpoints import load_checkpoint
         from distill.corpus.waveform_store import WaveformStore
         from distill.distillation import validation
         from distill.distillation.distill_student import DistillSettings
-        from distill.models.student import load_student
+        from distill.models.student import build_student
         from distill.settings import load_settings
         from distill.shown_text import PlainConsole
 
         settings = load_settings(DistillSettings, config)
-        network = load_student(student) if student else None
-        result = validation.compare(WaveformStore.open(store), targets, settings.teachers, network)
-        validation.show(result, PlainConsole())
+        recordings, console = WaveformStore.open(store), PlainConsole()
+        trained = load_checkpoint(student) if student else None
+        network = build_student(trained, student) if trained else None
+        validation.show(validation.compare(recordings, targets, settings.teachers, network), console)
+        if trained and (packs := trained.settings.get("leave_out")):
+            validation.show_left_out(validation.left_out_aurocs(network, recordings, packs), console)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Measures how well each event label is told from the rest on validation recordings, by student and teachers."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from distill.corpus.labels import EVENT_LABELS, holds_event
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.event_teachers import EventTeacherSettings
 from distill.distillation.targets import Targets, crop_offsets, cut_crop
-from distill.evaluation.metrics import auroc
+from distill.evaluation.metrics import Estimate, auroc, auroc_with_interval
 from distill.models.student import Student
 from distill.shown_text import PlainConsole
 
 _BATCH = 64
+_COUGH = EVENT_LABELS.index("cough")
 _TEACHERS = {"YAMNet": 0.0, "mn04_as": 1.0, "both": None}
 
 
@@ -43,14 +45,32 @@ def label_aurocs(logits_of_row: dict[int, np.ndarray], store: WaveformStore) -> 
     return aurocs
 
 
-def student_logits(student: Student, store: WaveformStore) -> dict[int, np.ndarray]:
-    """The highest logit of each label in each labelled validation recording's crops, by the recording's row."""
-    crops = [
-        (row, offset)
-        for row in store.indices("validation")
-        if store.rows[row].labelled
-        for offset in crop_offsets(len(store.waveform(row)))
-    ]
+def left_out_aurocs(student: Student, store: WaveformStore, packs: Collection[str]) -> dict[str, Estimate]:
+    """AUROC of the coughs of each pack with coughs, of `packs`, that `student` left out, by the pack's name.
+
+    Others are the pack's own recordings without a cough, and the validation recordings without one that share no
+    subject or source with `packs`. Intervals are over resampled subjects.
+    """
+    store = store.without_packs(packs)
+    rows = store.indices("validation") + [row for row, of in enumerate(store.rows) if of.pack in packs]
+    truth = {row: holds_event(store.rows[row].labels, "cough") for row in rows if store.rows[row].labelled}
+    logits = student_logits(student, store, [row for row, holds in truth.items() if holds is not None])
+    others = [row for row in logits if not truth[row] and store.rows[row].role == "validation"]
+    aurocs = {}
+    for pack in packs:
+        of_pack = [row for row in logits if store.rows[row].pack == pack]
+        if any(truth[row] for row in of_pack):
+            items = [*of_pack, *others]
+            scores, subjects = [logits[row][_COUGH] for row in items], [store.rows[row].subject_id for row in items]
+            aurocs[pack] = auroc_with_interval(scores, [truth[row] for row in items], subjects)
+    return aurocs
+
+
+def student_logits(student: Student, store: WaveformStore, rows: Iterable[int] | None = None) -> dict[int, np.ndarray]:
+    """The highest logit of each label in the crops of recordings `rows`, by row; of the labelled validation ones."""
+    if rows is None:
+        rows = [row for row in store.indices("validation") if store.rows[row].labelled]
+    crops = [(row, offset) for row in rows for offset in crop_offsets(len(store.waveform(row)))]
     device = next(student.parameters()).device
     best: dict[int, np.ndarray] = {}
     for start in range(0, len(crops), _BATCH):
@@ -91,4 +111,13 @@ def show(result: dict[str, dict[str, float]], console: PlainConsole) -> None:
     for label in labels:
         cells = [f"{aurocs[label]:.4f}" if label in aurocs else "-" for aurocs in result.values()]
         table.add_row(label.removesuffix("_auroc"), *cells)
+    console.print(table)
+
+
+def show_left_out(aurocs: dict[str, Estimate], console: PlainConsole) -> None:
+    """Print a row per pack."""
+    table = Table("pack left out", "AUROC of its coughs", "95 %", "recordings", "subjects")
+    for pack, of in aurocs.items():
+        interval = "-" if of.low is None else f"{of.low:.4f} to {of.high:.4f}"
+        table.add_row(pack, f"{of.value:.4f}", interval, str(of.n), str(of.n_subjects))
     console.print(table)

@@ -6,6 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from core.audio import write_wav
+from core.errors import DataError
 from distill.checkpoints import load_checkpoint, save_checkpoint
 from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow
@@ -83,6 +84,16 @@ def test_the_layer_alone_changes_and_only_for_labels_that_are_taught(store, targ
     tuned = load_checkpoint(final)
     assert tuned.provenance["packs"] == ["pack"] and len(tuned.provenance["event_layer_from_sha256"]) == 64
     assert tuned.settings["event_layer"] == {"pull": 0.01, "min_recordings": 5}
+
+
+def test_a_pack_that_the_student_left_out_teaches_the_layer_nothing(store, targets, checkpoint, tmp_path):
+    """Here the one pack is all that there is."""
+    trained = load_checkpoint(checkpoint)
+    save_checkpoint(
+        tmp_path / "without.pt", **{**vars(trained), "settings": trained.settings | {"leave_out": ["pack"]}}
+    )
+    with pytest.raises(DataError, match="no training recording"):
+        tune_event_layer(tmp_path / "without.pt", EventLayerSettings(), store, targets, tmp_path)
 
 
 def test_the_layer_tells_apart_what_is_apart_and_a_strong_pull_holds_it():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,31 @@ def test_what_is_kept_is_what_was_composed_and_what_the_teachers_hear_in_it(stor
     assert np.abs(np.load(folder / "yamnet_scores.npy")[4:8] - scores).max() < 1e-6
     assert heard.shape == (4, 512 + 521)
     assert np.load(folder / "row.npy")[4:8].tolist() == [store_row(store, clip.crop) for clip in clips]
+    backgrounds = [-1 if clip.background is None else store_row(store, clip.background) for clip in clips]
+    assert np.load(folder / "background_row.npy")[4:8].tolist() == backgrounds
+    assert set(np.load(folder / "background_row.npy") % 2) == {1}  # noise; -1 stays 1
+
+
+def test_a_pack_that_is_left_out_is_neither_sound_nor_background(store, folder):
+    """Its other recordings' subjects are left out as well."""
+    rows = [replace(of, pack="q") if number in (1, 2) else of for number, of in enumerate(store.rows)]
+    rows[4] = replace(rows[4], subject_id="s2")
+    named = WaveformStore(rows, store._samples, store._offsets)
+    index = json.loads((folder / "mixtures.json").read_text())
+    copied = shutil.copytree(folder, folder.parent / "named")
+    (copied / "mixtures.json").write_text(json.dumps({**index, "store_sha256": named.fingerprint()}))
+    left_out = named.without_packs(["q"])
+    assert left_out.indices("test") == [1, 2, 4]
+    heard = np.load(folder / "row.npy"), np.load(folder / "background_row.npy")
+    is_kept = ~np.isin(heard, [1, 2, 4]).any(axis=0)
+    assert 0 < is_kept.sum() < len(is_kept)
+    mixtures = Mixtures(left_out, copied, EventTeacherSettings(), batch_size=64, seed=1)
+    assert mixtures.n_clips == is_kept.sum()
+    drawn = np.sort(np.abs(mixtures.batch_at(0).waveform.numpy()), axis=1)
+    kept = np.sort(np.abs(np.load(folder / "waveform.npy")[is_kept] / np.float32(32_768)), axis=1)
+    assert {clip.tobytes() for clip in drawn} <= {clip.tobytes() for clip in kept}
+    with pytest.raises(DataError, match="no recording is of the pack 'r'"):
+        named.without_packs(["r"])
 
 
 def store_row(store: WaveformStore, crop: int) -> int:
