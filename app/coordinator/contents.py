@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.cases.facts import EARLIEST_BIRTH, LATEST_BIRTH, SEXES, AttemptState
+from app.cases.facts import EARLIEST_BIRTH, LATEST_BIRTH, SEXES, AttemptState, Participant
 from app.cases.index import ATTEMPT, CONSENT, MONITORING, PARTICIPANT, WITHDRAWAL
 from app.studies.study_parts import ROUND_OUTCOMES, UNJUDGED
 from core.errors import TussisError
@@ -16,18 +16,6 @@ MAX_WORDS, MAX_LIST, MAX_COUGHS = 2_000, 10_000, 10**6
 
 class ContentError(TussisError):
     """A record whose content no app of Tussis wrote."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A participant, as a phone added one."""
-
-    participant_id: str
-    year_of_birth: int
-    sex: str
-    answers: dict[str, Any]
-    added_s: float
-    is_practice: bool
 
 
 @dataclass(frozen=True)
@@ -96,7 +84,7 @@ class Recorded:
     is_practice: bool
 
 
-def contents_of(kind: str, content: Any, record_id: str) -> Person | Agreement | Withdrawal | Recorded | None:
+def contents_of(kind: str, content: Any, record_id: str) -> Participant | Agreement | Withdrawal | Recorded | None:
     """What a record says; None for a kind that only the phone needs.
 
     Raises
@@ -105,7 +93,7 @@ def contents_of(kind: str, content: Any, record_id: str) -> Person | Agreement |
         With a sentence that names the record and the field.
     """
     readers = {
-        PARTICIPANT: _person,
+        PARTICIPANT: lambda fields: _participant(fields, record_id),
         CONSENT: _agreement,
         WITHDRAWAL: _withdrawal,
         ATTEMPT: _attempt,
@@ -118,9 +106,10 @@ def contents_of(kind: str, content: Any, record_id: str) -> Person | Agreement |
     return readers[kind](Fields(content, f"the record {record_id}", ContentError))
 
 
-def _person(fields: Fields) -> Person:
+def _participant(fields: Fields, record_id: str) -> Participant:
     answers = fields.small_object("answers", 100)
-    return Person(
+    return Participant(
+        record_id=record_id,
         participant_id=_participant_id(fields),
         year_of_birth=fields.integer("year_of_birth", EARLIEST_BIRTH, LATEST_BIRTH),
         sex=fields.one_of("sex", SEXES),

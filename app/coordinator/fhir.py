@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from app.coordinator.contents import Agreement, Person, ProbeOutcome, Recorded
+from app.cases.facts import Participant
+from app.coordinator.contents import Agreement, ProbeOutcome, Recorded
 from app.coordinator.received import KeptRecord, Received
 from app.coordinator.tables import Opened, last_consents, opened_records, utc
 from app.sealed_audio import ALTERED, COMPLETE, UNFINISHED
@@ -57,7 +58,7 @@ class _Writer:
         self._study = study
         self._system = f"urn:tussis:study:{study.id}"
         self._made: dict[str, list[str]] = {}  # what came with each hand-over, for its provenance
-        persons = [(record, said) for record, said in opened if isinstance(said, Person)]
+        persons = [(record, said) for record, said in opened if isinstance(said, Participant)]
         self._people = {said.participant_id: (record, said) for record, said in reversed(persons)}
 
     def people(self, opened: Opened) -> Iterator[Resource]:
@@ -94,7 +95,7 @@ class _Writer:
                 "entity": [{"role": "source", "what": {"identifier": source}}],
             }
 
-    def _patient(self, record: KeptRecord, said: Person) -> Resource:
+    def _patient(self, record: KeptRecord, said: Participant) -> Resource:
         return self._made_by(record, "Patient", said.participant_id, said.is_practice) | {
             "identifier": [{"system": f"{self._system}:participant", "value": said.participant_id}],
             "gender": said.sex,
@@ -112,7 +113,7 @@ class _Writer:
             "policyRule": {"text": text},
         }
 
-    def _answers(self, record: KeptRecord, said: Person) -> Iterator[Resource]:
+    def _answers(self, record: KeptRecord, said: Participant) -> Iterator[Resource]:
         questions = {question.id: question for question in self._study.questions}
         for key, answer in said.answers.items():
             question = questions.get(key)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.cases.facts import Participant
 from app.cases.index import ATTEMPT, MONITORING
 from app.coordinator.contents import (
     Agreement,
     ContentError,
-    Person,
     Recorded,
     Withdrawal,
     contents_of,
@@ -97,7 +97,7 @@ def _participants(opened: Opened) -> Iterator[Row]:
     consents = last_consents(opened)
     texts = {said.participant_id: said for _, said in opened if isinstance(said, Agreement)}
     for record, said in opened:
-        if not isinstance(said, Person):
+        if not isinstance(said, Participant):
             continue
         last, text = consents.get(said.participant_id), texts.get(said.participant_id)
         row = {"consent": "none" if last is None else "given" if isinstance(last, Agreement) else "withdrawn"}
@@ -119,7 +119,7 @@ def _participants(opened: Opened) -> Iterator[Row]:
 def _answers(opened: Opened, study: Study) -> Iterator[Row]:
     questions, first = {question.id: question for question in study.questions}, study.languages[0]
     for record, said in opened:
-        for key, answer in said.answers.items() if isinstance(said, Person) else ():
+        for key, answer in said.answers.items() if isinstance(said, Participant) else ():
             question = questions.get(key)
             labels = {choice.id: choice.label(first) for choice in question.choices} if question else {}
             yield {

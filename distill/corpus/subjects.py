@@ -1,4 +1,4 @@
-"""Says which spellings of subject ids are one person, and which name nobody."""
+"""Says which spellings of subject ids are one person, which name nobody, and which words are which sex."""
 
 import re
 import unicodedata
@@ -9,6 +9,7 @@ _NOBODY = frozenset(
     {"n/a", "#n/a", "<na>", "na", "n.a.", "nan", "nat", "nil", "none", "null", "unknown", "unk", "unnamed", "anonymous"}
     | {"missing", "undefined", "not available", "not known", "no id", "no_id", "tbd", "#ref!", "#value!", "unbekannt"}
 )
+SEXES = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
 _NEGATIVE = re.compile(r"-\d+(?:\.0+)?")  # -1, -99: a code for a missing value
 _WHOLE_DECIMALS = re.compile(r"(?<=\d)[.,]0+$")  # a column of numbers with a gap in it becomes 5.0
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")

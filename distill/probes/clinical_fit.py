@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.interpreter import EMBEDDING_SIZE
 from core.probing.clinical import COLUMN_PATTERN, ClinicalColumn, standard_values
+from distill.corpus.subjects import SEXES
 from distill.corpus.tables import FALSE_WORDS, TRUE_WORDS, listed, parsed_number, remark
 from distill.evaluation.metrics import mean_with_interval
 from distill.probes.cohort import Cohort
@@ -22,7 +23,6 @@ from distill.probes.linear_fit import (
     participant_means,
     ridge_path,
 )
-from distill.probes.spirometry.gli_2022 import SEXES
 
 SEX_NUMBERS = {word: float(sex == "male") for word, sex in SEXES.items()}
 YES_NUMBERS = {**dict.fromkeys(sorted(TRUE_WORDS), 1.0), **dict.fromkeys(sorted(FALSE_WORDS - {""}), 0.0)}

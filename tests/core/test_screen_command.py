@@ -5,6 +5,7 @@ import signal
 import struct
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,12 @@ from core.audio import write_wav
 from core.screen_command import main
 from core.screener import Screener
 from core.wav import WavDecoder
+from tests.command_lines import exit_code_of
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 
 
-def run(*arguments: object) -> int:
-    """The command in this process; its exit status however it ends."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+run = partial(exit_code_of, main, "tussis-screen")
 
 
 def recordings_in(output: Path) -> list[dict]:

@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import DataError
-from distill.corpus.subjects import names_nobody
-from distill.corpus.tables import Row
+from distill.corpus.subjects import SEXES, names_nobody
+from distill.corpus.tables import FALSE_WORDS, TRUE_WORDS, Row
 
 SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".opus", ".webm", ".mp3", ".m4a"})
 _SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
-_YES = ("1", "1.0", "true", "t", "yes", "y", "ja", "wahr", "oui", "vrai")
-_NO = ("0", "0.0", "false", "f", "no", "n", "nein", "falsch", "non", "faux")
-_POSITIVE = frozenset({*_YES, "positive", "pos", "tb", "tb positive", "detected"})
-_NEGATIVE = frozenset({*_NO, "negative", "neg", "no tb", "tb negative", "not detected"})
-_SEXES = {"male": 1.0, "m": 1.0, "man": 1.0, "female": 0.0, "f": 0.0, "woman": 0.0}
+_POSITIVE = TRUE_WORDS | {"positive", "pos", "tb", "tb positive", "detected"}
+_NEGATIVE = FALSE_WORDS - {""} | {"negative", "neg", "no tb", "tb negative", "not detected"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ def yes_or_no(row: Row, column: str) -> float | None:
 
 def sex_of(word: str) -> float | None:
     """1 for male, 0 for female, None for anything else."""
-    return _SEXES.get(word.strip().casefold())
+    sex = SEXES.get(word.strip().casefold())
+    return None if sex is None else float(sex == "male")
 
 
 def known(**labels: float | None) -> dict[str, float]:

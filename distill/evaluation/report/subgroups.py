@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DataError
-from distill.corpus.subjects import names_nobody
+from distill.corpus.subjects import SEXES, names_nobody
 from distill.corpus.tables import parsed_number, shown
 from distill.evaluation.metrics import (
     auroc_gap_p_value,
@@ -31,7 +31,7 @@ AGE_BANDS = (18, 30, 45, 60)  # each begins a band
 UNKNOWN = "unknown"
 MIN_EACH = 5  # positives and negatives of a group, for its AUROC and for the gap
 MAX_GROUPS = 12
-SEXES = {"m": "male", "f": "female", "man": "male", "woman": "female", "1": "male", "0": "female"}
+_SEXES = {**SEXES, "1": "male", "0": "female"}
 _NOT_A_NUMBER = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
 
 
@@ -80,7 +80,7 @@ def group_of(item: Item, name: str, column: str) -> str:
     if names_nobody(cell):
         return UNKNOWN
     if name != "age":
-        return SEXES.get(cell.casefold(), cell.casefold()) if name == "sex" else cell
+        return _SEXES.get(cell.casefold(), cell.casefold()) if name == "sex" else cell
     age = parsed_number(cell)
     if not 0 <= age <= 130:
         raise DataError(f"{item.path}, column {column} holds {shown(cell)}; expected an age in years, at most 130")

@@ -6,6 +6,7 @@ from math import exp, floor, isfinite, log
 from pathlib import Path
 
 from core.errors import DataError
+from distill.corpus.subjects import SEXES
 from distill.corpus.tables import read_table
 
 # Bowerman et al., Am J Respir Crit Care Med 2023;207(6):768, doi:10.1164/rccm.202205-0963OC: the published numbers.
@@ -14,7 +15,6 @@ SPLINES = Path(__file__).with_name("gli_2022_splines.csv")
 AGES_YEARS = (3.0, 95.0)
 HEIGHTS_CM = (50.0, 250.0)  # a height in metres or in inches of a child is refused
 LOWER_LIMIT_Z = -1.645  # the 5th percentile
-SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from distill.corpus.subjects import SEXES
 from distill.corpus.tables import parsed_number
 from distill.probes.cohort import Cohort, check_enough
 from distill.probes.linear_fit import FittedProbe, fit_with_best_regularizer, mean_absolute_error, ridge_path
@@ -17,7 +18,6 @@ from distill.probes.spirometry.agreement import (
     is_one_left_out,
     left_out_estimates,
 )
-from distill.probes.spirometry.gli_2022 import SEXES
 
 DEMOGRAPHICS = ("age_years", "sex", "height_cm")
 SEX_CODES = {"female": 0.0, "male": 1.0}

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.coordinator.contents import ContentError, Person, Recorded, contents_of
+from app.cases.facts import Participant
+from app.coordinator.contents import ContentError, Recorded, contents_of
 
 MODEL = {"bundle": "tussis-small", "sha256": "5e" * 32}
 PROBE = {"name": "tb", "status": "research", "decision": "refer", "score": 0.9, "unit": "p", "reason": None}
@@ -69,7 +70,7 @@ def test_each_kind_says_what_it_holds() -> None:
 def test_what_does_not_say_that_it_is_in_earnest_is_practice() -> None:
     for missing in (None, 0, "no", True):
         said = contents_of("participant", CONTENTS["participant"] | {"is_practice": missing}, "r")
-        assert isinstance(said, Person) and said.is_practice
+        assert isinstance(said, Participant) and said.is_practice
 
 
 def test_a_count_beside_could_not_be_judged_is_no_count() -> None:

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,12 @@ from core.bundle import Bundle
 from core.demonstration import synthesize_demonstration
 from core.monitoring.monitor import Monitor
 from core.screen_command import main
+from tests.command_lines import exit_code_of
 
 NOISE = (0.05 * np.random.default_rng(0).normal(size=3 * 16000)).astype(np.float32)
 
 
-def run(*arguments: object) -> int:
-    """The command in this process; its exit status however it ends."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+run = partial(exit_code_of, main, "tussis-screen")
 
 
 @pytest.fixture

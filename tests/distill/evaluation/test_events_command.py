@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,15 +16,12 @@ from core.screener import Screener
 from distill.corpus.manifests import ManifestRow
 from distill.corpus.waveform_store import WaveformStore
 from distill.probes.evaluate_command import main
+from tests.command_lines import exit_code_of
 
 pytestmark = pytest.mark.usefixtures("default_bundle")
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-evaluate", "events", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
+run = partial(exit_code_of, main, "tussis-evaluate", "events")
 
 
 @pytest.fixture
@@ -40,9 +38,9 @@ def folder(tmp_path):
     return folder
 
 
-def test_recordings_are_measured_as_they_are_screened(monkeypatch, capsys, tmp_path, folder, default_bundle):
+def test_recordings_are_measured_as_they_are_screened(capsys, tmp_path, folder, default_bundle):
     out = tmp_path / "events.json"
-    assert run(monkeypatch, "--recordings", folder, "--json", out) == 0
+    assert run("--recordings", folder, "--json", out) == 0
     result = json.loads(out.read_text())
     assert result["schema"] == "tussis.event-report/1" and result["rules"]["max_event_s"] == 0.6
     total, each = result["recordings"]["total"], result["recordings"]["each"]
@@ -55,22 +53,22 @@ def test_recordings_are_measured_as_they_are_screened(monkeypatch, capsys, tmp_p
     )
 
 
-def test_bad_files_are_one_sentence_each_and_left_out_only_if_that_is_asked_for(monkeypatch, capsys, tmp_path, folder):
+def test_bad_files_are_one_sentence_each_and_left_out_only_if_that_is_asked_for(capsys, tmp_path, folder):
     (folder / "b.csv").write_text("start,end,label\nsoon,1.4,cough\n")
     (folder / "lost.txt").write_text("1\t2\tcough\n")
     out = tmp_path / "events.json"
-    assert run(monkeypatch, "--recordings", folder, "--json", out) == 2
+    assert run("--recordings", folder, "--json", out) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 3 and "lost.txt has no recording" in said[0] and "column start holds 'soon'" in said[1]
     assert said[2].endswith("2 files of " + str(folder) + " are wrong; --drop leaves them out") and not out.exists()
-    assert run(monkeypatch, "--recordings", folder, "--json", out, "--drop") == 0
+    assert run("--recordings", folder, "--json", out, "--drop") == 0
     result = json.loads(out.read_text())["recordings"]
     assert len(result["left_out"]) == 2 and [row["name"] for row in result["each"]] == ["a.wav", "c.wav"]
 
 
 def test_a_run_that_was_ended_goes_on(monkeypatch, capsys, tmp_path, folder):
     out, screen = tmp_path / "events.json", Screener.screen
-    assert run(monkeypatch, "--recordings", folder, "--json", out) == 0
+    assert run("--recordings", folder, "--json", out) == 0
     whole = out.read_text()
     out.unlink()
 
@@ -91,9 +89,9 @@ def test_a_run_that_was_ended_goes_on(monkeypatch, capsys, tmp_path, folder):
         return screen(self, path, channel)
 
     monkeypatch.setattr(Screener, "screen", noted)
-    assert run(monkeypatch, "--recordings", folder, "--json", out, "--seed", 5) == 2
+    assert run("--recordings", folder, "--json", out, "--seed", 5) == 2
     assert "holds another run, or one of other settings; move it away" in capsys.readouterr().err
-    assert run(monkeypatch, "--recordings", folder, "--json", out) == 0
+    assert run("--recordings", folder, "--json", out) == 0
     assert names == ["c.wav"] and out.read_text() == whole
     assert not (tmp_path / "events.json.partial").exists()
 
@@ -106,13 +104,13 @@ def test_a_signal_ends_the_run_behind_what_is_under_way(monkeypatch, capsys, tmp
         return screen(self, path, channel)
 
     monkeypatch.setattr(Screener, "screen", signalled)
-    assert run(monkeypatch, "--recordings", folder, "--json", out) == 128 + signal.SIGTERM
+    assert run("--recordings", folder, "--json", out) == 128 + signal.SIGTERM
     assert f"ended by SIGTERM; the same command goes on from {out}.partial" in capsys.readouterr().err
     lines = [json.loads(line) for line in (tmp_path / "events.json.partial").read_text().splitlines()]
     assert len(lines) == 3 and lines[2]["result"]["key"].startswith("a.wav ") and not out.exists()
 
 
-def test_a_store_is_composed_and_both_may_be_given(monkeypatch, capsys, tmp_path, folder):
+def test_a_store_is_composed_and_both_may_be_given(capsys, tmp_path, folder):
     generator = np.random.default_rng(0)
     rows = []
     for number, label in enumerate(("cough", "noise", "speech")):
@@ -128,7 +126,7 @@ def test_a_store_is_composed_and_both_may_be_given(monkeypatch, capsys, tmp_path
     WaveformStore.build(rows, tmp_path / "data", tmp_path / "store")
     out = tmp_path / "events.json"
     options = ("--store", tmp_path / "store", "--composed", 8, "--hours", 0.1, "--recordings", folder, "--json", out)
-    assert run(monkeypatch, *options) == 0
+    assert run(*options) == 0
     result = json.loads(out.read_text())
     assert result["composed"]["total"]["n_recordings"] == 8 and result["composed"]["total"]["n_coughs"] > 0
     assert result["cough_free"]["total"]["hours"] == pytest.approx(0.1)
@@ -149,28 +147,28 @@ def test_a_store_is_composed_and_both_may_be_given(monkeypatch, capsys, tmp_path
 )
 def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path, folder, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments, "--json", "out.json") == 2
+    assert run(*arguments, "--json", "out.json") == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and not (tmp_path / "out.json").exists()
 
 
-def test_a_recording_that_breaks_off_is_refused_or_left_out(monkeypatch, capsys, tmp_path, folder):
+def test_a_recording_that_breaks_off_is_refused_or_left_out(capsys, tmp_path, folder):
     soundfile.write(folder / "d.flac", synthesize_demonstration(), 16_000)
     whole = (folder / "d.flac").read_bytes()
     (folder / "d.flac").write_bytes(whole[:200] + bytes(len(whole) - 200))
     shutil.copy(folder / "a.txt", folder / "d.txt")
-    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json") == 2
+    assert run("--recordings", folder, "--json", tmp_path / "e.json") == 2
     assert "d.flac" in capsys.readouterr().err
-    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
+    assert run("--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
     assert len(json.loads((tmp_path / "e.json").read_text())["recordings"]["left_out"]) == 1
 
 
-def test_a_label_behind_the_end_and_a_recording_without_sound_are_told(monkeypatch, capsys, tmp_path, folder):
+def test_a_label_behind_the_end_and_a_recording_without_sound_are_told(capsys, tmp_path, folder):
     (folder / "b.csv").write_text("start,end,label\n6.3,6.6,cough\n")
     write_wav(folder / "e.wav", np.zeros(0, dtype=np.float32))
     (folder / "e.txt").write_text("")
-    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json") == 2
+    assert run("--recordings", folder, "--json", tmp_path / "e.json") == 2
     assert "b.wav ends at 6.00 s, before its label at 6.3 s" in capsys.readouterr().err
-    assert run(monkeypatch, "--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
+    assert run("--recordings", folder, "--json", tmp_path / "e.json", "--drop") == 0
     left_out = json.loads((tmp_path / "e.json").read_text())["recordings"]["left_out"]
     assert len(left_out) == 2 and "e.wav" in "".join(left_out)

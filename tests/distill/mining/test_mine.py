@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from distill.mining.command import main
 from distill.mining.mine import mine, mining_settings
 from distill.mining.pack import MinedPack
 from distill.mining.recordings import find_recordings
+from tests.command_lines import exit_code_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -192,11 +194,7 @@ def test_two_runs_never_write_one_pack(corpus, mine_into, write_bundle, tmp_path
         mine_into(corpus)
 
 
-def run_command(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-mine", *map(str, arguments)])
-    with pytest.raises(SystemExit) as done:
-        main()
-    return done.value.code
+run_command = partial(exit_code_of, main, "tussis-mine")
 
 
 def command_line(corpus, pack, bundle, workers):
@@ -210,13 +208,11 @@ def start(command):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(
-    tmp_path, tiny_bundle, monkeypatch, capsys, workers, write_recording
-):
+def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(tmp_path, tiny_bundle, capsys, workers, write_recording):
     for number, duration_s in enumerate((10.0, 10.0, 240.0, 10.0)):  # it is the long one that the kill falls into
         write_recording(tmp_path / "in" / f"{number}.wav", number, duration_s)
     unbroken, pack = tmp_path / "unbroken" / "mined", tmp_path / "data" / "mined"
-    assert run_command(monkeypatch, *command_line(tmp_path / "in", unbroken, tiny_bundle, 1)[3:]) == 0
+    assert run_command(*command_line(tmp_path / "in", unbroken, tiny_bundle, 1)[3:]) == 0
     assert "audio-hours per core-hour" in capsys.readouterr().out
     killed = start(command_line(tmp_path / "in", pack, tiny_bundle, workers))
     journal = pack / "journal.jsonl"
@@ -255,7 +251,7 @@ def test_the_command_refuses_with_one_sentence(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "1.wav").write_bytes(b"RIFF")
     monkeypatch.chdir(tmp_path)
-    assert run_command(monkeypatch, "--bundle", tiny_bundle, *arguments) == 2
+    assert run_command("--bundle", tiny_bundle, *arguments) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
     assert (tmp_path / "new").exists() == ("broken" in arguments)
@@ -269,11 +265,11 @@ def test_a_pack_is_not_continued_with_other_settings(corpus, mine_into):
     assert content_of(pack) == before
 
 
-def test_the_shipped_bundle_finds_the_demonstration_s_coughs(tmp_path, default_bundle, monkeypatch):
+def test_the_shipped_bundle_finds_the_demonstration_s_coughs(tmp_path, default_bundle):
     (tmp_path / "in").mkdir()
     write_wav(tmp_path / "in" / "demonstration.wav", synthesize_demonstration())
     pack = tmp_path / "data" / "mined"
-    assert run_command(monkeypatch, tmp_path / "in", "--out", pack, "--labels", "cough", "--workers", 1) == 0
+    assert run_command(tmp_path / "in", "--out", pack, "--labels", "cough", "--workers", 1) == 0
     rows = rows_of(pack)
     assert rows and all(float(row["score_cough"]) >= 0.3 for row in rows)
     assert [row.role for row in build_manifest(pack.parent)] == ["train"] * len(rows)

@@ -1,19 +1,16 @@
 """tussis-evaluate: the pack as before, and tasks."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from core.audio import write_wav
 from distill.probes.evaluate_command import main
+from tests.command_lines import exit_code_of
 
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-evaluate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
+run = partial(exit_code_of, main, "tussis-evaluate")
 
 
 @pytest.fixture
@@ -31,9 +28,9 @@ def coswara(tmp_path):
     return folder
 
 
-def test_the_tasks_of_a_data_set_are_run_and_shown(monkeypatch, capsys, tmp_path, tiny_bundle, coswara):
+def test_the_tasks_of_a_data_set_are_run_and_shown(capsys, tmp_path, tiny_bundle, coswara):
     out = tmp_path / "tasks.json"
-    assert run(monkeypatch, "tasks", "--cohort", f"coswara={coswara}", "--bundle", tiny_bundle, "--json", out) == 0
+    assert run("tasks", "--cohort", f"coswara={coswara}", "--bundle", tiny_bundle, "--json", out) == 0
     result = json.loads(out.read_text())
     assert result["schema"] == "tussis.tasks/1" and len(result["tasks"]) == 27
     smoker = next(task for task in result["tasks"] if task["label"] == "smoker")
@@ -54,5 +51,5 @@ def test_the_tasks_of_a_data_set_are_run_and_shown(monkeypatch, capsys, tmp_path
 )
 def test_bad_input_is_refused(monkeypatch, capsys, tmp_path, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments) == 2
+    assert run(*arguments) == 2
     assert sentence in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from distill.probes.fit_probe import KINDS, ProbeDescription, fit_probe, main, p
 from distill.probes.kinds import Kind
 from distill.probes.linear_fit import FittedProbe, fit_with_best_regularizer, mean_absolute_error, ridge_path
 from distill.probes.synthetic_cohorts import write_cohort
+from tests.command_lines import exit_code_of
 
 EVERYTHING = ClipSelection(None, 0.0, 1, "mean")
 
@@ -105,18 +107,14 @@ def test_a_subject_or_a_recording_in_both_cohorts_is_refused(made_up_cohort):
         fit_probe(describe(), cohort, "0" * 64, external=renamed)
 
 
-def run_command(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-probe", *map(str, arguments)])
-    with pytest.raises(SystemExit) as done:
-        main()
-    return done.value.code
+run_command = partial(exit_code_of, main, "tussis-probe")
 
 
 def test_demonstration_probes_cost_less_than_a_minute_and_core_never_scores_them(
-    tmp_path, tiny_bundle, write_bundle, stand_in, coughs_in_noise, monkeypatch
+    tmp_path, tiny_bundle, write_bundle, stand_in, coughs_in_noise
 ):
     begin_s, out, model = time.process_time(), tmp_path / "probes", tiny_bundle / "model.tflite"
-    assert run_command(monkeypatch, "demonstration", "--model", model, "--out", out) == 0
+    assert run_command("demonstration", "--model", model, "--out", out) == 0
     assert time.process_time() - begin_s < 60
     contents = [json.loads((out / name).read_text()) for name in ("tb.json", "spirometry.json")]
     for content in contents:
@@ -131,7 +129,7 @@ def test_demonstration_probes_cost_less_than_a_minute_and_core_never_scores_them
         assert (result.decision, result.score, result.reason) == ("unscored", None, DEMONSTRATION_REASON)
 
 
-def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle, monkeypatch):
+def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle):
     table = write_cohort("tb", tmp_path / "cohort", n_subjects=12)
     words = ["--intended-use", "Tests only.", "--data", "synthetic", "--status", "demonstration", "--event", "none"]
     where = [
@@ -144,7 +142,7 @@ def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle, monkeyp
         "--cache",
         tmp_path / "cache",
     ]
-    assert run_command(monkeypatch, "fit", "--name", "tb", *where, *words) == 0
+    assert run_command("fit", "--name", "tb", *where, *words) == 0
     content = (tmp_path / "probes" / "tb.json").read_bytes()
     assert parse_probe(content, "tb.json").training["model_sha256"] == load_bundle(tiny_bundle).model_sha256
 
@@ -161,14 +159,12 @@ def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle, monkeyp
         ({"--status": "research"}, "can only be demonstration"),
     ],
 )
-def test_the_command_refuses_with_one_sentence_and_writes_nothing(
-    tmp_path, tiny_bundle, monkeypatch, capsys, changes, sentence
-):
+def test_the_command_refuses_with_one_sentence_and_writes_nothing(tmp_path, tiny_bundle, capsys, changes, sentence):
     table = write_cohort("tb", tmp_path / "cohort", n_subjects=1)
     options = {"--recordings": table, "--name": "tb", "--out": tmp_path / "probes", "--bundle": tiny_bundle}
     options |= {"--cache": tmp_path / "cache"}
     options |= {"--intended-use": "Tests only.", "--data": "synthetic", "--status": "demonstration", "--event": "none"}
-    code = run_command(monkeypatch, "fit", *(part for pair in (options | changes).items() for part in pair))
+    code = run_command("fit", *(part for pair in (options | changes).items() for part in pair))
     error = capsys.readouterr().err
     assert code == 2 and sentence in error and error.count("\n") == 1
     assert not list(tmp_path.glob("probes/*"))
@@ -213,9 +209,7 @@ def cohort_rows(tmp_path_factory):
         (lambda header, rows: (header, rows), ("--unlike", "music"), "--unlike is 'music'; expected NAME=FOLDER"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(
-    cohort_rows, tiny_bundle, tmp_path, monkeypatch, capsys, edit, options, sentence
-):
+def test_bad_input_is_one_sentence_and_status_2(cohort_rows, tiny_bundle, tmp_path, capsys, edit, options, sentence):
     folder, header, rows, cache = cohort_rows
     header, rows = edit(header, rows)
     (folder / "bad.csv").write_text("\n".join([header, *rows]) + "\n")
@@ -230,6 +224,6 @@ def test_bad_input_is_one_sentence_and_status_2(
         "--cache",
         cache,
     ]
-    assert run_command(monkeypatch, "fit", "--name", "tb", *where, *words, *options) == 2
+    assert run_command("fit", "--name", "tb", *where, *words, *options) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and not list(tmp_path.glob("probes/*"))

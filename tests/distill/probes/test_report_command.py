@@ -1,19 +1,16 @@
 """tussis-evaluate report: from a table or packs to a JSON file and a page, and every bad input in one sentence."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from core.audio import write_wav
 from distill.probes.evaluate_command import main
+from tests.command_lines import exit_code_of
 
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-evaluate", "report", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
+run = partial(exit_code_of, main, "tussis-evaluate", "report")
 
 
 @pytest.fixture
@@ -34,10 +31,10 @@ def table(tmp_path):
     return path
 
 
-def test_a_new_probe_is_fitted_and_judged_with_its_controls(monkeypatch, capsys, tmp_path, table):
+def test_a_new_probe_is_fitted_and_judged_with_its_controls(capsys, tmp_path, table):
     out = tmp_path / "out"
     options = ("--event", "none", "--draws", 100, "--prevalence", 0.02)
-    assert run(monkeypatch, "--recordings", table, "--out", out, *options) == 0
+    assert run("--recordings", table, "--out", out, *options) == 0
     result = json.loads((out / "report.json").read_text())
     measured = result["questions"][0]
     assert (measured["n"], measured["n_positive"], measured["unit"]) == (24, 12, "person")
@@ -54,7 +51,7 @@ def test_a_new_probe_is_fitted_and_judged_with_its_controls(monkeypatch, capsys,
     assert "AUROC" in capsys.readouterr().out
 
 
-def test_a_shipped_probe_is_asked_as_a_phone_would(monkeypatch, tmp_path, tiny_bundle, table):
+def test_a_shipped_probe_is_asked_as_a_phone_would(tmp_path, tiny_bundle, table):
     (tmp_path / "48.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     write_wav(tmp_path / "49.wav", np.zeros(8000, np.float32))
     table.write_text(table.read_text() + "\n49.wav,quiet,1,north,30,m")
@@ -62,7 +59,7 @@ def test_a_shipped_probe_is_asked_as_a_phone_would(monkeypatch, tmp_path, tiny_b
     training.write_text("path,subject_id,label,site\n48.wav,other,0,north")
     out = tmp_path / "out"
     options = ("--probe", "lungs", "--training", training, "--draws", 100, "--bundle", tiny_bundle)
-    assert run(monkeypatch, "--recordings", table, "--out", out, *options) == 0
+    assert run("--recordings", table, "--out", out, *options) == 0
     result = json.loads((out / "report.json").read_text())
     measured = result["questions"][0]
     reason = "the recording's quality is not acceptable: silent"
@@ -99,30 +96,30 @@ def with_labels(value):
         (lambda text: text.replace("0.wav", "gone.wav", 1), "there is no recording"),
     ],
 )
-def test_a_bad_table_is_one_sentence(monkeypatch, capsys, tmp_path, tiny_bundle, table, edit, sentence):
+def test_a_bad_table_is_one_sentence(capsys, tmp_path, tiny_bundle, table, edit, sentence):
     table.write_text(edit(table.read_text()))
     options = ("--draws", 100, "--bundle", tiny_bundle, "--probe", "lungs")
-    assert run(monkeypatch, "--recordings", table, "--out", tmp_path / "out", *options) == 2
+    assert run("--recordings", table, "--out", tmp_path / "out", *options) == 2
     said = capsys.readouterr().err
     assert sentence in said and "Traceback" not in said and said.count("tussis-evaluate:") == 1
     assert not (tmp_path / "out" / "report.json").exists()
 
 
 @pytest.mark.parametrize("n_rows", [3, 18])
-def test_a_new_probe_needs_enough_people(monkeypatch, capsys, tmp_path, tiny_bundle, table, n_rows):
+def test_a_new_probe_needs_enough_people(capsys, tmp_path, tiny_bundle, table, n_rows):
     table.write_text("\n".join(table.read_text().splitlines()[: n_rows + 1]))
     options = ("--event", "none", "--bundle", tiny_bundle)
-    assert run(monkeypatch, "--recordings", table, "--out", tmp_path / "out", *options) == 2
+    assert run("--recordings", table, "--out", tmp_path / "out", *options) == 2
     assert "subjects with a usable recording; a probe needs at least 10" in capsys.readouterr().err
 
 
-def test_one_person_is_refused(monkeypatch, capsys, tmp_path, tiny_bundle, table):
+def test_one_person_is_refused(capsys, tmp_path, tiny_bundle, table):
     lines = table.read_text().splitlines()
     table.write_text(
         "\n".join([lines[0], *(line.replace(f",p{i // 2},", ",one,") for i, line in enumerate(lines[1:]))])
     )
     options = ("--probe", "lungs", "--bundle", tiny_bundle)
-    assert run(monkeypatch, "--recordings", table, "--out", tmp_path / "out", *options) == 2
+    assert run("--recordings", table, "--out", tmp_path / "out", *options) == 2
     assert "has 1 subjects with a score; a report needs at least 10" in capsys.readouterr().err
 
 
@@ -138,12 +135,12 @@ def test_one_person_is_refused(monkeypatch, capsys, tmp_path, tiny_bundle, table
 )
 def test_options_that_cannot_be_meant_are_refused(monkeypatch, capsys, tmp_path, tiny_bundle, options, sentence):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "--out", "out", "--bundle", tiny_bundle, *options) == 2
+    assert run("--out", "out", "--bundle", tiny_bundle, *options) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_report_is_left_as_it_is(monkeypatch, capsys, tmp_path, tiny_bundle, table):
+def test_a_file_that_is_no_report_is_left_as_it_is(capsys, tmp_path, tiny_bundle, table):
     (tmp_path / "report.html").write_text("my own page")
-    assert run(monkeypatch, "--recordings", table, "--out", tmp_path, "--bundle", tiny_bundle) == 2
+    assert run("--recordings", table, "--out", tmp_path, "--bundle", tiny_bundle) == 2
     assert "is not a result of this command" in capsys.readouterr().err
     assert (tmp_path / "report.html").read_text() == "my own page"

@@ -1,23 +1,21 @@
 """A cohort by its name, and the command that writes the table for a probe."""
 
+from functools import partial
+
 import pytest
 
 from core.errors import DataError
 from distill.corpus.cohorts.read_cohort import READERS, read_cohort, with_label
 from distill.corpus.command import main
 from distill.probes.cohort import read_cohort_table
+from tests.command_lines import exit_code_of
+
+run = partial(exit_code_of, main, "tussis-corpus", "cohort")
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-corpus", "cohort", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
-
-
-def test_the_table_of_a_published_data_set_is_what_a_probe_is_fitted_on(monkeypatch, capsys, coda):
+def test_the_table_of_a_published_data_set_is_what_a_probe_is_fitted_on(capsys, coda):
     folder = coda()
-    assert run(monkeypatch, "coda", folder, "--label", "tb", "--out", folder / "tb.csv") == 0
+    assert run("coda", folder, "--label", "tb", "--out", folder / "tb.csv") == 0
     assert "3 recordings of 2 people, 0 left out" in capsys.readouterr().out
     rows = read_cohort_table(folder / "tb.csv", "classification")
     assert [(row.subject_id, row.label) for row in rows] == [
@@ -27,10 +25,10 @@ def test_the_table_of_a_published_data_set_is_what_a_probe_is_fitted_on(monkeypa
     assert rows[0].covariates["site"] == "UG" and rows[0].covariates["fever"] == "Yes"
 
 
-def test_what_is_wrong_is_told_and_refused_or_left_out(monkeypatch, capsys, coda):
+def test_what_is_wrong_is_told_and_refused_or_left_out(capsys, coda):
     folder = coda(files={"raw_data/solicited_data/1600000000003-recording-1.wav": 1})
     (folder / "raw_data/solicited_data/1600000000002-recording-1.wav").unlink()
-    assert run(monkeypatch, "coda", folder, "--label", "tb", "--out", folder / "tb.csv") == 2
+    assert run("coda", folder, "--label", "tb", "--out", folder / "tb.csv") == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("missing: ") and said[1].startswith("two ids: one sound stands under the ids")
     assert said[2] == "tussis-corpus: 3 of 3 recordings are wrong; --drop leaves them out"
@@ -38,7 +36,7 @@ def test_what_is_wrong_is_told_and_refused_or_left_out(monkeypatch, capsys, coda
     files = {"raw_data/solicited_data/1600000000003-recording-1.wav": 3}
     folder = coda(files=files)
     (folder / "raw_data/solicited_data/1600000000002-recording-1.wav").unlink()
-    assert run(monkeypatch, "coda", folder, "--label", "tb", "--out", folder / "tb.csv", "--drop") == 0
+    assert run("coda", folder, "--label", "tb", "--out", folder / "tb.csv", "--drop") == 0
     assert "2 recordings of 2 people, 1 left out" in capsys.readouterr().out
 
 
@@ -51,17 +49,17 @@ def test_what_is_wrong_is_told_and_refused_or_left_out(monkeypatch, capsys, coda
         (("icbhi", "{folder}", "--label", "copd"), "is this the data set's folder"),
     ],
 )
-def test_bad_input_is_one_sentence(monkeypatch, capsys, coda, arguments, sentence):
+def test_bad_input_is_one_sentence(capsys, coda, arguments, sentence):
     folder = coda()
     filled = [argument.format(folder=folder) for argument in arguments]
-    assert run(monkeypatch, *filled, "--out", folder / "t.csv") == 2
+    assert run(*filled, "--out", folder / "t.csv") == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and not (folder / "t.csv").exists()
 
 
-def test_a_table_elsewhere_is_refused(monkeypatch, capsys, coda, tmp_path_factory):
+def test_a_table_elsewhere_is_refused(capsys, coda, tmp_path_factory):
     out = tmp_path_factory.mktemp("elsewhere") / "t.csv"
-    assert run(monkeypatch, "coda", coda(), "--label", "tb", "--out", out) == 2
+    assert run("coda", coda(), "--label", "tb", "--out", out) == 2
     assert "write the table to the data set's folder" in capsys.readouterr().err
 
 

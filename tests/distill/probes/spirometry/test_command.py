@@ -1,6 +1,7 @@
 """tussis-probe spirometry, as people type it."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,9 @@ from core.audio import write_wav
 from distill.probes.fit_probe import main
 from distill.probes.spirometry.blow_sound import Place, blow_sound
 from distill.probes.spirometry.forced_expiration import Lung, expiratory_flow
+from tests.command_lines import exit_code_of
 
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-probe", "spirometry", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
+run = partial(exit_code_of, main, "tussis-probe", "spirometry")
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +24,9 @@ def blow_files(tmp_path_factory):
     return folder
 
 
-def test_three_good_blows_are_repeatable_and_the_json_has_what_is_shown(monkeypatch, capsys, tmp_path, blow_files):
+def test_three_good_blows_are_repeatable_and_the_json_has_what_is_shown(capsys, tmp_path, blow_files):
     paths = [blow_files / f"{seed}.wav" for seed in range(3)]
-    assert run(monkeypatch, "blows", *paths, "--json", tmp_path / "blows.json") == 0
+    assert run("blows", *paths, "--json", tmp_path / "blows.json") == 0
     shown = capsys.readouterr().out
     assert shown.count(": acceptable") == 3 and "repeatable (at most 150 mL)" in shown
     result = json.loads((tmp_path / "blows.json").read_text())
@@ -38,15 +35,15 @@ def test_three_good_blows_are_repeatable_and_the_json_has_what_is_shown(monkeypa
     assert [blow["reasons"] for blow in result["blows"]] == [[], [], []]
 
 
-def test_a_stopped_blow_is_told_with_its_reasons(monkeypatch, capsys, blow_files):
-    assert run(monkeypatch, "blows", blow_files / "stopped.wav") == 0
+def test_a_stopped_blow_is_told_with_its_reasons(capsys, blow_files):
+    assert run("blows", blow_files / "stopped.wav") == 0
     shown = capsys.readouterr().out
     assert "The blow ends abruptly" in shown and "0 of 1 blows are acceptable; 3 are needed." in shown
 
 
-def test_a_lung_is_compared_with_its_reference(monkeypatch, capsys):
+def test_a_lung_is_compared_with_its_reference(capsys):
     arguments = ("--sex", "F", "--age-years", "40", "--height-cm", "165", "--fev1-l", "2.1", "--fvc-l", "3.2")
-    assert run(monkeypatch, "reference", *arguments) == 0
+    assert run("reference", *arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["FEV1 (L)", "FVC (L)", "FEV1/FVC (ratio)"]
     assert "z-score -1.96" in lines[0] and "measured 0.656" in lines[2]
@@ -64,28 +61,27 @@ def test_a_lung_is_compared_with_its_reference(monkeypatch, capsys):
         (("blows", "absent.wav"), "absent.wav"),
     ],
 )
-def test_bad_input_is_one_sentence(monkeypatch, capsys, arguments, sentence):
-    assert run(monkeypatch, *arguments) == 2
+def test_bad_input_is_one_sentence(capsys, arguments, sentence):
+    assert run(*arguments) == 2
     error = capsys.readouterr().err
     assert sentence in error and len(error.strip().splitlines()) == 1
 
 
-def test_a_long_recording_is_no_blow(monkeypatch, capsys, tmp_path):
+def test_a_long_recording_is_no_blow(capsys, tmp_path):
     write_wav(tmp_path / "long.wav", np.zeros(61 * 16_000, np.float32))
-    assert run(monkeypatch, "blows", tmp_path / "long.wav") == 2
+    assert run("blows", tmp_path / "long.wav") == 2
     assert "lasts 61 s; a recording of one blow has 60 s at most" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def lungs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lungs")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert run(monkeypatch, "simulate", "--out", folder, "--n-subjects", "16") == 0
+    assert run("simulate", "--out", folder, "--n-subjects", "16") == 0
     return folder / "recordings.csv"
 
 
-def test_the_whole_path_finds_what_was_simulated(monkeypatch, capsys, tmp_path, lungs):
-    assert run(monkeypatch, "agreement", "--recordings", lungs, "--out", tmp_path) == 0
+def test_the_whole_path_finds_what_was_simulated(capsys, tmp_path, lungs):
+    assert run("agreement", "--recordings", lungs, "--out", tmp_path) == 0
     shown = capsys.readouterr().out
     assert "synthetic sound: these numbers say nothing about people" in shown
     result = json.loads((tmp_path / "agreement.json").read_text())
@@ -98,7 +94,7 @@ def test_the_whole_path_finds_what_was_simulated(monkeypatch, capsys, tmp_path, 
         assert (tmp_path / f"bland_altman_{name}.svg").stat().st_size > 1000
 
 
-def test_labels_dealt_out_at_random_are_found_by_nobody(monkeypatch, capsys, tmp_path, lungs):
+def test_labels_dealt_out_at_random_are_found_by_nobody(capsys, tmp_path, lungs):
     lines = lungs.read_text().splitlines()
     header, rows = lines[0].split(","), [line.split(",") for line in lines[1:]]
     label, order = header.index("label"), np.random.default_rng(0).permutation(16)
@@ -107,7 +103,7 @@ def test_labels_dealt_out_at_random_are_found_by_nobody(monkeypatch, capsys, tmp
     shuffled = lungs.with_name("shuffled.csv")
     kept = [column for column, name in enumerate(header) if name not in ("fvc_l", "pef_l_per_s")]
     shuffled.write_text("\n".join(",".join(row[i] for i in kept) for row in (header, *rows)))
-    assert run(monkeypatch, "agreement", "--recordings", shuffled, "--out", tmp_path) == 0
+    assert run("agreement", "--recordings", shuffled, "--out", tmp_path) == 0
     measures = json.loads((tmp_path / "agreement.json").read_text())["measures"]
     assert list(measures) == ["fev1_l"]
     assert measures["fev1_l"]["verdict"] == (
@@ -116,12 +112,12 @@ def test_labels_dealt_out_at_random_are_found_by_nobody(monkeypatch, capsys, tmp
     )
 
 
-def test_a_column_with_a_word_in_it_is_refused_with_the_subject(monkeypatch, capsys, tmp_path, lungs):
+def test_a_column_with_a_word_in_it_is_refused_with_the_subject(capsys, tmp_path, lungs):
     table = lungs.with_name("word.csv")
     lines = lungs.read_text().splitlines()
     column = lines[0].split(",").index("fvc_l")
     cells = lines[1].split(",")
     cells[column] = "high"
     table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
-    assert run(monkeypatch, "agreement", "--recordings", table, "--out", tmp_path) == 2
+    assert run("agreement", "--recordings", table, "--out", tmp_path) == 2
     assert "subject 'simulated-lung-000' has the fvc_l 'high'; expected a number" in capsys.readouterr().err

@@ -1,24 +1,21 @@
 """tussis-evaluate tuberculosis: what it writes and says, and what it refuses."""
 
 import json
+from functools import partial
 
 import pytest
 
 from distill.probes.evaluate_command import main
+from tests.command_lines import exit_code_of
+
+run = partial(exit_code_of, main, "tussis-evaluate", "tuberculosis")
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["tussis-evaluate", "tuberculosis", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        main()
-    return status.value.code
-
-
-def test_figures_and_what_was_left_out_are_written_and_said(monkeypatch, capsys, tmp_path, write_coda, tiny_bundle):
+def test_figures_and_what_was_left_out_are_written_and_said(capsys, tmp_path, write_coda, tiny_bundle):
     folder, out = write_coda(37, 1, ("UG",)), tmp_path / "coda.json"
     (folder / "solicited_data" / "36.wav").unlink()
     options = ("--bundle", tiny_bundle, "--json", out, "--target", "coda_2022")
-    assert run(monkeypatch, "coda", folder, *options) == 0
+    assert run("coda", folder, *options) == 0
     result, said = json.loads(out.read_text()), capsys.readouterr().out
     assert result["by_subject"]["n_positive"] == 18 and result["target"]["sensitivity"] == 0.8
     assert "coda: demonstration; target: CODA TB DREAM Challenge 2022" in said
@@ -37,6 +34,6 @@ def test_figures_and_what_was_left_out_are_written_and_said(monkeypatch, capsys,
 )
 def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path, tiny_bundle, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments, "--bundle", tiny_bundle, "--json", "out.json") == 2
+    assert run(*arguments, "--bundle", tiny_bundle, "--json", "out.json") == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and not (tmp_path / "out.json").exists()
