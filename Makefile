@@ -96,11 +96,11 @@ app: $(APP_READY) ## open the field app: participants, consent, guided recording
 # ---- For the developer -----------------------------------------------------------------------------------------
 # As many tests at a time as there are cores, each on one thread; a file's tests share what they make and stay together.
 PARALLEL := -n auto --dist loadfile
-test test-all test-phone android-check: export OMP_NUM_THREADS := 1
-test test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
+test test-long test-all test-phone android-check: export OMP_NUM_THREADS := 1
+test test-long test-all test-phone android-check: export OPENBLAS_NUM_THREADS := 1
 RUFF_ON := core distill quantize app benchmarks tests
 
-.PHONY: dev dev-cluster debian-packages test test-all field-files app-benchmark kill-test lint format
+.PHONY: dev dev-cluster debian-packages test test-long test-all field-files app-benchmark kill-test lint format
 dev: $(DEV_READY) ## set up .venv-dev with every extra
 
 dev-cluster: $(CLUSTER_READY)
@@ -108,17 +108,20 @@ dev-cluster: $(CLUSTER_READY)
 debian-packages:
 	@.ci/debian_packages
 
-test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs)
+test: debian-packages lint ## set up everything, check style and imports, run the fast tests (what CI runs first)
 	@$(DEV)/bin/python -m pytest -rs $(PARALLEL)
 
-test-all: debian-packages lint $(CLUSTER_READY) ## the same with the slow tests, which need the network
+test-long: debian-packages $(DEV_READY) ## the tests that take more than some two seconds each
+	@$(DEV)/bin/python -m pytest -rs $(PARALLEL) -m "long and not slow"
+
+test-all: debian-packages lint $(CLUSTER_READY) ## the fast, the long and the slow tests; the slow ones need the network
 	@$(DEV)/bin/python -m pytest -rs $(PARALLEL) -m "not slow"
 	@$(DEV)/bin/python -m pytest -rs -m slow
 
 test-phone: $(PHONE_TESTS_READY) ## core and app with a phone's packages alone, no torch; app under -OO, as in the APK
 	@! $(PHONE_TESTS)/bin/python -c 'import torch' 2>/dev/null || { echo "$(PHONE_TESTS) has torch: remove it" >&2; exit 2; }
-	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) tests/core
-	@KIVY_NO_CONSOLELOG=1 $(PHONE_TESTS)/bin/python -OO -m pytest -rs $(PARALLEL) tests/app
+	@$(PHONE_TESTS)/bin/python -m pytest -rs $(PARALLEL) -m "not slow" tests/core
+	@KIVY_NO_CONSOLELOG=1 $(PHONE_TESTS)/bin/python -OO -m pytest -rs $(PARALLEL) -m "not slow" tests/app
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
 	@$(DEV)/bin/python tests/field_files.py
@@ -309,7 +312,7 @@ android-tree: ## what goes into the Android package, in build/android/tree
 	@$(PYTHON) app/android/stage_tree.py $(ANDROID_TREE)
 
 android-check: debian-packages $(DEV_READY) $(ANDROID_READY) test-phone ## test-phone, the Android package up to Gradle, and its Java
-	@$(DEV)/bin/python -m pytest -rs tests/android tests/app/devices/android
+	@$(DEV)/bin/python -m pytest -rs -m "not slow" tests/android tests/app/devices/android
 
 apk: $(ANDROID_READY) android-tree ## where an Android SDK is: build/android/bin/*.apk; APK_MODE=release for the AAB
 	@cd app/android && PATH="$(abspath $(ANDROID))/bin:$$PATH" buildozer android $(APK_MODE)

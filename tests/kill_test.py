@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -379,6 +380,7 @@ def main() -> None:
     print(f"{given.kills} kills (seed {given.seed}), nothing lost; steps that were told: {steps}.")
 
 
+@pytest.mark.long
 def test_nothing_is_lost_in_a_few_kills():
     done = subprocess.run(
         [sys.executable, "-OO", __file__, "--kills", "14"], capture_output=True, text=True, timeout=300, check=False

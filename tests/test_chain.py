@@ -131,6 +131,7 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     return folder / "bundle"
 
 
+@pytest.mark.long
 def test_the_chain_ends_in_a_bundle_that_the_screening_command_accepts(bundle, tmp_path):
     write_wav(tmp_path / "demonstration.wav", synthesize_demonstration())
     out = tmp_path / "result.json"

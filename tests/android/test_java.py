@@ -47,6 +47,7 @@ def too_new(ours: dict[str, JavaClass], lowest_api: int = LOWEST_API) -> list[st
     ]
 
 
+@pytest.mark.long
 def test_the_four_classes_compile_with_all_warnings_as_errors():
     _, ours = classes()
     outer = {name.rpartition(".")[2] for name in ours if "$" not in name}

@@ -93,6 +93,7 @@ def test_without_a_display_there_is_one_sentence_and_no_window_that_nobody_sees(
     assert len(sentences(done)) == 1
 
 
+@pytest.mark.long
 def test_the_window_opens_without_a_home_folder_and_escape_does_not_end_it(look_at_window, tmp_path):
     nowhere = tmp_path / "nowhere"
     done = look_at_window(HOME=str(nowhere), XDG_CONFIG_HOME=str(nowhere / "config"))
@@ -102,6 +103,7 @@ def test_the_window_opens_without_a_home_folder_and_escape_does_not_end_it(look_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_recording_on_the_command_line_opens_the_engineers_page(look_at_window, tmp_path):
     done = look_at_window(tmp_path / "nowhere.wav")
     assert "SHOWN unlock" in done.stdout, done.stderr  # Escape went up from the engineer's page

@@ -12,6 +12,7 @@ from core.bundle import load_bundle
 from core.signing import ANYBODY
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("xnnpack", [True, False])
 def test_the_file_is_a_benchmark_result_of_the_model_the_threads_and_the_kernels(tmp_path, xnnpack):
     found = Measuring(Setting(threads=2, xnnpack=xnnpack), tmp_path, ANYBODY, MIN_RUNS).measure()

@@ -60,6 +60,7 @@ def watched(session, main_thread, duration_s):
     return main_thread.until_step("ended")
 
 
+@pytest.mark.long
 def test_coughs_are_counted_and_no_sound_is_kept_where_the_study_keeps_nothing(
     session_with, main_thread, casebook, coughing
 ):
@@ -74,6 +75,7 @@ def test_coughs_are_counted_and_no_sound_is_kept_where_the_study_keeps_nothing(
     assert steps[-1] == "ended"
 
 
+@pytest.mark.long
 def test_sound_around_coughs_is_kept_where_the_study_says_so(session_with, main_thread, casebook, coughing):
     session = session_with(coughing, KEEPING, consented(casebook))
     state = watched(session, main_thread, 19.0)
@@ -87,6 +89,7 @@ def test_sound_around_coughs_is_kept_where_the_study_says_so(session_with, main_
     assert any(5.0 < lost_s < 9.0 for _, lost_s in reader.gaps)
 
 
+@pytest.mark.long
 def test_a_rooms_sound_is_never_kept(session_with, main_thread, casebook, coughing):
     watched(session_with(coughing, KEEPING), main_thread, 3.0)
     assert list((casebook.records.folder / "audio").iterdir()) == []
@@ -105,6 +108,7 @@ def test_a_fault_is_told_and_one_tap_goes_on_with_the_gap_counted(session_with, 
     assert not session.is_running
 
 
+@pytest.mark.long
 def test_what_was_found_so_far_is_saved_meanwhile(session_with, main_thread, casebook, monkeypatch, coughing):
     monkeypatch.setattr(monitoring_session, "SAVED_EVERY_S", 1.0)
     session = session_with(coughing)

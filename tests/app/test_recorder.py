@@ -135,6 +135,7 @@ def test_nothing_is_recorded_and_no_time_passes_before_the_first_sound():
     assert sink.samples[:320].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{"starts": ("missing",)}, {"starts": ("hang",)}, {"script": {0: "zeros"}}])
 def test_a_microphone_without_sound_leaves_no_recording(options):
     opened = []

@@ -65,6 +65,7 @@ def at_coughs(session, main_thread):
     return main_thread.until(lambda state: state.task.id == "coughs")
 
 
+@pytest.mark.long
 def test_a_round_of_coughs_is_recorded_counted_judged_and_kept(
     session_with, main_thread, casebook, coughs_microphone, default_bundle
 ):
@@ -120,6 +121,7 @@ def under_noise(colour: float, snr_db: float) -> np.ndarray:
     return 0.9 * mixed / np.abs(mixed).max()
 
 
+@pytest.mark.long
 def test_redo_and_keep_with_a_reason_leave_all_attempts(session_with, main_thread, casebook):
     session = session_with(ScriptedMicrophone())
     for number, decide in enumerate((session.redo, lambda: session.keep_with_reason("unable")), start=1):
@@ -134,6 +136,7 @@ def test_redo_and_keep_with_a_reason_leave_all_attempts(session_with, main_threa
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_without_a_model_a_recording_is_kept_and_not_judged(session_with, main_thread, casebook):
     session = session_with(ScriptedMicrophone(), no_model)
     session.start()
@@ -143,6 +146,7 @@ def test_without_a_model_a_recording_is_kept_and_not_judged(session_with, main_t
     assert len(casebook.audio(state.record_id).read()) == 48_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
@@ -196,6 +200,7 @@ def test_without_any_sound_nothing_is_recorded_and_the_round_can_be_begun_again(
     assert main_thread.until_step("recording").message is None
 
 
+@pytest.mark.long
 def test_a_microphone_that_hangs_as_it_is_closed_delays_nothing_and_is_told(session_with, main_thread, casebook):
     session = session_with(ScriptedMicrophone(stops=("hang",)))
     session.start()
@@ -246,6 +251,7 @@ def test_where_the_disk_refuses_what_it_holds_is_judged_and_not_what_was_heard(
     assert state.screening["recording"]["duration_s"] == len(kept.read()) / 16_000 > 0.7
 
 
+@pytest.mark.long
 def test_a_decision_that_cannot_be_stored_is_told_and_can_be_made_again(
     session_with, main_thread, casebook, monkeypatch
 ):
@@ -273,6 +279,7 @@ def test_abandoned_a_recording_is_closed_and_stays_unfinished(session_with, main
     assert attempt.duration_s > 0.5
 
 
+@pytest.mark.long
 def test_what_is_safe_needs_no_main_thread(session_with, main_thread, casebook):
     """Nobody runs what is scheduled, as when Kivy's clock stands still in the background."""
     session = session_with(ScriptedMicrophone())

@@ -20,6 +20,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("field"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", RECIPES, ids=[f"{recipe.kind}: {recipe.name}" for recipe in RECIPES])
 def test_what_people_record_is_read_or_refused_for_the_true_reason(bench: Bench, recipe: Recipe) -> None:
     screened = recipe.run(bench)

@@ -233,6 +233,7 @@ def read_results(process: subprocess.Popen, n_results: int) -> None:
         n_results -= process.stdout.readline().startswith(b"  bundle ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_among_many_recordings_leaves_those_that_were_screened(
     tiny_bundle: Path, output: Path, tmp_path: Path, number: signal.Signals

@@ -199,6 +199,7 @@ def test_blocks_that_are_no_recording_are_refused(
         screener.screen_blocks(blocks, rate_hz, "memory")
 
 
+@pytest.mark.long
 def test_an_hour_is_screened_in_the_memory_of_a_minute(screener: Screener) -> None:
     block = (0.01 * np.random.default_rng(0).normal(size=10 * RATE_HZ)).astype(np.float32)
 

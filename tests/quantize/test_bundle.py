@@ -35,6 +35,7 @@ def edited(path, to, **changes):
     return to
 
 
+@pytest.mark.long
 def test_a_built_bundle_screens_a_recording(bundle, tmp_path):
     write_wav(tmp_path / "demonstration.wav", synthesize_demonstration())
     screening = Screener(load_bundle(bundle)).screen(tmp_path / "demonstration.wav")

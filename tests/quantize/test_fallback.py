@@ -57,6 +57,7 @@ def test_a_block_that_cannot_hold_its_values_comes_first_and_falls_back_whole(fa
     )
 
 
+@pytest.mark.long
 def test_a_block_that_is_no_better_in_float_stays_in_int8(narrowed):
     float_run, recipe, ranges = narrowed(BETWEEN)
     int8 = quantize_with_fallback(float_run, recipe, ranges)

@@ -75,6 +75,7 @@ def a_folder_that_cannot_be_made(world, tmp_path, student, checkpoint_of):
     return {"report": tmp_path / "file" / "agreement.json"}, "cannot be made"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [

@@ -137,6 +137,7 @@ def test_without_coughs_the_two_weigh_the_same():
     assert fit_joint_track([hear(LevelInterpreter(), bursts())], []) == EQUAL_TRACK
 
 
+@pytest.mark.long
 def test_the_file_names_its_model_and_counts_what_people_labelled(made):
     chosen = json.loads(made.thresholds.read_text(encoding="utf-8"))
     assert set(chosen["screening"]["event_thresholds"]) == set(EVENT_LABELS)

@@ -56,6 +56,7 @@ def tensors_of(model: bytes) -> Interpreter:
     return interpreter
 
 
+@pytest.mark.long
 def test_every_int8_weight_is_the_integer_that_was_trained(rounded, tuned):
     interpreter = tensors_of(tuned[1])
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}

@@ -165,6 +165,7 @@ def test_blocks_that_come_before_start_returns_are_not_lost():
     assert [round(float(arrival.block[0]), 1) for arrival in arrivals] == [0.1, 0.2, 0.3]
 
 
+@pytest.mark.long
 def test_silence_is_told_and_over_by_itself(watched):
     microphone = watched(script={10: "zeros", 250: "sound"})
     microphone.start()
@@ -243,6 +244,7 @@ def test_a_device_that_delivers_another_rate_than_it_says_is_found_out(watched, 
     assert len(microphone.arrivals) == n_arrivals
 
 
+@pytest.mark.long
 def test_a_busy_machine_that_delivers_in_bursts_is_no_other_rate():
     class Bursts:
         n_overflows, has_ended, facts = 0, False, {}

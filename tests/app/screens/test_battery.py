@@ -1,6 +1,9 @@
 """What keeps a phone from ending a long listening, by taps."""
 
+import pytest
 
+
+@pytest.mark.long
 def test_the_steps_are_those_of_the_maker_that_is_chosen(opened, stage):
     shell = opened()
     shell.work.navigation.go("monitor")

@@ -19,6 +19,7 @@ def can_save(shell):
     return not shell.page._agree.disabled
 
 
+@pytest.mark.long
 def test_a_consent_needs_a_tick_and_a_signature(consent, stage):
     shell, _ = consent
     assert not can_save(shell)

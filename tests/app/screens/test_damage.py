@@ -36,6 +36,7 @@ def alter(path, kept):
         connection.execute("UPDATE records SET sealed = ? WHERE id = ?", (altered, kept[0].record_id))
 
 
+@pytest.mark.long
 def test_an_altered_record_is_told_in_one_sentence_and_named_in_the_list(harmed, stage):
     shell, kept = harmed(alter)
     assert "1 record was altered outside Tussis and cannot be read." in stage.text

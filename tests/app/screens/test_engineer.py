@@ -62,6 +62,7 @@ def test_a_recording_that_is_chosen_shows_what_the_screener_gives_with_the_milli
     assert text.count("Not a medical result") == len(default_bundle.probes)
 
 
+@pytest.mark.long
 def test_the_recording_of_the_command_line_is_screened_as_soon_as_the_model_is_there(engineer, stage, tmp_path):
     write_wav(tmp_path / "a.wav", synthesize_demonstration())
     engineer(recording=tmp_path / "a.wav")
@@ -99,6 +100,7 @@ def test_a_model_that_did_not_load_is_a_sentence_and_another_one_can_be_imported
     assert stage_button(stage, "Open a recording") is not None
 
 
+@pytest.mark.long
 def test_an_imported_model_is_used_from_then_on_and_can_be_taken_away_again(engineer, stage, tiny_bundle, tmp_path):
     shell = engineer(load_screener=lambda: Screener(load_model(tmp_path / "data")))
     assert "tussis-small" in stage.text
@@ -136,6 +138,7 @@ def test_a_page_that_is_built_anew_shows_the_same_result(engineer, stage, tmp_pa
     assert stage.text == before
 
 
+@pytest.mark.long
 def test_the_result_of_twenty_minutes_with_hundreds_of_coughs_does_not_block(engineer, stage, default_bundle):
     shell = engineer()
     result = Screener(default_bundle).screen_blocks([synthesize_demonstration()], 16_000, "a.wav").to_json()

@@ -22,6 +22,7 @@ def typed(study, serial):
     return "".join(character for character in study.new_id(serial) if character.isdigit())
 
 
+@pytest.mark.long
 def test_a_participant_is_added_with_choices_and_number_pads_alone(form, stage):
     work = form.work
     fill_in(stage, typed(work.study, 17))
@@ -36,6 +37,7 @@ def test_a_participant_is_added_with_choices_and_number_pads_alone(form, stage):
     assert work.navigation.names == ("home",)
 
 
+@pytest.mark.long
 def test_an_id_with_a_typing_error_is_told_and_nobody_is_added(form, stage):
     right = typed(form.work.study, 17)
     wrong = right[:-1] + str((int(right[-1]) + 1) % 10)
@@ -45,6 +47,7 @@ def test_an_id_with_a_typing_error_is_told_and_nobody_is_added(form, stage):
     assert form.work.casebook.participants() == []
 
 
+@pytest.mark.long
 def test_a_year_that_nobody_living_was_born_in_is_told(form, stage):
     fill_in(stage, typed(form.work.study, 17))
     for year in ("19", "1850", "2999"):
@@ -54,6 +57,7 @@ def test_a_year_that_nobody_living_was_born_in_is_told(form, stage):
         assert form.work.casebook.participants() == []
 
 
+@pytest.mark.long
 def test_a_question_that_has_to_be_answered_is_named(form, stage):
     stage.press_words("Take the next free id")
     stage.enter("Year of birth", "1987")
@@ -62,6 +66,7 @@ def test_a_question_that_has_to_be_answered_is_named(form, stage):
     assert "Answer the question: How long have you had a cough?" in stage.text
 
 
+@pytest.mark.long
 def test_a_number_outside_its_range_is_told_with_the_range(form, stage):
     fill_in(stage, typed(form.work.study, 17))
     stage.enter("Height in cm (may stay empty)", "17")
@@ -69,6 +74,7 @@ def test_a_number_outside_its_range_is_told_with_the_range(form, stage):
     assert "Height in cm: enter a number from 40 to 230." in stage.text
 
 
+@pytest.mark.long
 def test_the_same_participant_is_not_added_twice(form, stage):
     work = form.work
     for _ in range(2):
@@ -82,6 +88,7 @@ def test_the_same_participant_is_not_added_twice(form, stage):
     assert len(work.casebook.participants()) == 1
 
 
+@pytest.mark.long
 def test_what_was_entered_is_there_again_after_a_pause(form, stage):
     fill_in(stage, typed(form.work.study, 17))
     before = stage.text

@@ -25,6 +25,7 @@ def test_folders_and_files_of_the_kind_are_listed_the_newest_name_first(files):
     assert rows(shell) == ["One folder up", "older", "b.wav", "a.wav"]
 
 
+@pytest.mark.long
 def test_a_file_is_chosen_and_the_page_is_left(files, stage):
     shell, folder, chosen = files
     stage.press_words("a.wav")

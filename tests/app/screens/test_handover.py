@@ -26,6 +26,7 @@ def hand_over_everything(shell, stage):
     stage.wait(lambda: work.navigation.top.facts.get("step") == "receipt" and not work.is_working)
 
 
+@pytest.mark.long
 def test_everything_goes_into_one_file_that_holds_nothing_readable(filled, stage):
     shell, ids = filled
     hand_over_everything(shell, stage)
@@ -47,6 +48,7 @@ def test_chosen_participants_alone_are_handed_over(filled, stage):
     assert handed_over == {first: False, second: True}
 
 
+@pytest.mark.long
 def test_deleting_is_offered_only_once_the_receipt_was_typed_in(filled, stage, monkeypatch):
     from app.handover import receipt
 
@@ -89,6 +91,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_nothing_is_marked(fil
     assert not any(attempt.handed_over for attempt in shell.work.casebook.attempts())
 
 
+@pytest.mark.long
 def test_while_locked_everything_can_be_handed_over_and_is_marked_after_the_next_unlock(filled, stage):
     shell, ids = filled
     shell.work.lock()
@@ -150,6 +153,7 @@ def test_how_far_it_is_is_shown_and_it_can_be_stopped(filled, stage, monkeypatch
     assert not any(attempt.handed_over for attempt in shell.work.casebook.attempts())
 
 
+@pytest.mark.long
 def test_where_the_system_has_a_dialogue_it_saves_the_file(filled, stage, tmp_path):
     shell, _ = filled
     dialogue = SystemDialogue(tmp_path / "card")

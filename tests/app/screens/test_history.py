@@ -31,6 +31,7 @@ def test_the_latest_recording_stands_first(history):
     ]
 
 
+@pytest.mark.long
 def test_the_filter_and_the_search_leave_what_fits_both(history, stage):
     shell, first, second = history
     stage.press_words("Unfinished")

@@ -1,5 +1,7 @@
 """The first page, by taps."""
 
+import pytest
+
 from tests.app.field_places import add_participant, add_recording
 
 
@@ -17,6 +19,7 @@ def test_unfinished_work_stands_first_and_names_participant_task_and_seconds(ope
     assert shell.work.navigation.names == ("home", "recording")
 
 
+@pytest.mark.long
 def test_practice_is_said_and_each_row_leads_to_its_page_and_back_again(opened, stage):
     shell = opened()
     assert "PRACTICE: these records never count" in stage.text

@@ -33,6 +33,7 @@ def wait_for_runs(stage, draft):
     stage.draw()
 
 
+@pytest.mark.long
 def test_it_measures_what_is_chosen_off_the_main_thread_and_saves_the_file(at_latency, stage):
     shell = at_latency
     stage.press_words("2")
@@ -65,6 +66,7 @@ def test_it_measures_what_is_chosen_off_the_main_thread_and_saves_the_file(at_la
     assert (row["threads"], row["delegate"]) == (2, "builtin")
 
 
+@pytest.mark.long
 def test_it_can_be_stopped_and_leaving_the_page_stops_it(at_latency, stage):
     shell = at_latency
     for leave in (lambda: stage.press_words("Stop"), stage.press_back):

@@ -23,6 +23,7 @@ def at_monitor(window, stage, stand_in_screener):
     return open_page
 
 
+@pytest.mark.long
 def test_it_is_said_what_is_kept_and_stopping_asks_and_keeps_the_counts(at_monitor, stage):
     shell = at_monitor(ScriptedMicrophone())
     assert "Counts by the hour. No sound is kept." in stage.text
@@ -43,6 +44,7 @@ def test_it_is_said_what_is_kept_and_stopping_asks_and_keeps_the_counts(at_monit
     assert shell.work.navigation.top.name == "home"
 
 
+@pytest.mark.long
 def test_an_hour_that_could_not_be_judged_is_a_question_mark_and_never_no_cough(at_monitor, stage):
     from app.monitoring_session import MonitoringState
     from app.sound.watching import HourCount

@@ -1,5 +1,7 @@
 """Finding a participant, by taps."""
 
+import pytest
+
 from tests.app.field_places import add_participant
 
 
@@ -20,6 +22,7 @@ def test_a_participant_is_found_by_a_part_of_the_id(opened, stage):
     assert ids[0] not in stage.text
 
 
+@pytest.mark.long
 def test_nobody_is_a_sentence(opened, stage):
     shell = opened()
     stage.press_words("Participants")

@@ -29,6 +29,7 @@ def test_the_sound_is_played_whole_and_stops_by_itself(recording, stage):
     assert "Play" in stage.text
 
 
+@pytest.mark.long
 def test_leaving_the_page_stops_what_is_played(recording, stage):
     shell, record_id = recording(state="kept")
     device = shell.work.facilities.playback

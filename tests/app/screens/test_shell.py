@@ -121,6 +121,7 @@ def check(stage, filled, metrics, combinations):
     assert not found, "\n" + "\n".join(f"{where}: {fault}" for fault, where in found.items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("screen", "scale", "language"), FAST)
 def test_nothing_overlaps_sticks_out_or_breaks(stage, filled, metrics, screen, scale, language):
     check(stage, filled, metrics, [(screen, scale, language)])
@@ -200,6 +201,7 @@ def check_on_a_phone(stage, filled, metrics, screen, scale, language, covered):
     assert not found, "\n" + "\n".join(f"{where}: {fault}" for fault, where in found.items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("screen", "scale", "language", "covered"), PHONE_FAST)
 def test_bars_a_pause_and_back_leave_every_page_whole(stage, filled, metrics, screen, scale, language, covered):
     check_on_a_phone(stage, filled, metrics, screen, scale, language, covered)
@@ -234,6 +236,7 @@ def test_a_field_in_which_somebody_writes_stays_in_sight_above_the_keyboard(stag
     field.focus = False
 
 
+@pytest.mark.long
 def test_every_print_has_a_contrast_of_at_least_4_5_on_what_lies_below_it(stage, filled, metrics, tmp_path):
     metrics(1, 1.0)
     stage.size = (360, 3000)  # all of a page in sight

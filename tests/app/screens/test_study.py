@@ -36,6 +36,7 @@ class ManyWays(ScriptedMicrophone):
     sources, source = ("UNPROCESSED", "VOICE_RECOGNITION", "MIC"), ""
 
 
+@pytest.mark.long
 def test_the_way_in_which_the_microphone_records_is_a_setting_that_stays(opened, window, stage):
     microphone = ManyWays()
     shell = opened(microphone=microphone)
@@ -64,6 +65,7 @@ def change_passcode(stage, work, old, new, again):
     stage.wait(lambda: not work.is_working)
 
 
+@pytest.mark.long
 def test_the_passcode_is_changed_and_the_records_stay_readable(study, stage):
     work = study.work
     participant_id = add_participant(work.casebook)
@@ -77,6 +79,7 @@ def test_the_passcode_is_changed_and_the_records_stay_readable(study, stage):
     assert [each.participant_id for each in work.casebook.participants()] == [participant_id]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "again", "sentence"),
     [
@@ -91,6 +94,7 @@ def test_a_wrong_old_passcode_or_two_different_new_ones_change_nothing(study, st
     study.work.vault.unlock(PASSCODE)
 
 
+@pytest.mark.long
 def test_another_study_is_used_after_a_question(study, stage):
     work = study.work
     path = write_study(work.facilities.files.folders()[0] / "coughs.tussis-study")

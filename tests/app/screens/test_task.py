@@ -106,6 +106,7 @@ def record(shell, stage) -> None:
         stage.wait(lambda: step_of(shell) in ("decide", "stopped"))
 
 
+@pytest.mark.long
 def test_the_tasks_come_one_by_one_and_end_at_the_result(at_tasks, stage, bursts):
     shell = at_tasks(Voice(hiss(5), bursts(RATE_HZ)))
     assert "Keep silent for 3 seconds" in stage.text
@@ -129,6 +130,7 @@ def test_the_tasks_come_one_by_one_and_end_at_the_result(at_tasks, stage, bursts
     assert [attempt.state.value for attempt in shell.work.casebook.attempts(PARTICIPANT)][:3] == ["kept"] * 3
 
 
+@pytest.mark.long
 def test_get_ready_stays_and_no_number_runs_until_sound_has_arrived(at_tasks, stage, monkeypatch):
     has_come = threading.Event()
     monkeypatch.setattr("app.devices.watched_microphone.NO_SOUND_S", 60.0)  # a busy machine draws for longer than 0.8
@@ -153,6 +155,7 @@ def test_get_ready_stays_and_no_number_runs_until_sound_has_arrived(at_tasks, st
     stage.wait(lambda: live_view(shell).clock >= "0:01")
 
 
+@pytest.mark.long
 def test_while_recording_the_clock_level_spectrogram_coughs_and_one_advice_move(at_tasks, stage, bursts):
     shell = at_tasks(Voice(hiss(5), bursts(RATE_HZ)))
     record(shell, stage)
@@ -175,6 +178,7 @@ def test_while_recording_the_clock_level_spectrogram_coughs_and_one_advice_move(
     assert "2" in stage.text.splitlines()
 
 
+@pytest.mark.long
 def test_stop_ends_a_recording_early_and_its_length_is_told(at_tasks, stage):
     shell = at_tasks(ScriptedMicrophone(), room_s=30.0)
     stage.press(record_button(stage))
@@ -185,6 +189,7 @@ def test_stop_ends_a_recording_early_and_its_length_is_told(at_tasks, stage):
     assert 0.4 <= attempt.duration_s < 20
 
 
+@pytest.mark.long
 def test_done_again_every_attempt_stays_and_the_page_counts_them(at_tasks, stage):
     shell = at_tasks(Voice(hiss(5)))
     record(shell, stage)
@@ -197,6 +202,7 @@ def test_done_again_every_attempt_stays_and_the_page_counts_them(at_tasks, stage
     assert [attempt.state.value for attempt in shell.work.casebook.attempts(PARTICIPANT)] == ["redone", "kept"]
 
 
+@pytest.mark.long
 def test_in_noise_above_the_limit_the_words_are_could_not_be_judged_and_it_is_kept_only_with_a_reason(at_tasks, stage):
     noisy = hiss(5, -14.0)
     shell = at_tasks(Voice(hiss(5), noisy))
@@ -219,6 +225,7 @@ def test_in_noise_above_the_limit_the_words_are_could_not_be_judged_and_it_is_ke
     assert attempt.verdict["outcome"] == "could_not_be_judged" and attempt.verdict["coughs"] is None
 
 
+@pytest.mark.long
 def test_a_microphone_that_fails_is_one_sentence_and_one_tap_goes_on_with_the_gap_marked(at_tasks, stage):
     shell = at_tasks(ScriptedMicrophone({20: "unplug", 21: "sound"}))
     stage.press(record_button(stage))
@@ -230,6 +237,7 @@ def test_a_microphone_that_fails_is_one_sentence_and_one_tap_goes_on_with_the_ga
     assert len(attempt.gaps) >= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("word", "sentence"), [("missing", "No microphone was found."), ("refused", "not allowed.")])
 def test_a_microphone_that_is_not_there_is_told_within_a_second_and_leaves_no_recording(
     at_tasks, stage, word, sentence
@@ -274,6 +282,7 @@ def test_a_page_that_is_built_anew_in_a_recording_goes_on_showing_it(at_tasks, s
     assert live_view(shell).ids.spectrogram.n_columns > 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(320, 568), (360, 640), (640, 360)])
 @pytest.mark.parametrize("font_scale", [1.0, 1.5])
 def test_the_record_button_covers_nothing_and_the_clock_is_one_line(at_tasks, stage, monkeypatch, size, font_scale):
@@ -306,6 +315,7 @@ def assert_nothing_is_covered(shell, stage) -> None:
     assert foot + button.height <= scroll.to_window(*scroll.pos)[1] + 1
 
 
+@pytest.mark.long
 def test_the_real_model_counts_while_recording_and_gives_the_same_as_the_file(at_tasks, stage, default_bundle):
     from core.demonstration import synthesize_demonstration
 

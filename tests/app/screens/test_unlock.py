@@ -21,6 +21,7 @@ def set_up(window, stage):
     return shell
 
 
+@pytest.mark.long
 def test_the_set_up_asks_language_study_and_a_passcode_twice(set_up):
     work = set_up.work
     assert work.vault.is_open
@@ -29,6 +30,7 @@ def test_the_set_up_asks_language_study_and_a_passcode_twice(set_up):
     assert read_preferences(work.folder).study == "practice"
 
 
+@pytest.mark.long
 def test_two_different_passcodes_set_nothing(window, stage):
     shell = window()
     stage.press_words("Continue")
@@ -59,6 +61,7 @@ def test_the_language_that_is_chosen_is_shown_at_once_and_at_the_next_start(wind
     assert words.shown_language() == "fr"
 
 
+@pytest.mark.long
 def test_a_wrong_passcode_is_told_and_the_right_one_opens(set_up, stage):
     work = set_up.work
     work.lock()
@@ -73,6 +76,7 @@ def test_a_wrong_passcode_is_told_and_the_right_one_opens(set_up, stage):
     stage.wait(lambda: work.navigation.top.name == "home")
 
 
+@pytest.mark.long
 def test_many_wrong_passcodes_have_to_wait_and_the_time_is_shown(set_up, stage):
     work = set_up.work
     work.lock()
@@ -87,6 +91,7 @@ def test_many_wrong_passcodes_have_to_wait_and_the_time_is_shown(set_up, stage):
     assert not {"1", "Unlock"} & {getattr(button, "text", "") for button in stage.buttons()}
 
 
+@pytest.mark.long
 def test_starting_anew_says_what_it_means_and_opens_with_the_new_passcode(set_up, stage):
     work = set_up.work
     work.lock()
@@ -102,6 +107,7 @@ def test_starting_anew_says_what_it_means_and_opens_with_the_new_passcode(set_up
     assert work.casebook.participants() == []
 
 
+@pytest.mark.long
 def test_a_lost_device_secret_leads_to_starting_anew(set_up, stage):
     work = set_up.work
     work.lock()
@@ -122,6 +128,7 @@ def test_back_from_the_first_page_stays_there(window, stage):
     assert shell.work.navigation.names == ("unlock",)
 
 
+@pytest.mark.long
 def test_a_study_file_that_is_none_is_refused_in_one_sentence(window, stage):
     shell = window()
     (shell.work.facilities.files.folders()[0] / "bad.tussis-study").write_bytes(b"no study")

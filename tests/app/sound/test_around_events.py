@@ -35,6 +35,7 @@ def numbered(n_samples: int) -> np.ndarray:
     return (np.arange(n_samples) % 30_011).astype(np.int16)
 
 
+@pytest.mark.long
 @given(
     starts_s=st.lists(st.floats(0, 18), max_size=6),
     n_block=st.integers(700, 30_000),

@@ -56,6 +56,7 @@ def test_an_hour_that_is_noisier_than_the_limit_has_no_count(watching):
     assert listener.hours[0].noise_dbfs == pytest.approx(-16.5, abs=1.5)
 
 
+@pytest.mark.long
 def test_a_long_gap_is_time_that_was_not_heard(watching):
     listener = watching()
     listener.hear(coughs(), RATE_HZ)

@@ -79,6 +79,7 @@ def test_a_page_shows_its_title(shell, stage):
     assert stage.text.splitlines()[0] == "A page to try"
 
 
+@pytest.mark.long
 def test_fields_take_what_fingers_enter(shell, stage):
     ids = shell.page.ids
     stage.enter("Remarks", "a dry cough")
@@ -173,6 +174,7 @@ def test_a_page_that_is_left_and_found_again_stands_where_it_stood(shell, stage)
     assert shell.page.ids.scroll.scroll_y == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("frame_s", [0.01, 0.15])
 def test_a_page_that_was_flung_and_then_changes_its_height_stays_between_its_ends(shell, stage, frame_s):
     """Kivy's default effect springs back from beyond an end; where frames are slow, the spring threw pages away."""

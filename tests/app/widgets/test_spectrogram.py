@@ -69,6 +69,7 @@ def test_a_louder_level_is_brighter_so_that_the_picture_reads_in_grey_print(stag
     assert np.all(np.diff(row) >= -1) and row[-1] - row[0] > 150
 
 
+@pytest.mark.long
 def test_a_phone_that_lost_the_texture_gets_the_same_picture_again(stage, spectrogram, tmp_path):
     from kivy.graphics.context import get_context
 

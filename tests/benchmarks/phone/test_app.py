@@ -23,6 +23,7 @@ def app(plug):
     return make
 
 
+@pytest.mark.long
 def test_the_app_times_the_bundle_and_a_peer_and_its_samples_are_kept(app, peer, tmp_path):
     folder = app()
     out = tmp_path / "phone.json"

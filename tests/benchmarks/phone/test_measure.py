@@ -14,6 +14,7 @@ from tests.benchmarks.phone.fake_phone_programs import DATA, calls, left_on, run
 NO_GPU = "gpu_none"
 
 
+@pytest.mark.long
 def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, peer, tmp_path):
     folder, tool = plug()
     ours, theirs = load_models(None, [peer])
@@ -104,6 +105,7 @@ def test_nnapi_is_refused_on_an_android_that_has_none(plug):
     assert calls(folder) == []
 
 
+@pytest.mark.long
 def test_big_cores_are_those_that_are_not_the_slowest(plug, tmp_path):
     folder, tool = plug()
     out = tmp_path / "phone.json"

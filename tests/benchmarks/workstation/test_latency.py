@@ -38,6 +38,7 @@ def refuse(words: str, *arguments: object) -> None:
     assert said.startswith("tussis-benchmark: ") and words in said
 
 
+@pytest.mark.long
 def test_the_command_measures_a_bundle_and_writes_what_its_times_depend_on(tiny_bundle, tmp_path, short):
     out = tmp_path / "latency.json"
     model = tiny_bundle / "model.tflite"
@@ -81,6 +82,7 @@ def test_the_shipped_bundle_is_measured_stage_by_stage(default_bundle, tmp_path)
     assert [row["audio_s"] for row in report["rows"] if row["stage"] == "screening"] == [10, 10]
 
 
+@pytest.mark.long
 def test_yamnet_stands_beside_the_bundle_with_a_ratio_and_an_interval(tiny_bundle, tmp_path, short):
     if not YAMNET.exists():
         pytest.skip("YAMNet is not in ../shared/models")
@@ -95,6 +97,7 @@ def test_yamnet_stands_beside_the_bundle_with_a_ratio_and_an_interval(tiny_bundl
     assert "ratios, name test bundle, to YAMNet, threads 1, delegate xnnpack" in result.stdout
 
 
+@pytest.mark.long
 def test_delegates_stand_side_by_side_and_one_that_is_absent_is_refused(tiny_bundle, tmp_path, short):
     out = tmp_path / "latency.json"
     ours = ("--bundle", tiny_bundle, "--yamnet", tmp_path / "gone", *short)
@@ -113,6 +116,7 @@ def test_a_number_of_threads_that_is_asked_for_twice_is_measured_once():
     assert make_plan([1, 2, 4, 2], None, 200, 0).threads == (1, 2, 4)
 
 
+@pytest.mark.long
 def test_peers_by_file_stand_beside_the_bundle(tiny_bundle, tmp_path, write_onnx, short):
     out, onnx, tflite = tmp_path / "latency.json", write_onnx([1, 16_000]), tmp_path / "peer.tflite"
     tflite.write_bytes((tiny_bundle / "model.tflite").read_bytes())
@@ -146,6 +150,7 @@ def test_a_model_of_another_signature_is_refused(tiny_bundle, tmp_path):
             assert result.exit_code == 2 and words in result.stderr and str(path) in result.stderr
 
 
+@pytest.mark.long
 def test_a_full_disk_keeps_the_finished_rows_and_says_where(tiny_bundle, tmp_path, short):
     out = tmp_path / "latency.json"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

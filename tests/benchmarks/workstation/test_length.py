@@ -87,6 +87,7 @@ def test_recordings_have_their_lengths(tmp_path):
             assert recording.duration_s == length_s
 
 
+@pytest.mark.long
 def test_a_minute_takes_less_memory_than_its_samples_would_and_a_missing_file_is_an_error(tmp_path, tiny_bundle):
     paths = write_recordings(tmp_path, (1, 60))
     short, long = (
@@ -99,6 +100,7 @@ def test_a_minute_takes_less_memory_than_its_samples_would_and_a_missing_file_is
         start_screening(tiny_bundle, tmp_path / "gone.wav", 1, tmp_path / "code")
 
 
+@pytest.mark.long
 def test_the_command_measures_lengths_and_has_a_plot(default_bundle, tmp_path):
     out = tmp_path / "scale.json"
     said = run("--longest", 60, "--rounds", 1, "--json", out)

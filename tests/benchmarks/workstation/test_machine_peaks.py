@@ -39,6 +39,7 @@ def test_the_multiply_accumulates_of_the_shipped_parts_are_those_of_its_layers()
     assert count_macs(SHIPPED.read_bytes()) == count_macs(parts[FRONT_END]) + stem + blocks + heads
 
 
+@pytest.mark.long
 def test_a_peak_model_has_the_products_of_its_layers_in_both_precisions(monkeypatch):
     monkeypatch.setattr(machine_peaks, "SHAPES", (PeakShape(1, 32, 8, 8), PeakShape(3, 16, 8, 8)))
     peaks = load_peak_models(1)

@@ -110,6 +110,7 @@ def test_the_command_measures_without_recordings_and_writes_what_its_numbers_dep
     assert "synthesized sounds" in result.stdout and "at a tenth bytes" in result.stdout
 
 
+@pytest.mark.long
 def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands_beside_it(default_bundle, tmp_path):
     if not YAMNET.exists():
         pytest.skip("shared/models/yamnet.tflite is not there")
@@ -128,6 +129,7 @@ def test_the_gate_costs_the_shipped_model_no_synthesized_cough_and_yamnet_stands
     assert "YAMNet" in result.stdout
 
 
+@pytest.mark.long
 def test_a_device_that_gets_slower_is_found(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
     tiring = TiringInterpreter(LiteRtInterpreter(bundle.read_model(), 1, bundle.model_shape), tires_s=0.01)

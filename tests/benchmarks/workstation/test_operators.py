@@ -132,6 +132,7 @@ def check_rows(result: dict) -> None:
     assert {row["facts"]["partition"] for row in rows} == {1}
 
 
+@pytest.mark.long
 def test_a_result_has_a_row_for_each_operator_and_one_for_the_whole():
     result = measure_operators(ChosenModel("shipped", SHIPPED), 1, 200, Run(KIND))
     check_rows(check_result(result, "the result"))

@@ -124,6 +124,7 @@ def test_hum_and_an_offset_hide_nothing() -> None:
     assert open_share(decisions, 5.0, 28.0) == 0.0
 
 
+@pytest.mark.long
 @given(
     at_s=st.floats(6.0, 16.0),
     duration_s=st.floats(0.06, 0.6),

@@ -174,6 +174,7 @@ def test_clips_start_on_the_frames_of_the_activity_track(bundle: Bundle) -> None
     assert starts == [0, 8320, 16000, 24320, 32000, 40320, 48000, 56320, 64000]
 
 
+@pytest.mark.long
 def test_an_endless_stream_is_heard_in_the_memory_of_a_minute(bundle: Bundle, energy_interpreter: Interpreter) -> None:
     generator = np.random.default_rng(0)
     block = (0.002 * generator.normal(size=10 * RATE_HZ)).astype(np.float32)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.long
 def test_signals_are_noted_forgiven_and_put_back() -> None:
     checks = Path(__file__).with_name("signal_checks.py")
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", str(checks)]

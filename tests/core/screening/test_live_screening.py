@@ -60,6 +60,7 @@ def test_the_result_at_stop_is_what_the_command_prints_for_the_exported_recordin
     assert numbers(json.loads(json.dumps(screening.to_json()))) == numbers(printed)
 
 
+@pytest.mark.long
 @given(
     cuts=st.lists(st.integers(0, 22 * 16_000), max_size=60),
     rate_hz=st.sampled_from(RATES_HZ),

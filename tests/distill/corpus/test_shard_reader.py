@@ -107,6 +107,7 @@ def test_a_position_within_an_epoch_gives_exactly_the_rest(corpus, split, drawn)
     assert batches_in_turn(again, more) == whole[more:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("taken", [0, 5])
 def test_a_dataloader_with_workers_delivers_these_batches_in_this_order(corpus, taken):
     split = {"world_size": 2, "rank": 1, "workers": 2, "batch_size": 2, "seed": 1}

@@ -93,6 +93,7 @@ def test_what_is_written_is_read(table):
     assert rows_of(table, table_text(("path", "name"), rows).encode()) == rows
 
 
+@pytest.mark.long
 def test_a_large_table_is_read_in_little_memory_row_by_row(tmp_path):
     table, n_rows = tmp_path / "large.csv", 60_000
     with table.open("w", encoding="utf-8") as file:

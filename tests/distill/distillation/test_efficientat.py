@@ -63,6 +63,7 @@ def test_a_labels_logit_is_the_highest_of_its_classes() -> None:
     }
 
 
+@pytest.mark.long
 @needs_mn04
 def test_it_tells_coughs_snores_and_laughter_of_the_test_pack_from_the_rest() -> None:
     if not (SHARED / "data" / "esc50_part").exists():

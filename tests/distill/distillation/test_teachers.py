@@ -156,6 +156,7 @@ def test_yamnets_inner_embedding_has_1024_values_and_its_classes_follow_from_it(
     assert not np.allclose(embeddings[0], embeddings[1])
 
 
+@pytest.mark.long
 def test_a_model_whose_layers_read_no_vector_has_no_inner_embedding(tmp_path: Path) -> None:
     import litert_torch
 

@@ -164,6 +164,7 @@ def test_the_command_writes_nothing_when_it_refuses(pack, tmp_path, tiny_bundle,
     assert "no labelled pack 'absent'" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the recordings in ../shared/data are not here")
 def test_the_shipped_bundle_tells_coughs_from_the_rest_of_the_test_pack(default_bundle):
     result = evaluate_bundle(Screener(default_bundle), SHARED_DATA, "esc50_part")

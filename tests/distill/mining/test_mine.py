@@ -207,6 +207,7 @@ def start(command):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_killed_with_sigkill_goes_on_to_the_same_pack(tmp_path, tiny_bundle, capsys, workers, write_recording):
     for number, duration_s in enumerate((10.0, 10.0, 240.0, 10.0)):  # it is the long one that the kill falls into
@@ -275,6 +276,7 @@ def test_the_shipped_bundle_finds_the_demonstration_s_coughs(tmp_path, default_b
     assert [row.role for row in build_manifest(pack.parent)] == ["train"] * len(rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_signal_to_the_whole_group_leaves_a_whole_pack_that_is_gone_on_with(
     workers: int, tiny_bundle: Path, tmp_path: Path

@@ -250,6 +250,7 @@ def test_what_the_hub_refuses_is_one_sentence(monkeypatch, error: Exception, sen
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_hub_id_on_a_machine_that_is_offline_is_one_sentence(tmp_path: Path) -> None:
     code = (
         "from distill.models.hear_checkpoint import find_vit_folder as f; from core.errors import exit_on_error as e\n"

@@ -36,6 +36,7 @@ for name in {names!r}:
 """
 
 
+@pytest.mark.long
 def test_the_image_is_that_of_hear_where_the_fft_rounds_as_its_did() -> None:
     """torch's FFT is MKL's, which rounds otherwise on each kind of processor unless it is told to be compatible."""
     command = COMPARE.format(path=str(Path(__file__).parents[2] / "data" / "hear_front_end.npz"), names=NAMES)

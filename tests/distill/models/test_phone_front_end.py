@@ -28,6 +28,7 @@ def noise(seconds: float = 2.0) -> torch.Tensor:
     return 0.1 * torch.randn(1, int(seconds * SAMPLE_RATE_HZ), generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.long
 def test_mel_filters_are_librosas():
     frequency_hz = np.arange(WINDOW_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / WINDOW_SAMPLES
     theirs = librosa.filters.mel(

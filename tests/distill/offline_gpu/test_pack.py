@@ -43,6 +43,7 @@ def test_a_trial_has_about_its_hours_and_all_rooms() -> None:
     assert 70 < count["train"] < 130 and 70 < count["validation"] < 130
 
 
+@pytest.mark.long
 def test_the_rate_is_the_highest_that_fits_and_what_never_fits_is_refused(data: Path) -> None:
     rows = packed_rows(build_manifest(data), None)
     seconds = sum(r.duration_s for r in rows)

@@ -75,6 +75,7 @@ def assert_same_end(a: Path, b: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.long
 def test_shards_alone_are_enough_and_the_checkpoint_names_the_corpus_and_the_place_in_it(
     data: Path, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_shards_alone_are_enough_and_the_checkpoint_names_the_corpus_and_the_pla
     assert_same_end(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_store_beside_the_shards_gives_what_is_held_out(data: Path, tmp_path: Path) -> None:
     result = pretrain(data / "shards", tmp_path / "run", "training.steps=2", "--store", str(data / "store"))
     assert result.exit_code == 0, result.output
@@ -158,6 +160,7 @@ def test_neither_shards_nor_a_store_is_refused(tmp_path: Path) -> None:
     assert result.stderr == "tussis-pretrain: there is nothing to train on: give --store, --shards or both\n"
 
 
+@pytest.mark.long
 def test_resuming_with_another_size_or_corpus_is_refused(data: Path, tmp_path: Path) -> None:
     assert pretrain(data / "shards", tmp_path / "run", "training.steps=2").exit_code == 0
     other = pretrain(data / "shards", tmp_path / "run", "training.steps=2", "model.size=small")

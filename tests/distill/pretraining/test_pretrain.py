@@ -50,6 +50,7 @@ def pretrain(store: Path, out: Path, *more: str, config: Path = CONFIGS / "pretr
     return CliRunner().invoke(app, arguments)
 
 
+@pytest.mark.long
 def test_the_command_leaves_a_teacher_a_log_and_pictures(store: Path, tmp_path: Path) -> None:
     result = pretrain(store, tmp_path / "run")
     assert result.exit_code == 0, result.output
@@ -65,6 +66,7 @@ def test_the_command_leaves_a_teacher_a_log_and_pictures(store: Path, tmp_path: 
     assert torch.isfinite(embedding).all()
 
 
+@pytest.mark.long
 def test_the_checkpoint_names_its_packs_settings_and_commit(store: Path, tmp_path: Path) -> None:
     pretrain(store, tmp_path / "run", "training.steps=2")
     checkpoint = load_checkpoint(tmp_path / "run" / "final.pt")
@@ -77,6 +79,7 @@ def test_the_checkpoint_names_its_packs_settings_and_commit(store: Path, tmp_pat
     assert checkpoint.settings["clips"]["background_probability"] == 0.25
 
 
+@pytest.mark.long
 def test_a_run_ended_by_its_time_limit_goes_on_to_the_same_end(store: Path, tmp_path: Path) -> None:
     once = "training.checkpoint_every_steps=4"
     assert pretrain(store, tmp_path / "parts", once, "--time-limit-s", "0.001").exit_code == 0
@@ -88,6 +91,7 @@ def test_a_run_ended_by_its_time_limit_goes_on_to_the_same_end(store: Path, tmp_
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.long
 def test_parts_of_a_batch_draw_the_masks_of_the_whole_batch(store: Path, tmp_path: Path) -> None:
     losses = []
     for accumulate_steps in (1, 2):
@@ -99,6 +103,7 @@ def test_parts_of_a_batch_draw_the_masks_of_the_whole_batch(store: Path, tmp_pat
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+@pytest.mark.long
 def test_with_clean_targets_what_is_predicted_is_the_clip_before_its_channel(store: Path, tmp_path: Path) -> None:
     losses = {}
     for clean in ("true", "false"):
@@ -140,6 +145,7 @@ def test_clips_made_within_the_step_are_those_made_ahead_of_it(store: Path) -> N
     assert torch.equal(*model.seen)
 
 
+@pytest.mark.long
 def test_pretraining_in_bfloat16_with_a_known_peak_logs_its_use(store: Path, tmp_path: Path) -> None:
     result = pretrain(store, tmp_path / "run", "training.precision=bfloat16", "training.peak_tflops=0.1")
     assert result.exit_code == 0, result.output

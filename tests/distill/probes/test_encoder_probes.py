@@ -131,6 +131,7 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_command_probes_a_teacher_beside_the_floor(corpus: Path) -> None:
     spec = f"mae:{corpus / 'mae.pt'}"
     command = ["encoder", "--store", str(corpus / "store"), "--teacher", spec, "--out", str(corpus / "probes.json")]

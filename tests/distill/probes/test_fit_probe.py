@@ -32,6 +32,7 @@ def at_site(cohort, site):
     return replace(cohort, covariates=tuple({"site": site} for _ in cohort.covariates))
 
 
+@pytest.mark.long
 def test_a_probe_finds_an_effect_and_its_metrics_say_how_sure_it_is(made_up_cohort):
     content = fit_probe(describe(), made_up_cohort(), "0" * 64)
     metrics = content["heads"][0]["metrics"]
@@ -42,6 +43,7 @@ def test_a_probe_finds_an_effect_and_its_metrics_say_how_sure_it_is(made_up_coho
     assert metrics["average_precision"] > 0.7
 
 
+@pytest.mark.long
 def test_core_reads_the_probe_and_gives_the_same_score(made_up_cohort):
     cohort = made_up_cohort()
     content = fit_probe(describe(), cohort, "0" * 64)
@@ -66,11 +68,13 @@ def test_another_kind_of_probe_is_one_entry_of_the_table(made_up_cohort, monkeyp
     assert (probe.kind, probe.unit, probe.operating_point) == ("regression", "1/min", None)
 
 
+@pytest.mark.long
 def test_the_same_cohort_gives_the_same_file(made_up_cohort):
     files = [probe_json(fit_probe(describe(), made_up_cohort(), "0" * 64)) for _ in range(2)]
     assert files[0] == files[1]
 
 
+@pytest.mark.long
 def test_synthetic_sound_gives_a_demonstration_and_nothing_more(made_up_cohort):
     cohort = made_up_cohort(is_synthetic=True)
     for status in ("research", "validated"):
@@ -110,6 +114,7 @@ def test_a_subject_or_a_recording_in_both_cohorts_is_refused(made_up_cohort):
 run_command = partial(exit_code_of, main, "tussis-probe")
 
 
+@pytest.mark.long
 def test_demonstration_probes_cost_less_than_a_minute_and_core_never_scores_them(
     tmp_path, tiny_bundle, write_bundle, stand_in, coughs_in_noise
 ):
@@ -129,6 +134,7 @@ def test_demonstration_probes_cost_less_than_a_minute_and_core_never_scores_them
         assert (result.decision, result.score, result.reason) == ("unscored", None, DEMONSTRATION_REASON)
 
 
+@pytest.mark.long
 def test_the_command_fits_a_probe_that_core_reads(tmp_path, tiny_bundle):
     table = write_cohort("tb", tmp_path / "cohort", n_subjects=12)
     words = ["--intended-use", "Tests only.", "--data", "synthetic", "--status", "demonstration", "--event", "none"]

@@ -64,6 +64,7 @@ def test_folds_hold_equal_numbers_of_subjects_of_each_class():
     assert [int((folds == fold).sum()) for fold in range(5)] == [10] * 5
 
 
+@pytest.mark.long
 def test_out_of_fold_scores_know_nothing_of_a_subject_that_is_only_noise():
     # A subject's recordings share a fingerprint: only a fit that saw the subject can tell the label from it.
     generator = np.random.default_rng(3)

@@ -37,6 +37,7 @@ def describe(*heads, columns=()):
     return ProbeDescription(*texts, kinds_of_heads(heads), columns)
 
 
+@pytest.mark.long
 def test_heads_of_one_file_have_their_own_units_metrics_and_recordings(lungs):
     content = fit_probe(describe("fev1_l", "fvc_l", "copd"), lungs, "0" * 64)
     probes = {probe.name: probe for probe in parse_probes(probe_json(content), "lungs.json")}
@@ -55,6 +56,7 @@ def test_heads_of_one_file_have_their_own_units_metrics_and_recordings(lungs):
     assert len(probe_json(content)) < MAX_PROBE_BYTES
 
 
+@pytest.mark.long
 def test_a_value_with_columns_keeps_the_verdict_on_sound_alone_and_tells_the_error_with_them(lungs):
     fvc = fit_probe(describe("fvc_l", columns=("age_years",)), lungs, "0" * 64)["heads"][0]["metrics"]
     alone = fit_probe(describe("fvc_l"), lungs, "0" * 64)["heads"][0]["metrics"]

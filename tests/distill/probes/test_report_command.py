@@ -31,6 +31,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_a_new_probe_is_fitted_and_judged_with_its_controls(capsys, tmp_path, table):
     out = tmp_path / "out"
     options = ("--event", "none", "--draws", 100, "--prevalence", 0.02)
@@ -51,6 +52,7 @@ def test_a_new_probe_is_fitted_and_judged_with_its_controls(capsys, tmp_path, ta
     assert "AUROC" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_shipped_probe_is_asked_as_a_phone_would(tmp_path, tiny_bundle, table):
     (tmp_path / "48.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     write_wav(tmp_path / "49.wav", np.zeros(8000, np.float32))

@@ -47,6 +47,7 @@ def test_hears_table_has_its_three_groups_and_readers():
     }
 
 
+@pytest.mark.long
 def test_a_planted_effect_is_found_and_none_is_chance():
     found = measure_task(task(), made_up(6.0))
     assert found["auroc"]["value"] > 0.95 and found["n_test"] + found["n_training"] == 120

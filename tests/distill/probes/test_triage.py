@@ -15,6 +15,7 @@ def test_a_probe_of_noise_is_reported_as_no_better_than_chance(made_up_cohort):
     assert metrics["auroc"]["low"] < 0.5
 
 
+@pytest.mark.long
 def test_the_operating_point_is_conformal_where_there_are_enough_positives(made_up_cohort):
     cohort = made_up_cohort(n_subjects=90, effect=1.5)
     fitted = fit_triage(cohort)
@@ -29,6 +30,7 @@ def test_the_operating_point_is_conformal_where_there_are_enough_positives(made_
     assert (again["n"], again["target_sensitivity"]) == (19, 0.95)
 
 
+@pytest.mark.long
 def test_nobody_who_sets_the_operating_point_is_fitted_on(made_up_cohort):
     cohort = made_up_cohort(n_subjects=90)
     held_out = calibration_part(cohort.subjects, cohort.labels, 0.9)

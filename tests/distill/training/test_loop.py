@@ -123,6 +123,7 @@ def test_a_run_stopped_by_sigterm_and_resumed_equals_an_unbroken_one(tmp_path: P
     assert_same_end(tmp_path / "broken", tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_run_killed_between_checkpoints_and_resumed_equals_an_unbroken_one(tmp_path: Path) -> None:
     script = (
         "import importlib.util, pathlib, signal, sys;"
@@ -163,6 +164,7 @@ t.run(pathlib.Path(sys.argv[2]), on_checkpoint=t.steps_in_numbers)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_around_a_checkpoint_leaves_no_line_out_of_the_log(tmp_path: Path, moment: str) -> None:
     arguments = [__file__, str(tmp_path / "broken"), moment]

@@ -227,6 +227,7 @@ def answers(environment, wait_s=5.0) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_real_portaudio_delivers_what_is_played(tmp_path, pulse_environment, bursts):
     for attempt in range(3):  # a machine that is busy elsewhere loses sound, and says so
         path = tmp_path / f"recorded{attempt}.wav"

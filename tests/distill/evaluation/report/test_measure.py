@@ -72,6 +72,7 @@ def test_a_prevalence_is_a_share(prevalence):
         ReportOptions(prevalence)
 
 
+@pytest.mark.long
 def test_the_interval_of_a_planted_effect_covers_the_true_auroc_and_none_covers_one_half(people, question):
     for effect in (1.0, 0.0):
         truth, covered = norm.cdf(effect / np.sqrt(2)), 0

@@ -37,6 +37,7 @@ def test_the_page_stands_alone_and_every_text_is_escaped(result):
     assert "few in x" not in page and "none in x has 3 subjects" in page
 
 
+@pytest.mark.long
 def test_plots_are_whole_drawings_that_name_counts_and_intervals(result):
     first = result["questions"][0]
     for svg in (*draw_overview(result), draw_question(first), draw_subgroups(first)):

@@ -80,6 +80,7 @@ def lungs(tmp_path_factory):
     return folder / "recordings.csv"
 
 
+@pytest.mark.long
 def test_the_whole_path_finds_what_was_simulated(capsys, tmp_path, lungs):
     assert run("agreement", "--recordings", lungs, "--out", tmp_path) == 0
     shown = capsys.readouterr().out
@@ -94,6 +95,7 @@ def test_the_whole_path_finds_what_was_simulated(capsys, tmp_path, lungs):
         assert (tmp_path / f"bland_altman_{name}.svg").stat().st_size > 1000
 
 
+@pytest.mark.long
 def test_labels_dealt_out_at_random_are_found_by_nobody(capsys, tmp_path, lungs):
     lines = lungs.read_text().splitlines()
     header, rows = lines[0].split(","), [line.split(",") for line in lines[1:]]

@@ -45,6 +45,7 @@ def errors(recovered, name):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "mean_error", "worst_error", "at_least"),
     [("fev1_l", 0.05, 0.15, 29), ("fvc_l", 0.05, 0.12, 12), ("pef_l_per_s", 0.09, 0.17, 30)],

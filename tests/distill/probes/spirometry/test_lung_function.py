@@ -29,12 +29,14 @@ def errors(metrics):
     return {name: metrics[name]["mean_percentage_error"]["value"] for name in ("audio", "demographics")}
 
 
+@pytest.mark.long
 def test_audio_that_says_nothing_is_reported_as_worse_than_demographics(tmp_path):
     metrics = fit_spirometry(made_up_cohort(tmp_path)).metrics
     assert metrics["audio_beats_demographics"] is False
     assert errors(metrics)["demographics"] < 3 < errors(metrics)["audio"]
 
 
+@pytest.mark.long
 def test_audio_that_says_it_all_beats_demographics_that_say_nothing(tmp_path):
     cohort = made_up_cohort(tmp_path, audio_tells=1.0, demographics_tell=0.0, n_subjects=100)
     few_columns = Cohort(**{**vars(cohort), "features": cohort.features[:, :20]})
@@ -43,6 +45,7 @@ def test_audio_that_says_it_all_beats_demographics_that_say_nothing(tmp_path):
     assert errors(metrics)["audio"] < 3 < errors(metrics)["demographics"]
 
 
+@pytest.mark.long
 def test_audio_and_demographics_together_beat_either_where_each_tells_a_part(tmp_path):
     cohort = made_up_cohort(tmp_path, audio_tells=1.0, n_subjects=100)
     metrics = fit_spirometry(Cohort(**{**vars(cohort), "features": cohort.features[:, :20]})).metrics
@@ -50,6 +53,7 @@ def test_audio_and_demographics_together_beat_either_where_each_tells_a_part(tmp
     assert both < 3 < min(errors(metrics).values())
 
 
+@pytest.mark.long
 def test_each_estimate_has_errors_with_intervals_and_limits_of_agreement(tmp_path):
     metrics = fit_spirometry(made_up_cohort(tmp_path)).metrics
     for name in ("audio", "demographics", "audio_and_demographics"):
@@ -62,6 +66,7 @@ def test_each_estimate_has_errors_with_intervals_and_limits_of_agreement(tmp_pat
         )
 
 
+@pytest.mark.long
 def test_the_probe_file_is_a_regression_in_litres_that_core_reads(tmp_path):
     cohort = made_up_cohort(tmp_path, audio_tells=1.0)
     other = made_up_cohort(tmp_path, audio_tells=1.0, n_subjects=12, seed=1, prefix="q")
@@ -111,6 +116,7 @@ def test_spirometry_without_demographics_is_refused(tmp_path):
         fit_spirometry(Cohort(**{**vars(cohort), "labels": np.append(cohort.labels[1:], 0.0)}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "unit", "scale", "key"),
     [

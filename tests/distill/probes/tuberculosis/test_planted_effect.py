@@ -44,6 +44,7 @@ def draws(request):
     return request.param, results
 
 
+@pytest.mark.long
 def test_the_true_auroc_lies_inside_the_interval_in_at_least_90_of_100_draws(draws):
     _, results = draws
     assert sum(estimate.low <= true <= estimate.high for true, estimate, _ in results) >= 90

@@ -12,6 +12,7 @@ from distill.probes.tuberculosis.planted_effect import PlantedEffect
 from distill.probes.tuberculosis.protocol import measure_protocol, run_protocol
 
 
+@pytest.mark.long
 def test_a_planted_effect_is_found_by_subject_and_at_each_site():
     result = measure_protocol(PlantedEffect(3.0).draw(90), ("site",), WHO_2014_TRIAGE_MINIMUM)
     by_subject = result["by_subject"]
@@ -31,6 +32,7 @@ def test_without_an_effect_there_is_chance_and_no_target_is_reached():
     assert result["reaches_target"] == {"at_operating_point": False, "outside_abstention_band": False}
 
 
+@pytest.mark.long
 def test_nobody_who_is_tested_at_a_device_was_heard_by_another_in_training():
     """Each person is a direction of their own; only somebody heard in training could be told."""
     generator = np.random.default_rng(0)
