@@ -34,6 +34,8 @@ from distill.corpus.waveform_store import WaveformStore
 from distill.distillation.targets import EVENTS_FILE, all_crops, save_values
 from quantize.recipe import read_recipe
 
+pytestmark = pytest.mark.long
+
 YAMNET = Path(__file__).resolve().parents[2] / "shared" / "models" / "yamnet.tflite"
 COLUMNS = ["path", "dataset", "source_id", "subject_id", "duration_s", "labels", "group_fold", "licence", "flags"]
 LOOSE = {"max_cough_auroc_difference": 1, "max_cough_decision_flips": 1, "max_event_decision_flips": 1}
@@ -131,7 +133,6 @@ def build(folder: Path, data: Path, store: Path, checkpoint: Path) -> Path:
     return folder / "bundle"
 
 
-@pytest.mark.long
 def test_the_chain_ends_in_a_bundle_that_the_screening_command_accepts(bundle, tmp_path):
     write_wav(tmp_path / "demonstration.wav", synthesize_demonstration())
     out = tmp_path / "result.json"

@@ -62,6 +62,7 @@ def test_a_warning_would_fail_the_build(tmp_path):
         compile_java(tmp_path, tmp_path / "out", *STRICT)
 
 
+@pytest.mark.long
 def test_every_method_of_android_exists_with_those_arguments():
     stubs, ours = classes()
     calls = {str(call) for _, call, _ in android_calls(ours)} | {str(call) for call in overridden(ours, stubs)}
@@ -84,6 +85,7 @@ def test_what_is_newer_than_the_oldest_phone_stands_behind_a_version_check():
     assert unguarded(ours) == []
 
 
+@pytest.mark.long
 def test_the_version_check_is_seen_to_be_missing_or_too_low(tmp_path):
     stubs, _ = compiled()
     newer = "static void go(android.content.Context c) { c.startForegroundService(null); }"

@@ -49,6 +49,7 @@ def test_the_tree_holds_the_app_core_the_bundle_and_the_start(tree):
     assert not any("__pycache__" in name or name.endswith((".pyc", ".java", ".po")) for name in names)
 
 
+@pytest.mark.long
 def test_nothing_in_the_tree_imports_what_a_phone_lacks(tree):
     lacking = [
         f"{module} imports {name}"

@@ -95,6 +95,7 @@ def test_a_rooms_sound_is_never_kept(session_with, main_thread, casebook, coughi
     assert list((casebook.records.folder / "audio").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_fault_is_told_and_one_tap_goes_on_with_the_gap_counted(session_with, main_thread):
     session = session_with(ScriptedMicrophone(script={50: "unplug", 51: "sound"}))
     session.start()

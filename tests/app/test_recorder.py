@@ -175,6 +175,7 @@ def test_one_tap_goes_on_after_a_fault_and_the_gap_is_marked_where_it_is():
     assert heard.missed == sink.gaps
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("second_hz", [8_000, 48_000])
 def test_a_microphone_that_comes_back_with_another_rate_goes_on_at_the_recordings_own(second_hz):
     microphone = ScriptedMicrophone(starts=("ok", second_hz), script={20: "hang", 21: "sound"})

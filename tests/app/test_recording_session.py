@@ -179,6 +179,7 @@ def test_at_a_fault_the_session_stands_still_says_why_and_goes_on_by_one_tap(
     assert reader.state == "complete"
 
 
+@pytest.mark.long
 def test_a_recording_that_stands_still_can_be_ended_and_is_judged(session_with, main_thread, casebook):
     session = session_with(ScriptedMicrophone(script={60: "hang"}))
     session.start()

@@ -289,6 +289,7 @@ GOOD_SHA256 = hashlib.sha256(study_members()["study.json"]).hexdigest()
 byte_changes = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=4)
 
 
+@pytest.mark.long
 @settings(FUZZED, max_examples=200)
 @given(place=st.sampled_from(PLACES), value=values)
 def test_no_value_in_any_place_crashes_the_reader(path: Path, place: tuple, value: Any) -> None:

@@ -256,6 +256,7 @@ def test_a_signal_among_many_recordings_leaves_those_that_were_screened(
     assert list(output.parent.iterdir()) == [output]
 
 
+@pytest.mark.long
 def test_after_a_kill_the_same_command_goes_on_and_gives_what_one_run_gives(
     tiny_bundle: Path, output: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from quantize.bundle import app as bundle_app
 from quantize.bundle import write_bundle
 from quantize.bundle_parts import UNKNOWN_TIME, created_utc
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="session")
 def bundle(world, made, build, tmp_path_factory):
@@ -35,7 +37,6 @@ def edited(path, to, **changes):
     return to
 
 
-@pytest.mark.long
 def test_a_built_bundle_screens_a_recording(bundle, tmp_path):
     write_wav(tmp_path / "demonstration.wav", synthesize_demonstration())
     screening = Screener(load_bundle(bundle)).screen(tmp_path / "demonstration.wav")

@@ -27,6 +27,8 @@ from quantize.recipe import Format, read_encoder_recipe
 from quantize.signature import EMBED_OUTPUTS
 from quantize.tflite_graph import count_partitions, list_operators
 
+pytestmark = pytest.mark.long
+
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "hear_front_end.npz")
 HEAR = EncoderSettings(width=48, depth=2, heads=3, pooler_size=24)
 UNSEEN = synthesized_clips(9, seed=123)[1:]
@@ -84,7 +86,6 @@ def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return (ours * theirs).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
 
 
-@pytest.mark.long
 def test_float_tflite_and_onnx_give_the_teachers_embedding_of_clips_that_the_export_never_saw(hear, exported):
     expected = embeddings(f"hear:{hear}")
     assert expected.shape == (8, 24) and expected.std(axis=0).min() > 1e-4
@@ -138,7 +139,6 @@ def weights_of(folder: Path) -> list[Tensor]:
     return list(load_vit_folder(folder).state_dict().values())
 
 
-@pytest.mark.long
 def test_int8_is_what_is_written_unless_asked_otherwise_and_the_same_weights_give_the_same_bytes(
     hear, exported, run, tmp_path
 ):

@@ -41,6 +41,7 @@ def fallen_back(narrowed):
     return quantize_with_fallback(*narrowed(WITHIN))
 
 
+@pytest.mark.long
 def test_a_block_that_cannot_hold_its_values_comes_first_and_falls_back_whole(fallen_back):
     one, two, *others = fallen_back.errors
     assert {one.layer, two.layer} == BLOCK

@@ -1,3 +1,5 @@
+import pytest
+
 from core.demonstration import synthesized_clips
 from quantize.apply_recipe import apply_recipe, calibrated_ranges
 from quantize.layer_errors import FloatRun, layer_errors
@@ -5,6 +7,7 @@ from quantize.recipe import read_recipe
 from quantize.tflite_graph import layer_path, quantized_layers, read_operators
 
 
+@pytest.mark.long
 def test_good_ranges_make_every_layer_nearly_harmless(world, float_model):
     clips = synthesized_clips(7, seed=3)[1:]
     model, recipe = float_model.read_bytes(), read_recipe(world.recipe)

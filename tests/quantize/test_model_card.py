@@ -12,6 +12,8 @@ from quantize.agreement import Agreement, ComposedComparison
 from quantize.bundle_parts import BundleParts
 from quantize.model_card import render_model_card
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def fields() -> dict:

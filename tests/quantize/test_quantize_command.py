@@ -1,10 +1,13 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from quantize import quantize_model
 from quantize.quantize_command import write_accepted
 
 
+@pytest.mark.long
 def test_a_model_past_the_limits_is_refused_and_none_is_left_behind(
     world, made, float_model, quantize, tmp_path, monkeypatch
 ):

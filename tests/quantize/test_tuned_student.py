@@ -23,6 +23,8 @@ from quantize.outputs import cosines, tflite_outputs
 from quantize.recipe import read_recipe
 from quantize.tflite_graph import quantized_layers, read_operators
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def rounded(student):
@@ -56,7 +58,6 @@ def tensors_of(model: bytes) -> Interpreter:
     return interpreter
 
 
-@pytest.mark.long
 def test_every_int8_weight_is_the_integer_that_was_trained(rounded, tuned):
     interpreter = tensors_of(tuned[1])
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}

@@ -33,6 +33,7 @@ def test_a_consent_needs_a_tick_and_a_signature(consent, stage):
     assert not can_save(shell)
 
 
+@pytest.mark.long
 def test_a_signed_consent_is_kept_with_its_language_and_the_texts_hash(consent, stage):
     shell, participant_id = consent
     stage.press_words("Kiswahili")

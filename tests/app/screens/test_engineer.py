@@ -69,6 +69,7 @@ def test_the_recording_of_the_command_line_is_screened_as_soon_as_the_model_is_t
     stage.wait(lambda: "3 coughs" in stage.text)
 
 
+@pytest.mark.long
 def test_a_silent_recording_is_not_scored_and_nothing_says_no_cough(engineer, stage, tmp_path):
     write_wav(tmp_path / "a.wav", np.zeros(48_000, np.float32))
     engineer(recording=tmp_path / "a.wav")
@@ -128,6 +129,7 @@ def test_a_model_that_is_altered_is_refused_with_a_sentence_and_the_one_before_s
     assert not exists(tmp_path / "data")
 
 
+@pytest.mark.long
 def test_a_page_that_is_built_anew_shows_the_same_result(engineer, stage, tmp_path):
     write_wav(tmp_path / "a.wav", synthesize_demonstration())
     shell = engineer(recording=tmp_path / "a.wav")

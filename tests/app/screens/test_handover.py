@@ -36,6 +36,7 @@ def test_everything_goes_into_one_file_that_holds_nothing_readable(filled, stage
     assert all(attempt.handed_over for attempt in shell.work.casebook.attempts())
 
 
+@pytest.mark.long
 def test_chosen_participants_alone_are_handed_over(filled, stage):
     shell, (first, second) = filled
     stage.press_words("Choose participants")
@@ -122,6 +123,7 @@ def test_with_a_forgotten_passcode_the_records_can_be_handed_over_first(filled, 
     assert shell.work.navigation.top.facts["step"] == "forgotten"
 
 
+@pytest.mark.long
 def test_how_far_it_is_is_shown_and_it_can_be_stopped(filled, stage, monkeypatch):
     from app import handover
 

@@ -22,6 +22,7 @@ def shown(shell):
     return [(row["text"], row["below"].splitlines()[0]) for row in shell.page.ids.list.data]
 
 
+@pytest.mark.long
 def test_the_latest_recording_stands_first(history):
     shell, first, second = history
     assert shown(shell) == [

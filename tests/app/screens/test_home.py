@@ -5,6 +5,7 @@ import pytest
 from tests.app.field_places import add_participant, add_recording
 
 
+@pytest.mark.long
 def test_unfinished_work_stands_first_and_names_participant_task_and_seconds(opened, stage):
     shell = opened()
     participant_id = add_participant(shell.work.casebook)

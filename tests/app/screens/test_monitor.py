@@ -67,6 +67,7 @@ def test_a_microphone_that_fails_is_a_sentence_and_one_tap_goes_on(at_monitor, s
     stage.wait(lambda: "Listening for coughs" in stage.text)
 
 
+@pytest.mark.long
 def test_a_page_that_is_built_anew_shows_the_same(at_monitor, stage):
     shell = at_monitor(ScriptedMicrophone())
     stage.press_words("Start listening")

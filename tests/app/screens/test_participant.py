@@ -17,6 +17,7 @@ def page_of(opened, stage):
     return open_page
 
 
+@pytest.mark.long
 def test_without_a_consent_nothing_can_be_recorded(opened, stage):
     shell = opened()
     participant_id = add_participant(shell.work.casebook, consents=False)
@@ -41,6 +42,7 @@ def test_the_tasks_and_their_rounds_are_shown(page_of, stage):
     assert "3 recordings" in lines
 
 
+@pytest.mark.long
 def test_withdrawal_asks_and_then_erases_the_recordings_for_good(page_of, stage):
     shell, participant_id = page_of()
     casebook = shell.work.casebook

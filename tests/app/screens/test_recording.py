@@ -21,6 +21,7 @@ def recording(opened, stage, default_bundle):
     return open_page
 
 
+@pytest.mark.long
 def test_the_sound_is_played_whole_and_stops_by_itself(recording, stage):
     shell, _ = recording(seconds=2, state="kept")
     device = shell.work.facilities.playback

@@ -61,6 +61,7 @@ def test_in_noise_it_could_not_be_judged_and_nothing_says_no_cough(result_of, st
     assert practice_study().next_steps["could_not_be_judged"]("en") in stage.text
 
 
+@pytest.mark.long
 def test_some_that_could_not_be_judged_are_told_beside_the_coughs_of_the_others(result_of, stage):
     result_of(("could_not_be_judged", None, ("too_noisy",)), ("good", 3, ()))
     assert "3 coughs" in stage.text and "in 1 recording · 1 could not be judged" in stage.text

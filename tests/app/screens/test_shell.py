@@ -217,6 +217,7 @@ def test_bars_keyboard_a_pause_and_back_leave_every_page_whole_anywhere(
     check_on_a_phone(stage, filled, metrics, screen, scale, language, covered)
 
 
+@pytest.mark.long
 def test_a_field_in_which_somebody_writes_stays_in_sight_above_the_keyboard(stage, filled, metrics):
     from app.widgets.inputs import EntryLine
 

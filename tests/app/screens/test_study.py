@@ -107,6 +107,7 @@ def test_another_study_is_used_after_a_question(study, stage):
     assert work.records.study_public_key == work.study.handover_public_key
 
 
+@pytest.mark.long
 def test_a_file_that_is_no_study_changes_nothing(study, stage):
     work = study.work
     (work.facilities.files.folders()[0] / "bad.tussis-study").write_bytes(b"no study")

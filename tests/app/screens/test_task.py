@@ -252,6 +252,7 @@ def test_a_microphone_that_is_not_there_is_told_within_a_second_and_leaves_no_re
     stage.wait(lambda: step_of(shell) == "decide")
 
 
+@pytest.mark.long
 def test_back_asks_in_a_recording_and_leaving_keeps_what_was_recorded_as_unfinished(at_tasks, stage):
     shell = at_tasks(ScriptedMicrophone(), room_s=30.0)
     stage.press(record_button(stage))
@@ -266,6 +267,7 @@ def test_back_asks_in_a_recording_and_leaving_keeps_what_was_recorded_as_unfinis
     stage.wait(lambda: [attempt.duration_s > 0.2 for attempt in shell.work.casebook.unfinished()] == [True])
 
 
+@pytest.mark.long
 def test_back_before_a_recording_goes_up_unasked(at_tasks, stage):
     shell = at_tasks(ScriptedMicrophone())
     stage.press_back()

@@ -43,6 +43,7 @@ def test_two_different_passcodes_set_nothing(window, stage):
     assert not shell.work.vault.exists
 
 
+@pytest.mark.long
 def test_a_short_passcode_cannot_go_on(window, stage):
     window()
     stage.press_words("Continue")
@@ -119,6 +120,7 @@ def test_a_lost_device_secret_leads_to_starting_anew(set_up, stage):
     assert "This device lost the secret" in stage.text
 
 
+@pytest.mark.long
 def test_back_from_the_first_page_stays_there(window, stage):
     shell = window()
     stage.press_words("Continue")

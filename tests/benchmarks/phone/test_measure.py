@@ -50,6 +50,7 @@ def test_models_are_timed_in_turns_and_their_rows_say_what_they_depend_on(plug, 
     assert SERIAL not in out.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leaves_at_run", [1, 4])
 def test_a_phone_unplugged_half_way_leaves_the_finished_rows_and_a_clear_error(plug, tmp_path, leaves_at_run):
     _, tool = plug(leaves_at_run=leaves_at_run)
@@ -68,6 +69,7 @@ def test_a_phone_unplugged_half_way_leaves_the_finished_rows_and_a_clear_error(p
         assert again.exit_code == 2 and "use them or remove it first" in again.stderr
 
 
+@pytest.mark.long
 def test_a_delegate_that_does_not_run_the_model_is_named_and_the_others_are_kept(plug, tmp_path):
     folder, tool = plug(gpu=NO_GPU)
     out = tmp_path / "phone.json"
@@ -81,6 +83,7 @@ def test_a_delegate_that_does_not_run_the_model_is_named_and_the_others_are_kept
     assert left_on(folder) == []
 
 
+@pytest.mark.long
 def test_a_gpu_that_takes_a_part_of_the_graph_is_timed_once_with_the_first_number_of_threads(plug, tmp_path):
     _, tool = plug()
     out = tmp_path / "phone.json"
@@ -119,6 +122,7 @@ def test_big_cores_are_those_that_are_not_the_slowest(plug, tmp_path):
     assert done.exit_code == 2 and "does not tell the clocks of its cores" in done.stderr
 
 
+@pytest.mark.long
 def test_operators_are_rows_of_a_profiled_round_after_all_others(plug, tmp_path):
     folder, tool = plug()
     out = tmp_path / "phone.json"
@@ -133,6 +137,7 @@ def test_operators_are_rows_of_a_profiled_round_after_all_others(plug, tmp_path)
     assert "Convolution" in done.stdout
 
 
+@pytest.mark.long
 def test_a_phone_with_an_old_android_gives_the_same_rows(plug, tmp_path):
     _, tool = plug(old=True)
     out = tmp_path / "phone.json"

@@ -72,6 +72,7 @@ evil = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(name=evil | st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_what_a_result_holds_is_shown_and_never_run(name):

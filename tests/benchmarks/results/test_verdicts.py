@@ -19,6 +19,7 @@ def test_two_runs_of_the_same_thing_cannot_be_told_apart_whatever_the_neighbours
         assert found.low <= found.value <= found.high
 
 
+@pytest.mark.long
 def test_a_model_that_takes_a_tenth_more_is_found_and_one_that_takes_a_tenth_less():
     for seed in range(20):
         (first, our_peer), (second, their_peer) = shared_machine(seed), shared_machine(seed + 1000, ms=2.2)

@@ -9,6 +9,7 @@ from core.demonstration import synthesized_clips
 from distill.models.hear_front_end import PCEN_ALPHA, PCEN_DELTA, PCEN_FLOOR, PCEN_ROOT, PCEN_SMOOTHING
 
 
+@pytest.mark.long
 def test_the_peers_front_end_is_pcen_of_librosas_mel_spectrogram():
     clip = synthesized_clips(2)[1]
     settings = {"sr": 16_000, "n_fft": 400, "hop_length": 160, "n_mels": 48, "htk": True, "norm": None, "fmin": 0}

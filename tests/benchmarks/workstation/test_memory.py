@@ -119,6 +119,7 @@ def test_import_times_are_read_by_module_and_counted_for_its_package():
         parse_imports("nothing")
 
 
+@pytest.mark.long
 def test_imports_of_a_screening_are_measured(tmp_path):
     counted = []
     modules = measure_imports(2, tmp_path, lambda: counted.append(1))

@@ -76,6 +76,7 @@ def test_large_outputs_and_many_products_are_repeated_less_often():
         assert copies_of(replace(operator, macs=macs), {tensor: np.zeros(4)}) == copies
 
 
+@pytest.mark.long
 def test_an_operator_of_eight_times_the_products_takes_longer():
     alone_us = time_alone(SHIPPED, OPERATORS, [operator.kind == "CONV_2D" for operator in OPERATORS], 1, 20)
     pairs = list(zip(OPERATORS, alone_us, strict=True))

@@ -174,6 +174,7 @@ def test_a_folder_without_packs_and_a_file_that_is_no_manifest_are_refused(tmp_p
         read_manifest(tmp_path / "other.csv")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the recordings in ../shared/data are not here")
 def test_in_the_real_packs_no_subject_and_no_source_crosses_a_split():
     rows = build_manifest(SHARED_DATA)

@@ -70,6 +70,7 @@ def test_filling_in_perfect_predictions_gives_the_image_back(normalize: bool) ->
     assert torch.equal(removed, result.mask.bool())
 
 
+@pytest.mark.long
 def test_a_few_steps_lower_the_loss_of_one_batch() -> None:
     torch.manual_seed(0)
     autoencoder = MaskedAutoencoder(MaskedAutoencoderSettings())

@@ -37,6 +37,7 @@ def test_mel_filters_are_librosas():
     assert np.allclose(mel_weights(frequency_hz), theirs.T, atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_front_end_is_librosas_stft_in_the_bins_that_it_computes():
     waveform = noise()
     stft = librosa.stft(

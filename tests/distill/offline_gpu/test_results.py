@@ -85,6 +85,7 @@ def test_the_largest_teachers_targets_come_first_and_then_the_smallest_weights(t
     assert names.index("report.json") < names.index("large_targets.npz") > names.index("small_log.jsonl")
 
 
+@pytest.mark.long
 def test_weights_that_came_back_are_a_teacher_that_embeds_as_before(tmp_path: Path) -> None:
     from distill.checkpoints import save_checkpoint
 

@@ -33,6 +33,7 @@ def fitted():
     return fit_domain(own, subjects, unlike)
 
 
+@pytest.mark.long
 def test_other_sound_is_told_from_the_training_and_left_unscored(fitted):
     told = fitted.measured["unlike"]
     for name in ("music", "another microphone"):
@@ -60,6 +61,7 @@ def test_core_reads_the_domain_and_measures_the_same_distance(fitted):
     assert read.threshold == fitted.threshold
 
 
+@pytest.mark.long
 def test_fewer_recordings_than_directions_do_no_harm():
     domain = fit_domain(embeddings(12, 7), [f"s{i}" for i in range(12)])
     assert np.isfinite(domain.distance(embeddings(5, 8))).all()

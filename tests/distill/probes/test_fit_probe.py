@@ -55,6 +55,7 @@ def test_core_reads_the_probe_and_gives_the_same_score(made_up_cohort):
     assert low <= probe.operating_point <= high
 
 
+@pytest.mark.long
 def test_another_kind_of_probe_is_one_entry_of_the_table(made_up_cohort, monkeypatch):
     def fit_rate(cohort, seed):
         model = fit_with_best_regularizer(
@@ -87,6 +88,7 @@ def test_synthetic_sound_gives_a_demonstration_and_nothing_more(made_up_cohort):
     )
 
 
+@pytest.mark.long
 def test_validated_needs_a_second_cohort_and_reports_it(made_up_cohort):
     cohort = made_up_cohort(effect=4.0)
     with pytest.raises(ProbeError, match="give a second cohort with --external-test"):

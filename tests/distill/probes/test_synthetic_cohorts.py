@@ -32,6 +32,7 @@ def test_half_of_the_tb_subjects_have_label_one_and_nobody_both():
     assert sorted(label for of_subject in labels.values() for label in of_subject) == [0] * 5 + [1] * 5
 
 
+@pytest.mark.long
 def test_simulated_lungs_stay_in_human_range():
     for recording in spirometry_cohort(200, 1):
         assert 0.4 < recording.label < 7.0

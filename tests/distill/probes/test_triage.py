@@ -43,6 +43,7 @@ def test_nobody_who_sets_the_operating_point_is_fitted_on(made_up_cohort):
     assert np.array_equal(ours.model.weights, other.model.weights) and ours.operating_point != other.operating_point
 
 
+@pytest.mark.long
 def test_too_few_positives_for_a_guarantee_get_a_point_that_promises_nothing(made_up_cohort):
     metrics = fit_triage(made_up_cohort(n_subjects=26, effect=1.5)).metrics
     assert metrics["operating_point"]["method"] == "out_of_fold" and "too few positives" in metrics["how"]
@@ -59,6 +60,7 @@ def test_too_few_subjects_and_one_class_are_refused(made_up_cohort):
         fit_triage(one_class)
 
 
+@pytest.mark.long
 def test_a_subject_with_both_classes_is_fine_and_stays_in_one_fold(made_up_cohort):
     cohort = made_up_cohort(effect=4.0)
     labels = cohort.labels.copy()

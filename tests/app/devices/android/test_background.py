@@ -187,6 +187,7 @@ def test_an_app_that_is_swiped_away_closes_its_recording_and_ends(granted, tmp_p
     assert crashes(granted) == []
 
 
+@pytest.mark.long
 def test_an_app_whose_recording_does_not_close_ends_all_the_same(granted):
     never = threading.Event()
     service = background(granted, on_close=never.wait)

@@ -20,6 +20,8 @@ from core.bundle import load_bundle
 from tests.benchmarks.phone.fake_adb import make_phone, write_program
 from tests.benchmarks.phone.fake_phone_programs import run
 
+pytestmark = pytest.mark.long
+
 NAME = "0123456789abcdef"
 MODEL = "shipped.tflite"
 AM = """

@@ -60,8 +60,8 @@ def test_the_first_recording_asks_for_the_microphone_and_the_next_one_records(de
     recorder = Recorder(devices.microphone, lambda rate_hz, facts: sink)
     recorder.start()
     wait_until(lambda: recorder.progress.fault is Fault.REFUSED)
+    phone.phone.settle()  # the question is shown on the main thread, a moment later
     assert any(words.startswith("permissions android.permission.RECORD_AUDIO") for words in phone.desk.allTold())
-    phone.phone.settle()
     recorder.go_on()
     wait_until(lambda: recorder.progress.duration_s > 0.3)
     assert phone.phone.notification(1).startswith("Tussis is recording")

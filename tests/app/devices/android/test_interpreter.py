@@ -36,6 +36,7 @@ def clips(count: int) -> np.ndarray:
     return np.random.default_rng(7).uniform(-0.3, 0.3, (count, SHAPE.clip_samples)).astype(np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("xnnpack", [True, False])
 def test_the_outputs_are_those_of_the_desktop_exactly(backend, xnnpack):
     android = AndroidInterpreter(MODEL, 1, SHAPE, xnnpack)

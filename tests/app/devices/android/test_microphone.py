@@ -14,6 +14,8 @@ from app.devices.microphone import CountsLosses, Fault, MicrophoneError
 from app.recorder import Recorder, to_pcm16
 from tests.android.desktop_java import Switches, events_of
 
+pytestmark = pytest.mark.long
+
 PERIOD = 32749
 WITHIN_S = 1.0 + 1.5  # a second, and what a busy machine takes
 

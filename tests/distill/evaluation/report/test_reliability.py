@@ -29,6 +29,7 @@ def test_temperature_scaling_mends_overconfident_probabilities_of_other_subjects
     assert measured["after"]["brier"]["value"] < measured["before"]["brier"]["value"]
 
 
+@pytest.mark.long
 def test_an_offset_mends_what_no_temperature_can():
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 1.5, size=3000)

@@ -114,6 +114,7 @@ def test_labels_dealt_out_at_random_are_found_by_nobody(capsys, tmp_path, lungs)
     )
 
 
+@pytest.mark.long
 def test_a_column_with_a_word_in_it_is_refused_with_the_subject(capsys, tmp_path, lungs):
     table = lungs.with_name("word.csv")
     lines = lungs.read_text().splitlines()

@@ -56,6 +56,7 @@ def test_a_lung_is_recovered_from_its_sound_within_the_stated_error(recovered, n
     assert np.abs(found).mean() < mean_error and np.abs(found).max() < worst_error
 
 
+@pytest.mark.long
 def test_the_ratio_is_recovered_to_four_hundredths(recovered):
     ratios = [(lung.fev1_fvc, found.fev1_fvc) for lung, found in recovered if found.fev1_fvc is not None]
     assert len(ratios) >= 12 and max(abs(true - heard) for true, heard in ratios) < 0.04

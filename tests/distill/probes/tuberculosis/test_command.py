@@ -11,6 +11,7 @@ from tests.command_lines import exit_code_of
 run = partial(exit_code_of, main, "tussis-evaluate", "tuberculosis")
 
 
+@pytest.mark.long
 def test_figures_and_what_was_left_out_are_written_and_said(capsys, tmp_path, write_coda, tiny_bundle):
     folder, out = write_coda(37, 1, ("UG",)), tmp_path / "coda.json"
     (folder / "solicited_data" / "36.wav").unlink()

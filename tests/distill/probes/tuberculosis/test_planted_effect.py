@@ -50,6 +50,7 @@ def test_the_true_auroc_lies_inside_the_interval_in_at_least_90_of_100_draws(dra
     assert sum(estimate.low <= true <= estimate.high for true, estimate, _ in results) >= 90
 
 
+@pytest.mark.long
 def test_an_effect_is_found_and_none_is_half(draws):
     effect, results = draws
     mean = float(np.mean([estimate.value for _, estimate, _ in results]))

@@ -45,6 +45,7 @@ def test_nobody_who_is_tested_at_a_device_was_heard_by_another_in_training():
         assert group["result"]["auroc"]["low"] < 0.5 < group["result"]["auroc"]["high"]
 
 
+@pytest.mark.long
 def test_a_site_with_one_class_has_a_reason_and_no_result():
     cohort = PlantedEffect(2.0).draw(60)
     sites = [{"site": "Chainda South" if label == 0 and i < 40 else "Kanyama"} for i, label in enumerate(cohort.labels)]
@@ -71,6 +72,7 @@ def test_another_protocol_is_refused(tmp_path, stand_in):
         run_protocol("codo", tmp_path, stand_in, WHO_2014_TRIAGE_MINIMUM)
 
 
+@pytest.mark.long
 def test_coda_runs_from_its_folder_to_its_figures(write_coda, stand_in):
     folder = write_coda(37, 1, ())
     (folder / "solicited_data" / "36.wav").unlink()
