@@ -116,8 +116,8 @@ def show(result: dict[str, dict[str, float]], console: PlainConsole) -> None:
 
 def show_left_out(aurocs: dict[str, Estimate], console: PlainConsole) -> None:
     """Print a row per pack."""
-    table = Table("pack left out", "AUROC of its coughs", "95 %", "recordings", "subjects")
+    table = Table("pack left out", "AUROC", "95 %", "n", "subjects", title="AUROC of the coughs of a pack left out")
     for pack, of in aurocs.items():
-        interval = "-" if of.low is None else f"{of.low:.4f} to {of.high:.4f}"
+        interval = "-" if of.low is None else f"{of.low:.3f} to {of.high:.3f}"
         table.add_row(pack, f"{of.value:.4f}", interval, str(of.n), str(of.n_subjects))
     console.print(table)
