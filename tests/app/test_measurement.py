@@ -14,19 +14,24 @@ from core.signing import ANYBODY
 
 @pytest.mark.long
 @pytest.mark.parametrize("xnnpack", [True, False])
-def test_the_file_is_a_benchmark_result_of_the_model_the_threads_and_the_kernels(tmp_path, xnnpack):
+def test_a_measurement_names_the_model_the_threads_and_the_kernels(tmp_path, xnnpack):
     found = Measuring(Setting(threads=2, xnnpack=xnnpack), tmp_path, ANYBODY, MIN_RUNS).measure()
-    path = tmp_path / "latency.json"
-    path.write_text(found.as_json)
-    results = pytest.importorskip(
-        "benchmarks.results.result", reason="only the phone's half is installed", exc_type=ImportError
-    )
-    (row,) = results.read_result(path)["rows"]
+    (row,) = json.loads(found.as_json)["rows"]
     assert (row["threads"], row["delegate"], row["n_runs"]) == (2, "xnnpack" if xnnpack else "builtin", MIN_RUNS)
     assert row["model_sha256"] == load_bundle(None).model_sha256
     assert row["metrics"]["load_ms"] > 0 and row["metrics"]["first_run_ms"] > 0
     assert set(row["facts"]["stages"]["model"]) >= {"p50_ms", "p90_ms", "p99_ms"}
     assert row["facts"]["app_sha256"] == app_sha256() and row["runtime"].startswith("ai-edge-litert ")
+
+
+def test_the_file_is_a_result_that_the_benchmarks_read(tmp_path):
+    results = pytest.importorskip(
+        "benchmarks.results.result", reason="only the phone's half is installed", exc_type=ImportError
+    )
+    found = Measuring(Setting(), tmp_path, ANYBODY, MIN_RUNS).measure()
+    path = tmp_path / "latency.json"
+    path.write_text(found.as_json)
+    assert results.read_result(path) == found.result
 
 
 def test_the_imported_model_is_measured_where_it_is_asked_for(tmp_path, tiny_bundle):
