@@ -139,15 +139,18 @@ class Page(BoxLayout):
         self.work.navigation.back()
 
     def _add_list(self, rows: lists.RowList) -> None:
-        """Put a list below the body, which then takes no more height than it needs."""
-        scroll, body = self.ids.scroll, self.ids.body
+        """Put a list below the body, which then takes no more height than it needs, and than bar and foot leave."""
+        scroll, body, bar, foot = (self.ids[name].__self__ for name in ("scroll", "body", "bar", "foot"))
 
         def share(*_: object) -> None:
-            scroll.height = min(body.minimum_height, BODY_SHARE_ABOVE_LIST * self.height)
+            left = self.height - bar.height - (foot.height if foot.parent is self else 0)
+            scroll.height = max(0, min(body.minimum_height, BODY_SHARE_ABOVE_LIST * self.height, left))
 
         scroll.size_hint_y = None
         self.bind(height=share, margin=rows.setter("side"))
         body.bind(minimum_height=share)
+        bar.bind(height=share)
+        foot.bind(height=share, parent=share)
         body.padding = (self.margin, dp(12), self.margin, dp(4))
         self.bind(margin=lambda _, margin: setattr(body, "padding", (margin, dp(12), margin, dp(4))))
         rows.side = self.margin
@@ -156,8 +159,6 @@ class Page(BoxLayout):
     def _place_foot(self, *_: object) -> None:
         """Let a foot that would leave too little of the body scroll with it."""
         foot = self.ids.foot.__self__
-        if self.ids.scroll.size_hint_y is None:
-            return
         wanted = self.ids.body.__self__ if foot.minimum_height > FOOT_SHARE * self.height else self
         if foot.parent is wanted or self.height < dp(100):
             return

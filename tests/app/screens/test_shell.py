@@ -15,7 +15,7 @@ SCREENS = {  # width and height in pixels, pixels per dp
     "1080x2400": (1080, 2400, 3),
 }
 FONT_SCALES = (1.0, 1.3, 1.5)
-COVERED_DP = {  # what a phone covers: left, top, right, bottom
+COVERED_DP = {  # what a phone covers: left, top, right, bottom; at the sides only where it is turned
     "bars": (0, 24, 0, 48),
     "turned": (48, 24, 48, 24),
     "keyboard": (0, 24, 0, 0.42),  # of the window's height
@@ -29,7 +29,11 @@ ALL = [
 
 PHONE_FAST = (("360x640", 1.5, "en", "bars"),)
 PHONE_ALL = [
-    (screen, 1.5, language, covered) for screen in SCREENS for language in ("en", LONGER) for covered in COVERED_DP
+    (screen, 1.5, language, covered)
+    for screen, (width, height, _) in SCREENS.items()
+    for language in ("en", LONGER)
+    for covered in COVERED_DP
+    if covered != "turned" or width > height
 ]
 
 

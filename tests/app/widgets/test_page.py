@@ -44,6 +44,17 @@ KV = """
             id: save
             text: 'Save'
             on_release: root.saved.append(True)
+
+<ListPage>:
+    title: 'A page with a list'
+    TextField:
+        id: search
+        label: 'Search'
+    RowList:
+        id: list
+    FootRow:
+        PillButton:
+            text: 'Add'
 """
 
 
@@ -64,14 +75,19 @@ def shell(stage, tmp_path):
     Builder.unload_file("try")
     Builder.load_string(KV, filename="try")
     module = ModuleType("app.screens.trial")
-    module.TryPage, module.EmptyPage = TryPage, type("EmptyPage", (Page,), {})
-    sys.modules["app.screens.trial"] = sys.modules["app.screens.empty"] = module
+    module.TryPage, module.EmptyPage, module.ListPage = (
+        TryPage,
+        *(type(name, (Page,), {}) for name in ("EmptyPage", "ListPage")),
+    )
+    for name in ("trial", "empty", "list"):
+        sys.modules[f"app.screens.{name}"] = module
     work = field_work(tmp_path, lambda job: Clock.schedule_once(lambda _: job()))
     work.navigation.restart("trial")
-    shell = Shell(work, {"trial": "TryPage", "empty": "EmptyPage"})
+    shell = Shell(work, {"trial": "TryPage", "empty": "EmptyPage", "list": "ListPage"})
     stage.show(shell)
     yield shell
-    del sys.modules["app.screens.trial"], sys.modules["app.screens.empty"]
+    for name in ("trial", "empty", "list"):
+        del sys.modules[f"app.screens.{name}"]
     Builder.unload_file("try")
 
 
@@ -117,6 +133,18 @@ def test_buttons_at_the_foot_stay_in_sight_and_scroll_with_a_page_that_is_too_lo
     shell.size = (360, 640)
     stage.draw()
     assert page.ids.foot.parent is page
+
+
+@pytest.mark.parametrize(("height", "has_foot"), [(130, False), (190, True), (640, True)])
+def test_a_page_with_a_list_keeps_its_title_in_sight_however_low_it_is(shell, stage, height, has_foot):
+    shell.work.navigation.go("list")
+    shell.size = (640, height)
+    stage.draw(4)
+    page, scroll = shell.page, shell.page.ids.scroll
+    assert page.ids.bar.top == page.top == height
+    assert scroll.top <= page.ids.bar.y + 1 and page.ids.list.top <= scroll.y + 1
+    assert (page.ids.foot.parent is page) == has_foot
+    assert scroll.height > 40
 
 
 def test_a_question_lies_over_the_page_and_keeps_touches_from_it(shell, stage):
