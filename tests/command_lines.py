@@ -9,6 +9,8 @@ def exit_code_of(main: Callable[[], int | None], *words: object) -> int:
     """What `main` exits with where the command line is `words`, the first of them its name."""
     with patch.object(sys, "argv", [str(word) for word in words]):
         try:
-            return main() or 0
+            status = main()
         except SystemExit as end:
-            return end.code if isinstance(end.code, int) else int(end.code is not None)
+            return end.code if isinstance(end.code, int) else 1
+    assert isinstance(status, int), f"{words[0]} ended without an exit status"
+    return status
