@@ -29,7 +29,7 @@ AVERAGE = 0  # the number that stands for all channels
 MAX_AMPLITUDE = (
     100.0  # of a float sample, +40 dBFS: beyond it the numbers are no sound in [-1, 1] but, say, int16 steps
 )
-PIECE_FRAMES = 2**17  # decoded at once: the grid on which everything is computed
+PIECE_FRAMES = 2**18  # decoded at once: the grid on which everything is computed
 NOT_SOUND = {b"MThd": "MIDI", b"PK\x03\x04": "a ZIP archive", b"%PDF": "a PDF document"}
 
 

@@ -13,9 +13,11 @@ from core.events import WindowProbabilities
 from core.interpreter import Interpreter
 from core.probes import sigmoid
 from core.resample import Resampler
-from core.sound.dead_air import FRAME_SAMPLES, LIVE_DBFS, MIN_LIVE_FRAMES
+from core.sound.dead_air import FRAME_SAMPLES, LIVE_POWER, MIN_LIVE_FRAMES
 from core.sound.high_pass import HighPass
 from core.stopwatch import Stopwatch
+
+LIVE_GROUPS = 5  # parts of a clip that are looked at one after the other for sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +116,22 @@ class Listener:
         """The clips that are left; the model is run on the last one in any case, unless all of it is dead air."""
         with self._ahead.stage("resample"):
             rest = self._resampler.flush()
-        clips = self._take(rest)
-        with self._ahead.stage("resample"):
-            passed = self._high_pass.flush()
-        clips += self._take_passed(passed)
+        clips = self._take(rest, is_last=True)
         return self.run(clips + [(clip, is_live(clip) or clip.start_s == 0) for clip in self._cutter.finish()])
 
-    def _take(self, samples: np.ndarray) -> list[CutClip]:
+    def _take(self, samples: np.ndarray, is_last: bool = False) -> list[CutClip]:
         if self._meter is not None:
             with self._ahead.stage("quality"):
                 self._meter.push(samples)
         with self._ahead.stage("resample"):
             passed = self._high_pass.process(samples)
-        return self._take_passed(passed)
-
-    def _take_passed(self, samples: np.ndarray) -> list[CutClip]:
+            if is_last:
+                passed = np.concatenate([passed, self._high_pass.flush()])
         if self._meter is not None:
             with self._ahead.stage("quality"):
-                self._meter.push_passed(samples)
+                self._meter.push_passed(passed)
         with self._ahead.stage("resample"):
-            clips = self._cutter.push(samples)
+            clips = self._cutter.push(passed)
         return [(clip, self._is_admitted(clip)) for clip in clips]
 
     def _is_admitted(self, clip: Clip) -> bool:
@@ -152,9 +150,13 @@ class Listener:
 
 def is_live(clip: Clip) -> bool:
     """Whether there is sound in a clip: in dead air the model hears what is not there, in the noise of the last bit."""
-    frames = clip.waveform.reshape(-1, FRAME_SAMPLES)
-    powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
-    return int(np.count_nonzero(powers >= 10.0 ** (LIVE_DBFS / 10.0))) >= MIN_LIVE_FRAMES
+    n_live = 0
+    for frames in clip.waveform.reshape(LIVE_GROUPS, -1, FRAME_SAMPLES):  # the first of them nearly always tell
+        powers = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
+        n_live += int(np.count_nonzero(powers >= LIVE_POWER))
+        if n_live >= MIN_LIVE_FRAMES:
+            return True
+    return False
 
 
 def _not_run(clip: Clip) -> HeardClip:

@@ -5,6 +5,7 @@ import numpy as np
 FRAME_SAMPLES = 320  # 20 ms at 16 kHz
 FRAMES_A_SECOND = 50
 LIVE_DBFS = -80.0  # of a 20 ms frame: under three steps of 16 bits, below the noise of every microphone in a room
+LIVE_POWER = 10.0 ** (LIVE_DBFS / 10.0)  # the same as a mean square
 MIN_LIVE_FRAMES = 5  # of a second, so that a click makes no second live
 MIN_DEAD_S = 10  # shorter pauses are the work of a noise gate or codec between sounds that were heard
 
@@ -26,9 +27,9 @@ class DeadAir:
         self._dead_seconds = bytearray()
         self._n_frames = self._n_live = 0  # of the second that is not full yet
 
-    def push(self, levels_dbfs: np.ndarray) -> None:
-        """Take the levels of the next 20 ms frames, shape (n,)."""
-        live = levels_dbfs >= LIVE_DBFS
+    def push(self, powers: np.ndarray) -> None:
+        """Take the mean squares of the next 20 ms frames, shape (n,)."""
+        live = powers >= LIVE_POWER
         if self._n_frames == 0:
             n_whole = len(live) // FRAMES_A_SECOND * FRAMES_A_SECOND
             n_live = np.count_nonzero(live[:n_whole].reshape(-1, FRAMES_A_SECOND), axis=1)

@@ -168,7 +168,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_read_as_far_as_it_goes(tmp_path
         path.write_bytes(path.read_bytes()[: 44 + 6 * PIECE_FRAMES])
         n_read += sum(len(block) for block in blocks)
         assert (n_read, recording.truncated) == (PIECE_FRAMES * 3 // 2, True)
-        assert recording.remarks[0].startswith("The recording is cut short: 4.1 s")
+        assert recording.remarks[0].startswith("The recording is cut short: 8.2 s")
 
 
 def test_a_file_that_cannot_be_read_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
