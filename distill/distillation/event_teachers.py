@@ -31,9 +31,11 @@ class EventTeacherSettings(Settings):
 
     ``temperature`` divides the blended logits. Of ``unsure_packs`` the teachers' ``unsure_labels`` count only where
     they are below ``unsure_above``: an acted growl is no snore, nor is a deep breath, and a puff is no sneeze. A label
-    that one of ``weak_packs`` names counts ``weak_target``. The teachers hear throat clearings in coughs. So a clip
-    that is labelled cough, from a pack that is not weak, is taken for one at most by ``cough_throat_clear``. Where
-    nobody labelled a clip and they hear a cough in it by more than one half, whether it is one is unknown.
+    that one of ``weak_packs`` names counts ``weak_target``; one of ``led_by_teachers`` counts nothing where a pack
+    names it, because a few recordings that come again and again are learnt by heart, their label included. The teachers
+    hear throat clearings in coughs. So a clip that is labelled cough, from a pack that is not weak, is taken for one at
+    most by ``cough_throat_clear``. Where nobody labelled a clip and they hear a cough in it by more than one half,
+    whether it is one is unknown.
     """
 
     labels: dict[Literal[EVENT_LABELS], LabelBlend] = Field(default_factory=dict)
@@ -41,6 +43,7 @@ class EventTeacherSettings(Settings):
     unsure_packs: tuple[str, ...] = ("emogator", "emogator_mined", "emogator_soft", "coswara_20200413")
     unsure_labels: tuple[Literal[EVENT_LABELS], ...] = ("sneeze", "snore")
     unsure_above: float = Field(default=0.2, ge=0, le=1)
+    led_by_teachers: tuple[Literal[EVENT_LABELS], ...] = ()
     weak_packs: tuple[str, ...] = ("emogator_mined",)
     weak_target: float = Field(default=0.75, ge=0, le=1)
     cough_throat_clear: float = Field(default=0.1, ge=0, le=1)
@@ -89,6 +92,7 @@ def event_targets(
     events = blended(yamnet_scores, mn04_logits, settings)
     weights = np.ones_like(events)
     unsure = [EVENT_LABELS.index(label) for label in settings.unsure_labels]
+    led = [EVENT_LABELS.index(label) for label in settings.led_by_teachers]
     for n, row in enumerate(rows):
         if row.pack in settings.unsure_packs or row.source_id.partition(":")[0] in settings.unsure_packs:
             weights[n, unsure] = events[n, unsure] < settings.unsure_above
@@ -99,7 +103,7 @@ def event_targets(
         if composed.events[n, _COUGH] == 1 and not is_weak:
             events[n, _THROAT_CLEAR] = min(events[n, _THROAT_CLEAR], settings.cough_throat_clear)
         named = positives(row.labels) * (settings.weak_target if is_weak else 1.0)
-        named[_COUGH] = 0
+        named[[_COUGH, *led]] = 0
         events[n] = np.maximum(events[n], named)
         weights[n] = np.maximum(weights[n], named > 0)
         cough = composed.events[n, _COUGH]

@@ -17,7 +17,9 @@ def row(pack: str, *labels: str) -> ManifestRow:
     return ManifestRow(f"{pack}/1.wav", pack, "s", "s", 2.0, labels, 1, "CC0", "train", bool(labels))
 
 
-def targets_of(row: ManifestRow, cough: float = 0.0, cough_weight: float = 1.0, **mn04_logits: float) -> EventTargets:
+def targets_of(
+    row: ManifestRow, cough: float = 0.0, cough_weight: float = 1.0, led: tuple[str, ...] = (), **mn04_logits: float
+) -> EventTargets:
     """Targets of one clip that mn04_as alone scores: -6 where no logit is given."""
     blends = {label: LabelBlend(mn04_weight=1.0) for label in EVENT_LABELS}
     composed = EventTargets(np.zeros((1, N_EVENTS), np.float32), np.ones((1, N_EVENTS), np.float32))
@@ -26,7 +28,8 @@ def targets_of(row: ManifestRow, cough: float = 0.0, cough_weight: float = 1.0, 
     for label, logit in mn04_logits.items():
         logits[0, COLUMN[label.removesuffix("_heard")]] = logit
     scores = np.full((1, N_EVENTS), 0.5, np.float32)
-    events, weights = event_targets([row], composed, scores, logits, EventTeacherSettings(labels=blends))
+    settings = EventTeacherSettings(labels=blends, led_by_teachers=led)
+    events, weights = event_targets([row], composed, scores, logits, settings)
     return EventTargets(events[0], weights[0])
 
 
@@ -51,6 +54,12 @@ def test_a_named_label_is_1_and_what_nobody_named_is_the_teachers() -> None:
     assert events[COLUMN["sneeze"]] == 1
     assert events[COLUMN["speech"]] == pytest.approx(0.5)
     assert events[COLUMN["snore"]] == pytest.approx(1 / (1 + np.exp(6.0)))
+    assert (weights == 1).all()
+
+
+def test_a_label_that_the_teachers_lead_is_theirs_even_where_a_pack_names_it() -> None:
+    events, weights = targets_of(row("esc10", "sneeze", "snore"), led=("sneeze",), sneeze=0.0)
+    assert events[[COLUMN["sneeze"], COLUMN["snore"]]] == pytest.approx([0.5, 1.0])
     assert (weights == 1).all()
 
 
