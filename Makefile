@@ -124,14 +124,14 @@ test-phone: $(PHONE_TESTS_READY) ## core and app with a phone's packages alone, 
 	@KIVY_NO_CONSOLELOG=1 $(PHONE_TESTS)/bin/python -OO -m pytest -rs $(PARALLEL) -m "not slow" tests/app
 
 field-files: debian-packages $(DEV_READY) ## files that recorders, phones and people make, as a table: expected, got
-	@$(DEV)/bin/python tests/field_files.py
+	@$(DEV)/bin/python -m tests.field_files
 
 KILLS ?= 200
 app-benchmark: $(DEV_READY) ## first frame, record screen, stop to result, frames and memory of the field app (4 minutes)
 	@$(PYSTEP) tests.app_benchmark
 
 kill-test: $(DEV_READY) ## kill the app's store KILLS=200 times at random moments, and check that nothing is lost (minutes)
-	@$(DEV)/bin/python tests/kill_test.py --kills $(KILLS)
+	@$(DEV)/bin/python -m tests.kill_test --kills $(KILLS)
 
 lint: $(DEV_READY) ## ruff and the import contracts, changing nothing
 	@$(DEV)/bin/ruff check $(RUFF_ON)

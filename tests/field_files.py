@@ -1,6 +1,6 @@
 """Recipes of the files that recorders, phones and people make; prints what was expected and what came.
 
-``python tests/field_files.py`` prints the table and ends with 1 where something is not right; `make field-files` calls
+``python -m tests.field_files`` prints the table and ends with 1 where something is not right; `make field-files` calls
 it. `tests/core/test_field_files.py` runs the same recipes one by one. FFmpeg and sox build the files.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from field_bench import COUGH_TIMES_S, RATE_HZ, Bench, Recipe, Screened, missing_builders
+
+from tests.field_bench import COUGH_TIMES_S, RATE_HZ, Bench, Recipe, Screened, missing_builders
 
 N_COUGHS = len(COUGH_TIMES_S)
 

@@ -26,8 +26,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from app.casebook import Casebook
 from app.coordinator.handover_file import HandOverFile
 from app.devices.desktop.device_secret import DesktopDeviceSecret
@@ -383,7 +381,11 @@ def main() -> None:
 @pytest.mark.long
 def test_nothing_is_lost_in_a_few_kills():
     done = subprocess.run(
-        [sys.executable, "-OO", __file__, "--kills", "14"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-OO", "-m", "tests.kill_test", "--kills", "14"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "14 kills" in done.stdout

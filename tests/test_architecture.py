@@ -259,6 +259,14 @@ def test_every_command_has_help(command):
     assert "usage" in shown.stdout.lower()
 
 
+def test_the_makefile_runs_the_programs_of_tests_as_modules():
+    """A script's folder comes first on the path, and there ``tests/core`` hides ``core``."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "python tests/" not in makefile
+    modules = re.findall(r"-m (tests\.\S+)", makefile)
+    assert modules and [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+
+
 def test_tracked_files_stay_under_16_mib():
     assert sum(path.stat().st_size for path in tracked_files()) < MAX_TRACKED_BYTES
 

@@ -1,6 +1,6 @@
 """Makes tests/data/tiny_model.tflite, an untrained model of the shipped signature that the phone's tests run.
 
-Needs torch and litert-torch: ``python tests/tiny_model.py tests/data/tiny_model.tflite``. The same versions always
+Needs torch and litert-torch: ``python -m tests.tiny_model tests/data/tiny_model.tflite``. The same versions always
 give the same bytes.
 """
 

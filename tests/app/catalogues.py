@@ -1,4 +1,4 @@
-"""Keeps the catalogues of app/locale: `python tests/app/catalogues.py` adds new source strings and compiles them."""
+"""Keeps the catalogues of app/locale: `python -m tests.app.catalogues` adds new source strings and compiles them."""
 
 import ast
 import re

@@ -1,16 +1,12 @@
 """The files that recorders, phones and people make are read, or refused for the true reason."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("av", reason="a phone reads WAV only")
 pytest.importorskip("soundfile", reason="a phone has no library that writes sound")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from field_bench import Bench, Recipe, missing_builders
-from field_files import RECIPES
+from tests.field_bench import Bench, Recipe, missing_builders
+from tests.field_files import RECIPES
 
 pytestmark = pytest.mark.skipif(bool(missing_builders()), reason=f"{' and '.join(missing_builders())} cannot be found")
 
