@@ -48,10 +48,11 @@ class HighPass:
         if n_chunks < 1:
             self._held = held
             return np.zeros(0, np.float32)
-        passed = held[REACH_SAMPLES : REACH_SAMPLES + n_chunks * CHUNK_SAMPLES].copy()
-        for first in range(0, n_chunks, CHUNKS_AT_ONCE):
-            low_band = _low_band(held[first * CHUNK_SAMPLES :], min(CHUNKS_AT_ONCE, n_chunks - first), self._filters)
-            passed[first * CHUNK_SAMPLES : first * CHUNK_SAMPLES + len(low_band)] -= low_band
+        passed = np.empty(n_chunks * CHUNK_SAMPLES, np.float32)
+        for start in range(0, len(passed), CHUNKS_AT_ONCE * CHUNK_SAMPLES):
+            group = passed[start : start + CHUNKS_AT_ONCE * CHUNK_SAMPLES]
+            low_band = _low_band(held[start:], len(group) // CHUNK_SAMPLES, self._filters)
+            np.subtract(held[start + REACH_SAMPLES :][: len(group)], low_band, out=group)
         self._held = held[len(passed) :].copy()
         return passed
 
