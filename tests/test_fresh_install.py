@@ -116,7 +116,7 @@ def test_an_extra_alone_brings_all_that_its_folders_import(extra, clone, tmp_pat
     options = ("--quiet", "--disable-pip-version-check", "--constraint", "constraints.txt")
     installed = run([python, "-m", "pip", "install", *options, "--editable", f".[{extra}]"], clone)
     assert installed.returncode == 0, installed.stderr
-    optional = {"app": "av", "cluster": "-"}.get(extra, "ray")
+    optional = {"app": "av,jnius", "cluster": "-"}.get(extra, "ray")  # jnius comes with the phone
     imported = run([python, "-c", IMPORT_EVERYTHING, optional, *FOLDERS_OF_EXTRAS[extra]], clone)
     assert imported.returncode == 0, imported.stderr
 
