@@ -5,7 +5,6 @@ from math import pi
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from core.sound import SAMPLE_RATE_HZ
 
@@ -86,8 +85,8 @@ def _low_band(sound: np.ndarray, n_chunks: int, filters: _Filters) -> np.ndarray
     """
     n_blocks = CHUNK_BLOCKS + 2 * REACH_BLOCKS
     n_thinned = n_blocks - SPAN + 1
-    step = sound.strides[0]
-    columns = as_strided(sound, (n_chunks, THINNED, n_blocks), (CHUNK_SAMPLES * step, step, THINNED * step))
+    strides = (CHUNK_SAMPLES * sound.itemsize, sound.itemsize, THINNED * sound.itemsize)
+    columns = np.ndarray((n_chunks, THINNED, n_blocks), np.float32, sound, strides=strides)
     sheared = np.empty((n_chunks, SPAN * (n_blocks + 1)), np.float32)  # rows of n_blocks, read as rows one longer
     np.matmul(filters.thin, columns, out=sheared[:, :-SPAN].reshape(n_chunks, SPAN, n_blocks))
     thinned = np.zeros((n_chunks, N_TILES * TILE + 2 * HALF_TAPS), np.float32)  # the last tile reaches beyond
