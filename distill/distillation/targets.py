@@ -50,14 +50,19 @@ class Targets:
         """Read what `save_events` and `save_embeddings` wrote into `folder`; anything else raises `DataError`."""
         events, embeddings = (_load(folder / name) for name in (EVENTS_FILE, EMBEDDINGS_FILE))
         _check_same_crops(folder, events, embeddings, (EVENTS_FILE, EMBEDDINGS_FILE))
-        return cls(events["row"], events["offset"], _scores(folder, events), embeddings["values"].astype(np.float32))
+        return cls(
+            events["row"],
+            events["offset"],
+            _scores(folder / EVENTS_FILE, events),
+            embeddings["values"].astype(np.float32),
+        )
 
     @classmethod
     def load_blended(cls, folder: Path, settings: EventTeacherSettings) -> "Targets":
         """Read both event teachers' scores of the crops in `folder`, blended, without embeddings."""
         yamnet, mn04 = (_load(folder / name) for name in (EVENTS_FILE, MN04_FILE))
         _check_same_crops(folder, yamnet, mn04, (EVENTS_FILE, MN04_FILE))
-        scores = blended(_scores(folder, yamnet), mn04["values"].astype(np.float32), settings)
+        scores = blended(_scores(folder / EVENTS_FILE, yamnet), _scores(folder / MN04_FILE, mn04), settings)
         return cls(yamnet["row"], yamnet["offset"], scores, np.zeros((len(scores), 0), np.float32))
 
 
@@ -68,10 +73,10 @@ def _check_same_crops(
         raise DataError(f"{names[0]} and {names[1]} in {folder} are of different crops: compute both again")
 
 
-def _scores(folder: Path, events: dict[str, np.ndarray]) -> np.ndarray:
+def _scores(path: Path, events: dict[str, np.ndarray]) -> np.ndarray:
     scores = events["values"].astype(np.float32)
     if scores.shape[1:] != (len(EVENT_LABELS),):
-        raise DataError(f"{folder / EVENTS_FILE} does not hold {len(EVENT_LABELS)} events: score the crops again")
+        raise DataError(f"{path} does not hold {len(EVENT_LABELS)} events: score the crops again")
     return scores
 
 

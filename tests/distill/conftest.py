@@ -21,7 +21,7 @@ class StandInInterpreter:
         bands = np.log(np.add.reduceat(power, np.arange(0, 192, 6), axis=1) + 1e-6)
         statistics = np.concatenate([bands.mean(axis=0), bands.std(axis=0)])
         levels = np.log(np.mean(frames**2, axis=1) + 1e-9)
-        event_logits = np.full(8, -3.0)
+        event_logits = np.full(len(EVENT_LABELS), -3.0)
         event_logits[0] = levels.max() - levels.mean() - 4
         return ModelOutputs(
             embedding=np.tanh(statistics @ self._projection).astype(np.float32),

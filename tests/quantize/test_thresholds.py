@@ -17,7 +17,7 @@ class LevelInterpreter:
 
     def run(self, waveform: np.ndarray) -> ModelOutputs:
         loud = np.square(waveform.reshape(50, 640)).mean(axis=1) > 1e-4
-        events = np.full(8, -9.0)
+        events = np.full(len(EVENT_LABELS), -9.0)
         events[0] = 9.0 if loud.any() else -9.0
         return ModelOutputs(np.zeros(512), events, np.where(loud, 9.0, -9.0))
 
@@ -74,7 +74,7 @@ def test_the_chosen_hysteresis_keeps_a_murmur_out_of_the_coughs():
         def run(self, waveform: np.ndarray) -> ModelOutputs:
             outputs = super().run(waveform)
             activity = np.where(outputs.activity_logits > 0, 1.0, -0.3)
-            return ModelOutputs(outputs.embedding, np.full(8, 1.0), activity)
+            return ModelOutputs(outputs.embedding, np.full(len(EVENT_LABELS), 1.0), activity)
 
     heard = [hear(MurmurInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
     chosen, reached = choose_counting(heard, [hear(LevelInterpreter(), quiet_minute())], EQUAL_TRACK)
@@ -87,7 +87,7 @@ def test_a_clip_that_holds_no_cough_keeps_its_activity_from_counting():
     class UnsureInterpreter(LevelInterpreter):
         def run(self, waveform: np.ndarray) -> ModelOutputs:
             outputs = super().run(waveform)
-            return ModelOutputs(outputs.embedding, np.full(8, -9.0), outputs.activity_logits)
+            return ModelOutputs(outputs.embedding, np.full(len(EVENT_LABELS), -9.0), outputs.activity_logits)
 
     heard = [hear(LevelInterpreter(), recording) for recording in (bursts(1, 2.5), bursts(4))]
     chosen, reached = choose_counting(heard, [hear(UnsureInterpreter(), bursts(1, 2, 3))], EQUAL_TRACK)
@@ -124,7 +124,7 @@ def test_a_joint_track_weighs_what_tells_frames_with_a_cough():
     class SureInterpreter(LevelInterpreter):
         def run(self, waveform: np.ndarray) -> ModelOutputs:
             outputs = super().run(waveform)
-            return ModelOutputs(outputs.embedding, np.full(8, 2.0), outputs.activity_logits)
+            return ModelOutputs(outputs.embedding, np.full(len(EVENT_LABELS), 2.0), outputs.activity_logits)
 
     heard = [hear(SureInterpreter(), recording) for recording in (bursts(1, 2.5, 7.2), bursts(4))]
     track = fit_joint_track(heard, [hear(SureInterpreter(), quiet_minute())])

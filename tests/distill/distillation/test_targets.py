@@ -20,6 +20,7 @@ from distill.corpus.labels import EVENT_LABELS
 from distill.corpus.manifests import ManifestRow, write_manifest
 from distill.corpus.waveform_store import WaveformStore
 from distill.distillation import command, targets, targets_command
+from distill.distillation.event_teachers import EventTeacherSettings
 from distill.distillation.targets import (
     OFFSET_GRID_SAMPLES,
     Targets,
@@ -146,6 +147,15 @@ def test_targets_survive_writing_and_reading_and_a_mismatch_is_refused(corpus: P
     (corpus / "events.npz").write_bytes(b"no zip")
     with pytest.raises(DataError, match=r"events\.npz does not hold targets"):
         Targets.load(corpus)
+
+
+@pytest.mark.parametrize("name", ["events.npz", "events_mn04.npz"])
+def test_scores_of_another_number_of_labels_are_refused_by_the_name_of_their_file(tmp_path: Path, name: str) -> None:
+    for of_teacher in ("events.npz", "events_mn04.npz"):
+        n_labels = len(EVENT_LABELS) + (of_teacher == name)
+        targets.save_values(tmp_path / of_teacher, [(0, 0), (1, 0)], np.full((2, n_labels), 0.5, np.float32))
+    with pytest.raises(DataError, match=f"{re.escape(name)} does not hold {len(EVENT_LABELS)} events"):
+        Targets.load_blended(tmp_path, EventTeacherSettings())
 
 
 def test_teachers_that_say_nothing_are_refused(corpus: Path) -> None:
