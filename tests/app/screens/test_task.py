@@ -170,7 +170,7 @@ def test_while_recording_the_clock_level_spectrogram_coughs_and_one_advice_move(
         seen["clocks"].add(view.clock)
         seen["coughs"].add(view.coughs)
         seen["levels"].add(round(view.level_dbfs))
-    assert len(seen["clocks"] & {"0:00", "0:01", "0:02", "0:03", "0:04"}) >= 3  # a busy machine may miss the first
+    assert {"0:01", "0:02", "0:03"} <= seen["clocks"]  # the first second may be over before the step is seen
     assert {"0", "2"} <= seen["coughs"]
     assert len(seen["levels"]) > 5
     assert view.ids.spectrogram.n_columns > 80
